@@ -1,0 +1,86 @@
+package jobs
+
+import "context"
+
+// Program is a job's code bound to its parameters, behind the border of bytes: the engine hands in blocks of whole
+// records and sorted pairs, and takes back batches of encoded pairs and of columns. It never sees a record, a key type
+// or a row struct. A typed Go job (New, Define), a child process, a stream command and a WebAssembly module all stand
+// behind this one interface.
+//
+// The engine calls each method once per attempt, each call from one goroutine; calls for different attempts run at the
+// same time. A batch that has crossed the border is never changed again, so views into it stay good for as long as they
+// are kept.
+type Program interface {
+	// Info states what the engine must know to plan and run the job. It is the same for every call.
+	Info() Info
+	// Map runs the map function over every record that in yields and puts the pairs into out.
+	// An error of the user's function comes back as a *RecordError.
+	Map(ctx context.Context, t *Task, in BlockSource, out PairSink) error
+	// Combine appends to out the pairs of in with the values of each key combined to one, and returns out.
+	// in is a batch of sorted pairs; the result is sorted too. It is called only if Info.Combines.
+	Combine(t *Task, in, out []byte) ([]byte, error)
+	// Reduce runs the reduce function over every group of the sorted pairs that in yields and puts the rows into out.
+	Reduce(ctx context.Context, t *Task, in PairSource, out RowSink) error
+}
+
+// Info is what the engine knows of a program.
+type Info struct {
+	Format     Format // how the input is cut into records
+	Combines   bool   // Combine may be called, any number of times, on any subset of a key's values
+	Partitions bool   // the program fills Pairs.Partitions; otherwise the engine partitions by the key's bytes
+	TotalOrder bool   // partition p holds only keys below those of partition p+1; the engine samples the boundaries
+	Reducers   int    // the number of partitions unless the submitter states one; 0: by the size of the input
+	Schema     Schema // of the rows
+}
+
+// Format is how an input's bytes are cut into records.
+type Format struct {
+	Kind   FormatKind
+	Length int // bytes a record, for FormatFixed
+}
+
+// FormatKind names a way to cut records.
+type FormatKind uint8
+
+const (
+	FormatLines FormatKind = iota // text lines, ended by LF or CRLF; the last one may lack its end
+	FormatFixed                   // records of Format.Length bytes
+	FormatFile                    // each object is one record
+)
+
+// Block is a piece of one object made of whole records, about 1 MiB. Line blocks keep their line ends.
+type Block struct {
+	URL    string // the object
+	Offset int64  // of Data[0] in the object, bytes
+	Data   []byte // never changed afterwards: views into it may be kept
+}
+
+// BlockSource yields a task's blocks in input order and then io.EOF.
+type BlockSource interface {
+	Next() (Block, error)
+}
+
+// Pairs is a batch of encoded pairs (see AppendPair). Every pair in a batch that Map puts spells out its key.
+type Pairs struct {
+	Data       []byte
+	Count      int
+	Partitions []uint32 // of each pair, if Info.Partitions; otherwise nil
+}
+
+// PairSink takes batches of pairs.
+type PairSink interface {
+	// Put takes b over and returns an empty batch, with capacity, to go on with.
+	// Pass the zero Pairs to get the first one.
+	Put(b Pairs) (Pairs, error)
+}
+
+// PairSource yields batches of sorted pairs and then io.EOF. The pairs of one key are adjacent, also across batches, in
+// the order of the map tasks and, within one, of emission.
+type PairSource interface {
+	Next() ([]byte, error)
+}
+
+// RowSink takes batches of rows. The sink is done with a batch when Put returns: its buffers may be used again.
+type RowSink interface {
+	Put(Columns) error
+}

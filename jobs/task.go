@@ -1,0 +1,61 @@
+package jobs
+
+import (
+	"fmt"
+	"maps"
+)
+
+// Task is one attempt at a task, as the job's code sees it. One goroutine uses it.
+type Task struct {
+	Reducers int   // number of partitions
+	Memory   int64 // bytes that the program's own tables may use
+
+	counters map[string]*Counter
+}
+
+// Counter counts something of the user's choice. The job's total is exact: an attempt that fails or loses against
+// another one adds nothing.
+type Counter struct{ n int64 }
+
+// Add adds n.
+func (c *Counter) Add(n int64) { c.n += n }
+
+// Counter returns the counter of that name, a new one at zero the first time.
+func (t *Task) Counter(name string) *Counter {
+	c := t.counters[name]
+	if c == nil {
+		if t.counters == nil {
+			t.counters = map[string]*Counter{}
+		}
+		c = new(Counter)
+		t.counters[name] = c
+	}
+	return c
+}
+
+// Counters returns the values counted so far by name.
+func (t *Task) Counters() map[string]int64 {
+	out := make(map[string]int64, len(t.counters))
+	for name, c := range maps.All(t.counters) {
+		out[name] = c.n
+	}
+	return out
+}
+
+// RecordError is what the user's map or reduce function returned, or the panic it ended in.
+type RecordError struct {
+	URL    string // of the input object; empty for a reduce function
+	Offset int64  // of the record in the object, bytes
+	Key    string // printable form of the group's key, for a reduce function
+	Err    error
+	Stack  string // of a panic; empty for a returned error
+}
+
+func (e *RecordError) Error() string {
+	if e.URL == "" {
+		return fmt.Sprintf("reduce key %s: %v", e.Key, e.Err)
+	}
+	return fmt.Sprintf("map %s at byte %d: %v", e.URL, e.Offset, e.Err)
+}
+
+func (e *RecordError) Unwrap() error { return e.Err }

@@ -1,0 +1,253 @@
+// Package sched decides which worker runs which attempt of which task. It is a pure state machine: Step takes the time
+// and one event and returns the effects; it has no clock, I/O, goroutine, lock or randomness, and knows no splits, URLs,
+// messages or files. The master's loop feeds it and carries out what it returns; replaying its records rebuilds it.
+package sched
+
+import "fmt"
+
+// JobID names a job: 128 random bits in hexadecimal, made by the submitter so that a repeated Submit is the same job.
+type JobID string
+
+// WorkerID names one incarnation of a worker process: a worker that was declared lost comes back under a new one.
+type WorkerID string
+
+// Phase is a stage of a job.
+type Phase uint8
+
+const (
+	Sample Phase = iota // one task: keys from fixed places of the input become the partition boundaries
+	Map                 // one task per split
+	Reduce              // one task per partition
+)
+
+// TaskID names a task.
+type TaskID struct {
+	Job   JobID
+	Phase Phase
+	Index int // split or partition; 0 for Sample
+}
+
+// AttemptID names one try at a task.
+type AttemptID struct {
+	Task TaskID
+	N    int // from 0
+}
+
+// Event is what happened. The concrete types are below.
+type Event interface{ event() }
+
+// Submit adds a job.
+type Submit struct {
+	Job         JobID
+	Weight      int     // share of the slots, at least 1
+	Sample      bool    // run the sample task before the maps
+	Maps        []int64 // input bytes of each map task
+	Reducers    int
+	MaxAttempts int  // charged failures of one task that end the job
+	Backup      bool // run backup attempts
+}
+
+// Poll is a worker's heartbeat, report and request in one. An unknown worker joins by it. Attempts that the scheduler
+// gave the worker and that are neither Running nor Done are assigned again (the answer was lost); attempts that are
+// Running but not the worker's are killed.
+type Poll struct {
+	Worker   WorkerID
+	Slots    int
+	Draining bool // take nothing new
+	Running  []Progress
+	Done     []Outcome
+}
+
+// Progress is how far a running attempt is.
+type Progress struct {
+	Attempt AttemptID
+	Bytes   int64 // of its input
+	Total   int64 // expected; 0 while unknown
+}
+
+// Outcome is an attempt's end.
+type Outcome struct {
+	Attempt  AttemptID
+	Failure  *Failure // nil: it succeeded
+	Checksum uint64   // of a map attempt's run
+}
+
+// Failure says why an attempt did not succeed.
+type Failure struct {
+	Kind FailureKind
+	Run  AttemptID // the map attempt whose run could not be fetched, for FailFetch
+	Text string    // for people
+}
+
+// FailureKind says whose fault a failure is.
+type FailureKind uint8
+
+const (
+	FailTask     FailureKind = iota // the code, its input or the machine: charged to task and worker
+	FailFetch                       // a run could not be read: not charged, the run is made again
+	FailReturned                    // handed back by a draining worker, or killed: not charged
+	FailJob                         // no attempt can succeed (the input changed, ...): ends the job
+)
+
+// Leave ends a worker at once: it drained, or its supervisor saw it die.
+type Leave struct{ Worker WorkerID }
+
+// Tick lets time pass: leases end, backup attempts start.
+type Tick struct{}
+
+// Cancel ends a job at its user's wish. It has no effect once the decision to commit is made.
+type Cancel struct{ Job JobID }
+
+// Fail ends a job that cannot go on, for a reason outside of its tasks.
+type Fail struct {
+	Job    JobID
+	Reason string
+}
+
+// PartsLost says that pending uploads of selected reduce attempts are gone: those tasks run again.
+type PartsLost struct {
+	Job   JobID
+	Parts []int
+}
+
+// Decided says that the decision to commit is durable: a cancel loses from here on.
+type Decided struct{ Job JobID }
+
+// Committed says that the output is visible as a whole.
+type Committed struct{ Job JobID }
+
+func (Submit) event()    {}
+func (Poll) event()      {}
+func (Leave) event()     {}
+func (Tick) event()      {}
+func (Cancel) event()    {}
+func (Fail) event()      {}
+func (PartsLost) event() {}
+func (Decided) event()   {}
+func (Committed) event() {}
+
+// Effect is what must be done, in the order given: everything after a Record only once that record is durable.
+type Effect interface{ effect() }
+
+// Assign gives an attempt to a worker.
+type Assign struct {
+	Worker  WorkerID
+	Attempt AttemptID
+}
+
+// Kill makes a worker give an attempt up.
+type Kill struct {
+	Worker  WorkerID
+	Attempt AttemptID
+	Reason  string
+}
+
+// Selected says that this attempt's result counts, and no other of its task, until it is lost.
+type Selected struct {
+	Worker  WorkerID
+	Attempt AttemptID
+}
+
+// RunLost takes back a Selected map attempt: its run can be fetched no more, and the task will run again if needed.
+type RunLost struct {
+	Attempt AttemptID
+	Worker  WorkerID
+}
+
+// Commit says that every reduce task has a selected attempt. It is given again after PartsLost are made up for.
+type Commit struct {
+	Job   JobID
+	Parts []AttemptID // by partition
+}
+
+// Ended says that a job reached its last state. Runs of the job are needed no more.
+type Ended struct {
+	Job    JobID
+	State  JobState
+	Reason string
+}
+
+// Failed reports a failed attempt, for the job's log.
+type Failed struct {
+	Worker  WorkerID
+	Attempt AttemptID
+	Failure Failure
+	Charged int // failures charged to the task so far
+	Max     int
+}
+
+// Noted reports something else worth a line in the log: a worker joined, was lost or was excluded from a job, a backup
+// attempt started or won.
+type Noted struct {
+	Job    JobID // "" when it concerns no single job
+	Worker WorkerID
+	Text   string
+}
+
+// Record must be durable before the effects after it are carried out. Replay takes the records back.
+type Record struct {
+	Kind     RecordKind
+	Submit   *Submit   // RecordSubmit
+	Job      JobID     // all but RecordSubmit
+	Attempt  AttemptID // RecordSelected, RecordLost
+	Worker   WorkerID  // RecordSelected
+	Checksum uint64    // RecordSelected
+	State    JobState  // RecordState
+	Reason   string    // RecordState
+}
+
+// RecordKind is what a record says. The numbers are stored: append only.
+type RecordKind uint8
+
+const (
+	RecordSubmit   RecordKind = 1
+	RecordSelected RecordKind = 2
+	RecordLost     RecordKind = 3 // a selected map run or part is gone
+	RecordState    RecordKind = 4
+)
+
+func (Assign) effect()   {}
+func (Kill) effect()     {}
+func (Selected) effect() {}
+func (RunLost) effect()  {}
+func (Commit) effect()   {}
+func (Ended) effect()    {}
+func (Failed) effect()   {}
+func (Noted) effect()    {}
+func (Record) effect()   {}
+
+// JobState is where a job stands. The numbers are stored: append only.
+type JobState uint8
+
+const (
+	Running    JobState = 1 // from Submit; then Committing, Failed or Cancelled
+	Committing JobState = 2 // from the durable decision; then only Done
+	Done       JobState = 3
+	JobFailed  JobState = 4
+	Cancelled  JobState = 5
+)
+
+// Ended says whether nothing follows s.
+func (s JobState) Ended() bool { return s >= Done }
+
+func (s JobState) String() string {
+	switch s {
+	case Running:
+		return "running"
+	case Committing:
+		return "committing"
+	case Done:
+		return "committed"
+	case JobFailed:
+		return "failed"
+	case Cancelled:
+		return "cancelled"
+	}
+	return fmt.Sprintf("JobState(%d)", uint8(s))
+}
+
+func (p Phase) String() string { return [...]string{"sample", "map", "reduce"}[p] }
+
+func (t TaskID) String() string { return fmt.Sprintf("%s/%s-%05d", t.Job, t.Phase, t.Index) }
+
+func (a AttemptID) String() string { return fmt.Sprintf("%s.%d", a.Task, a.N) }

@@ -1,0 +1,57 @@
+package storage
+
+import (
+	"context"
+	"io"
+	"time"
+)
+
+// Object is one object at rest.
+type Object struct {
+	Key      string // within the backend: bucket-relative for S3, slash-separated path for files
+	Size     int64
+	ETag     string // changes whenever the content does; compared, never interpreted
+	Modified time.Time
+}
+
+// Backend is what a kind of storage must do; Store adds URLs, globs, retries, limits and read-ahead, once for all of them.
+// Errors wrap the sentinels of this package (ErrNotFound, ErrPrecondition, ...); anything else is Transient or final
+// as the backend marks it. All methods may be called concurrently.
+type Backend interface {
+	// List calls yield for the objects whose key begins with prefix, in key order, and for each common prefix when
+	// delim is not empty (Object.Key ends in delim, Size -1). It stops when yield returns false.
+	List(ctx context.Context, prefix, delim string, yield func(Object) bool) error
+	// Read opens n bytes of an object from off (n < 0: to the end) and describes the whole object. A non-empty etag
+	// must still be the object's: otherwise the error is ErrChanged. n == 0 only describes it.
+	Read(ctx context.Context, key string, off, n int64, etag string) (io.ReadCloser, Object, error)
+	// Put writes a small object at once. With ifAbsent an object that is there already gives ErrPrecondition.
+	Put(ctx context.Context, key string, body []byte, ifAbsent bool) (Object, error)
+	// Remove deletes an object; one that is not there is no error.
+	Remove(ctx context.Context, key string) error
+	// Uploads is the backend's pending uploads.
+	Uploads() Uploads
+}
+
+// Uploads writes large objects that become visible only when they are completed, by anyone who knows key and id.
+type Uploads interface {
+	// Create starts an upload and returns its id.
+	Create(ctx context.Context, key string) (id string, err error)
+	// Part writes part number n (from 1) of an upload; writing it again replaces it.
+	Part(ctx context.Context, key, id string, n int, body []byte) (etag string, err error)
+	// Complete makes the object visible, made of the parts in order. A second call with no upload left is ErrNotFound.
+	Complete(ctx context.Context, key, id string, parts []Part) (Object, error)
+	// Abort forgets an upload and its parts; one that is not there is no error.
+	Abort(ctx context.Context, key, id string) error
+	// List calls yield for the uploads whose key begins with prefix (id empty), or for the parts of the one named.
+	List(ctx context.Context, prefix, id string, yield func(Part) bool) error
+}
+
+// Part is one part of a pending upload or, with Number 0, an upload itself.
+type Part struct {
+	Key    string
+	ID     string // of the upload
+	Number int
+	Size   int64
+	ETag   string
+	Begun  time.Time
+}
