@@ -1,28 +1,33 @@
 // Package plan turns a job's spec and the listing of its inputs into splits and tasks, as plain values. It does no I/O
-// and knows no master, worker or clock: the same spec and the same listing give the same plan. The master calls it to run
-// a job, the CLI to show what a run would do.
+// and knows no master, worker or clock: the same spec and the same listing give the same plan, whatever will run it. The
+// master calls it to run a job, the CLI to show what a run would do.
+//
+//	pack   objects of at most one split size share a split, in listed order
+//	cut    a larger object is cut at multiples of the split size; a last piece under a tenth of it joins the one before
+//	whole  files that are one record each are never cut
 package plan
 
-import "github.com/millrace/millrace/jobs"
+import (
+	"cmp"
+	"fmt"
+	"math"
+	"slices"
 
-// Spec is a job as its submitter states it.
-type Spec struct {
-	Job       string            // the job's name
-	Params    map[string]string // as given; the job's defaults fill the rest
-	Program   string            // digest of what carries the code
-	Info      jobs.Info         // of the program bound to Params
-	Inputs    []string          // URLs, globs, prefixes
-	Output    string            // URL of the folder of the parts
-	Overwrite bool
+	"github.com/millrace/millrace/jobs"
+)
 
-	Reducers    int    // 0: Info.Reducers, and if that is 0 too, by input size
-	SplitSize   int64  // bytes; 0: DefaultSplitSize
-	Shuffle     string // "local" or "bucket"; "": local
-	Compression string // "none", "lz4" or "zstd"; "": none
-	MaxAttempts int    // per task; 0: 4
-	Backup      bool   // run backup attempts of slow tasks
-	Weight      int    // share of the slots relative to other jobs; 0: 1
-}
+const (
+	// DefaultSplitSize is the size of a split that the submitter does not choose, bytes: large enough that opening an
+	// object in a bucket costs little next to reading it, small enough that a lost attempt is soon made good.
+	DefaultSplitSize = 32 << 20
+	// MaxPieces is the most pieces in a split: a split travels in one message, which has a limit of its own.
+	MaxPieces = 1000
+	// MaxMaps is the most splits in a job: the scheduler keeps each of them in memory.
+	MaxMaps = 2_000_000
+
+	bytesPerReducer = 64 << 20 // of input, when nobody says how many reducers
+	autoReducers    = 256      // and the most that this yields
+)
 
 // Object is one input object as listed.
 type Object struct {
@@ -41,4 +46,187 @@ type Piece struct {
 // Split is the input of one map task: a byte range of one object, or several small objects, in input order.
 type Split struct {
 	Pieces []Piece
+}
+
+// Plan is a job's tasks. It keeps no splits: they are computed from the listing when asked for, so that a million of
+// them cost what the listing costs. It must not be changed.
+type Plan struct {
+	Spec     Spec     // with every default filled in
+	Objects  []Object // as listed; the caller's slice
+	Maps     int      // number of splits, at least 1
+	Reducers int
+	InBytes  int64
+
+	spans []span
+}
+
+// span is a series of splits: of one object that is cut, or a single split of the objects from object to end.
+//
+// Invariant: spans[i].split + spans[i].count == spans[i+1].split; every object that holds a byte is in exactly one span.
+type span struct {
+	split  int   // index of the first split
+	count  int   // splits; 1 for objects packed together
+	object int   // index of the first object
+	end    int   // index after the last object
+	bytes  int64 // of all its splits
+}
+
+// Make plans a job over the listed objects. It checks the spec first (see Spec.Check).
+func Make(spec Spec, objects []Object) (*Plan, error) {
+	if err := spec.Check(); err != nil {
+		return nil, err
+	}
+	spec = spec.filled()
+	p := &Plan{Objects: objects}
+	if err := p.measure(spec.Info.Format); err != nil {
+		return nil, err
+	}
+	if err := p.cut(spec); err != nil {
+		return nil, err
+	}
+	if spec.Reducers == 0 {
+		spec.Reducers = int(min(max(1, (p.InBytes-1)/bytesPerReducer+1), autoReducers))
+	}
+	p.Spec, p.Reducers = spec, spec.Reducers
+	return p, nil
+}
+
+// measure checks the objects and sums their sizes.
+func (p *Plan) measure(f jobs.Format) error {
+	if len(p.Objects) == 0 {
+		return fmt.Errorf("plan: no input objects: name a file, folder, glob or prefix that holds some")
+	}
+	for _, o := range p.Objects {
+		switch {
+		case o.Size < 0:
+			return fmt.Errorf("plan %s: size %d is negative", o.URL, o.Size)
+		case o.Size > math.MaxInt64-p.InBytes:
+			return fmt.Errorf("plan %s: the inputs are larger than %d bytes in all", o.URL, int64(math.MaxInt64))
+		case f.Kind == jobs.FormatFixed && o.Size%int64(f.Length) != 0:
+			return fmt.Errorf("plan %s: %d bytes are not a whole number of %d-byte records: %d bytes are left over; "+
+				"mend the object or choose another record length", o.URL, o.Size, f.Length, o.Size%int64(f.Length))
+		}
+		p.InBytes += o.Size
+	}
+	return nil
+}
+
+// cut fills spans and Maps.
+func (p *Plan) cut(spec Spec) error {
+	var pack span // being filled; its pieces counted here, since empty objects are none
+	pieces, maps := 0, int64(0)
+	flush := func() {
+		if pieces > 0 {
+			pack.split, pack.count = int(maps), 1
+			p.spans = append(p.spans, pack)
+			maps++
+		}
+		pack, pieces = span{}, 0
+	}
+	for i, o := range p.Objects {
+		if !hasRecords(o, spec.Info.Format) {
+			continue
+		}
+		whole := spec.Info.Format.Kind == jobs.FormatFile || o.Size <= spec.SplitSize
+		if !whole || pieces == MaxPieces || pieces > 0 && o.Size > spec.SplitSize-pack.bytes {
+			flush()
+		}
+		if !whole {
+			n := cuts(o.Size, spec.SplitSize)
+			if n > MaxMaps-maps {
+				return tooManySplits(spec, p.InBytes)
+			}
+			p.spans = append(p.spans, span{split: int(maps), count: int(n), object: i, end: i + 1, bytes: o.Size})
+			maps += n
+			continue
+		}
+		if pieces == 0 {
+			pack.object = i
+		}
+		pack.end, pack.bytes, pieces = i+1, pack.bytes+o.Size, pieces+1
+	}
+	flush()
+	if maps == 0 { // nothing but empty objects: one task that reads nothing, so that every job has a task
+		p.spans, maps = []span{{count: 1, end: 1}}, 1
+	}
+	if maps > MaxMaps {
+		return tooManySplits(spec, p.InBytes)
+	}
+	p.spans, p.Maps = slices.Clip(p.spans), int(maps)
+	return nil
+}
+
+// hasRecords reports whether an object needs reading. An empty file is a record only where each file is one.
+func hasRecords(o Object, f jobs.Format) bool { return o.Size > 0 || f.Kind == jobs.FormatFile }
+
+// cuts returns the number of pieces of an object larger than one split.
+func cuts(size, split int64) int64 {
+	n := (size-1)/split + 1
+	if tail := size - (n-1)*split; tail < split/10 {
+		n--
+	}
+	return n
+}
+
+func tooManySplits(spec Spec, bytes int64) error {
+	need := bytes/(MaxMaps/2) + 1
+	return fmt.Errorf("plan: splits of %d bytes cut %d bytes of input into more than %d map tasks: "+
+		"use a split size of %d or more", spec.SplitSize, bytes, MaxMaps, need)
+}
+
+// Split returns map task i's input. It panics unless 0 <= i < Maps.
+func (p *Plan) Split(i int) Split {
+	s := p.span(i)
+	if s.count == 1 {
+		return Split{Pieces: p.pieces(s)}
+	}
+	o := p.Objects[s.object]
+	off, n := p.part(s, i)
+	return Split{Pieces: []Piece{{Object: o, Offset: off, Length: n}}}
+}
+
+// SplitBytes returns the bytes of map task i's input. It panics unless 0 <= i < Maps.
+func (p *Plan) SplitBytes(i int) int64 {
+	s := p.span(i)
+	if s.count == 1 {
+		return s.bytes
+	}
+	_, n := p.part(s, i)
+	return n
+}
+
+// span returns the span that split i is in.
+func (p *Plan) span(i int) span {
+	if i < 0 || i >= p.Maps {
+		panic(fmt.Sprintf("plan: split %d of %d", i, p.Maps))
+	}
+	at, found := slices.BinarySearchFunc(p.spans, i, func(s span, i int) int { return cmp.Compare(s.split, i) })
+	if !found {
+		at--
+	}
+	return p.spans[at]
+}
+
+// part returns the byte range of split i of a span that cuts one object.
+func (p *Plan) part(s span, i int) (off, n int64) {
+	k := int64(i - s.split)
+	off = k * p.Spec.SplitSize
+	if k == int64(s.count)-1 {
+		return off, s.bytes - off
+	}
+	return off, p.Spec.SplitSize
+}
+
+// pieces returns the whole objects of a span, without those that hold no record.
+func (p *Plan) pieces(s span) []Piece {
+	pieces := make([]Piece, 0, min(s.end-s.object, MaxPieces))
+	for _, o := range p.Objects[s.object:s.end] {
+		if hasRecords(o, p.Spec.Info.Format) {
+			pieces = append(pieces, Piece{Object: o, Length: o.Size})
+		}
+	}
+	if len(pieces) == 0 {
+		pieces = append(pieces, Piece{Object: p.Objects[s.object]})
+	}
+	return pieces
 }

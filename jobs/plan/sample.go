@@ -1,0 +1,69 @@
+package plan
+
+import "github.com/millrace/millrace/jobs"
+
+const (
+	// samplePlaces bounds how finely a sample sees where in the input which keys lie: with ten places for each of a
+	// hundred partitions, input that is sorted already is still divided evenly.
+	samplePlaces = MaxPieces
+	// samplePiece is the bytes read at a place: some forty records of 100 bytes for the price of one request.
+	samplePiece = 4 << 10
+	// sampleFiles and sampleFileBytes bound a sample where each file is a record and cannot be read in part.
+	sampleFiles     = 100
+	sampleFileBytes = 64 << 20
+)
+
+// Sample returns the input of the task that chooses the partition boundaries of a totally ordered job: tiny pieces at
+// evenly spaced places of the concatenated input, all of it when it is small. It depends on the objects and the record
+// format alone, never on split size, reducers or workers, and so do the boundaries.
+func (p *Plan) Sample() Split {
+	if p.Spec.Info.Format.Kind == jobs.FormatFile {
+		return p.sampleWhole()
+	}
+	if p.InBytes == 0 {
+		return p.Split(0)
+	}
+	record := int64(1)
+	if f := p.Spec.Info.Format; f.Kind == jobs.FormatFixed {
+		record = int64(f.Length)
+	}
+	if p.InBytes <= samplePlaces*samplePiece && len(p.Objects) <= MaxPieces {
+		return p.all()
+	}
+	stride := (p.InBytes-1)/samplePlaces + 1
+	var pieces []Piece
+	var begin, next int64 // where the object begins and where the sample goes on, in the concatenated input
+	for _, o := range p.Objects {
+		for end := begin + o.Size; next < end; {
+			off := (next - begin) / record * record
+			n := min(o.Size-off, roundUp(min(samplePiece, stride), record))
+			pieces = append(pieces, Piece{Object: o, Offset: off, Length: n})
+			next += max(stride, begin+off+n-next) // records longer than the stride: no byte is taken twice
+		}
+		begin += o.Size
+	}
+	return Split{Pieces: pieces}
+}
+
+// all returns the whole input as one split.
+func (p *Plan) all() Split {
+	return Split{Pieces: p.pieces(span{end: len(p.Objects)})}
+}
+
+// sampleWhole returns evenly spaced whole files, at least one, and no more than the limits allow.
+func (p *Plan) sampleWhole() Split {
+	stride := (len(p.Objects)-1)/sampleFiles + 1
+	var s Split
+	var sum int64
+	for i := 0; i < len(p.Objects); i += stride {
+		o := p.Objects[i]
+		if len(s.Pieces) > 0 && o.Size > sampleFileBytes-sum {
+			continue
+		}
+		s.Pieces = append(s.Pieces, Piece{Object: o, Length: o.Size})
+		sum += o.Size
+	}
+	return s
+}
+
+func roundUp(n, to int64) int64 { return (n-1)/to*to + to }

@@ -1,0 +1,102 @@
+package plan
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/millrace/millrace/jobs"
+)
+
+const (
+	// MaxReducers is the most partitions of a job: each run has an index entry for each of them.
+	MaxReducers = 10_000
+	// MaxWeight is the largest share that a job can have relative to another one.
+	MaxWeight = 1000
+
+	defaultAttempts = 4
+	maxAttempts     = 100
+)
+
+// Spec is a job as its submitter states it.
+type Spec struct {
+	Job       string            // the job's name
+	Params    map[string]string // as given; the job's defaults fill the rest
+	Program   string            // digest of what carries the code
+	Info      jobs.Info         // of the program bound to Params
+	Inputs    []string          // URLs, globs, prefixes
+	Output    string            // URL of the folder of the parts
+	Overwrite bool
+
+	Reducers    int    // 0: Info.Reducers, and if that is 0 too, by input size
+	SplitSize   int64  // bytes; 0: DefaultSplitSize
+	Shuffle     string // "local" or "bucket"; "": local
+	Compression string // "none", "lz4" or "zstd"; "": none
+	MaxAttempts int    // per task; 0: 4
+	Backup      bool   // run backup attempts of slow tasks
+	Weight      int    // share of the slots relative to other jobs; 0: 1
+}
+
+// Check reports the first value of the spec that no job can have, by its name and with what to do instead. It looks at
+// neither inputs nor output: see Make and CheckOutput.
+func (s Spec) Check() error {
+	if err := checkFormat(s.Info.Format); err != nil {
+		return err
+	}
+	switch {
+	case s.Reducers < 0:
+		return fmt.Errorf("reducers %d: must be at least 1; leave it out to let millrace choose by the size of the input",
+			s.Reducers)
+	case max(s.Reducers, s.Info.Reducers) > MaxReducers:
+		return fmt.Errorf("reducers %d: at most %d are possible; one for every 64 MiB of intermediate data is plenty",
+			max(s.Reducers, s.Info.Reducers), MaxReducers)
+	case s.SplitSize < 0:
+		return fmt.Errorf("split size %d: must be at least 1 byte; leave it out for %d MiB", s.SplitSize, DefaultSplitSize>>20)
+	case s.MaxAttempts < 0 || s.MaxAttempts > maxAttempts:
+		return fmt.Errorf("max attempts %d: must be between 1 and %d; leave it out for %d",
+			s.MaxAttempts, maxAttempts, defaultAttempts)
+	case s.Weight < 0 || s.Weight > MaxWeight:
+		return fmt.Errorf("weight %d: must be between 1 and %d; leave it out for 1", s.Weight, MaxWeight)
+	}
+	if err := oneOf("shuffle", s.Shuffle, "local", "bucket"); err != nil {
+		return err
+	}
+	return oneOf("compression", s.Compression, "none", "lz4", "zstd")
+}
+
+// oneOf checks that a value is empty or one of those that its name may have.
+func oneOf(name, value string, may ...string) error {
+	if value == "" || slices.Contains(may, value) {
+		return nil
+	}
+	return fmt.Errorf("%s %q: must be %s or %s", name, value, strings.Join(may[:len(may)-1], ", "), may[len(may)-1])
+}
+
+// checkFormat reports a way to cut records that no code can follow: a mistake in the job's code.
+func checkFormat(f jobs.Format) error {
+	switch f.Kind {
+	case jobs.FormatLines, jobs.FormatFile:
+		return nil
+	case jobs.FormatFixed:
+		if f.Length < 1 {
+			return fmt.Errorf("record length %d: must be at least 1 byte", f.Length)
+		}
+		return nil
+	}
+	return fmt.Errorf("record format %d: not known to this version", f.Kind)
+}
+
+// filled returns the spec with its defaults, except for reducers that depend on the input's size.
+func (s Spec) filled() Spec {
+	s.SplitSize = cmp.Or(s.SplitSize, DefaultSplitSize)
+	if f := s.Info.Format; f.Kind == jobs.FormatFixed { // cut between records only
+		s.SplitSize = max(1, s.SplitSize/int64(f.Length)) * int64(f.Length)
+	}
+	s.Reducers = cmp.Or(s.Reducers, s.Info.Reducers)
+	s.Shuffle = cmp.Or(s.Shuffle, "local")
+	s.Compression = cmp.Or(s.Compression, "none")
+	s.MaxAttempts = cmp.Or(s.MaxAttempts, defaultAttempts)
+	s.Weight = cmp.Or(s.Weight, 1)
+	return s
+}
