@@ -1,0 +1,290 @@
+package input_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"testing/synctest"
+
+	"github.com/millrace/millrace/storage"
+	"github.com/millrace/millrace/storage/input"
+)
+
+// Fixed records come in blocks of whole ones, whatever the pieces and the block size.
+func TestFixed(t *testing.T) {
+	t.Parallel()
+	text := "aaabbbcccdddeeefff"
+	for records := 1; records <= 7; records++ {
+		for block := 1; block <= 20; block++ {
+			s := of(text)
+			var got string
+			for _, b := range mustRead(t, s, s.pieces(3*records), input.Format{Kind: input.Fixed, Length: 3}, input.Options{BlockSize: block}) {
+				if len(b.Data)%3 != 0 || len(b.Data) > max(3, block) || int(b.Offset) != len(got) {
+					t.Errorf("records %d block %d: got %q at %d", records, block, b.Data, b.Offset)
+				}
+				got += string(b.Data)
+			}
+			if got != text {
+				t.Errorf("records %d block %d: got %q", records, block, got)
+			}
+		}
+	}
+}
+
+// A whole file is one block, an empty one too; lines and fixed records of empty objects are none.
+func TestWholeFiles(t *testing.T) {
+	t.Parallel()
+	s := of(strings.Repeat("data", 1000))
+	s.objects["mem://t/empty"] = nil
+	pieces := append(s.pieces(4000), input.Piece{URL: "mem://t/empty", ETag: "v1"})
+	blocks := mustRead(t, s, pieces, input.Format{Kind: input.File}, input.Options{BlockSize: 10})
+	if len(blocks) != 2 || len(blocks[0].Data) != 4000 || len(blocks[1].Data) != 0 || blocks[1].URL != "mem://t/empty" {
+		t.Errorf("got %d blocks", len(blocks))
+	}
+	for _, f := range []input.Format{{Kind: input.Lines}, {Kind: input.Fixed, Length: 2}} {
+		if blocks := mustRead(t, s, pieces[1:], f, input.Options{}); len(blocks) != 0 {
+			t.Errorf("%v: got %d blocks of an empty object", f, len(blocks))
+		}
+	}
+	if blocks := mustRead(t, s, nil, input.Format{}, input.Options{}); len(blocks) != 0 {
+		t.Errorf("no pieces: got %d blocks", len(blocks))
+	}
+}
+
+// Every fault of an object ends the reading with an error that names it, never with fewer records.
+func TestFaults(t *testing.T) {
+	t.Parallel()
+	boom := errors.New("boom")
+	fixed := func(n int) input.Format { return input.Format{Kind: input.Fixed, Length: n} }
+	for _, test := range []struct {
+		name   string
+		change func(*source, []input.Piece)
+		format input.Format
+		is     error
+		want   string
+	}{
+		{"another ETag", func(s *source, _ []input.Piece) { s.etag = "v2" }, input.Format{}, storage.ErrChanged, "input changed"},
+		{"another size", func(_ *source, p []input.Piece) { p[0].Size++ }, input.Format{}, storage.ErrChanged, "has 12 bytes now, had 13"},
+		{"a short body", func(s *source, _ []input.Piece) { s.short = 8 }, input.Format{}, storage.ErrChanged, "ends at byte 8 of 12"},
+		{"short fixed records", func(s *source, _ []input.Piece) { s.short = 8 }, fixed(4), storage.ErrChanged, "ends at byte 8 of 12"},
+		{"a short file", func(s *source, _ []input.Piece) { s.short = 8 }, input.Format{Kind: input.File}, storage.ErrChanged, "ends at byte 8"},
+		{"a failing source", func(s *source, _ []input.Piece) { s.fail = func(string, int64) error { return boom } }, input.Format{}, boom, "at byte 0"},
+		{"no such object", func(s *source, _ []input.Piece) { delete(s.objects, url) }, input.Format{}, nil, "no such object"},
+		{"half a record", func(*source, []input.Piece) {}, fixed(5), input.ErrRecord, "12 bytes are not a whole number of 5-byte records"},
+		{"no record length", func(*source, []input.Piece) {}, fixed(0), input.ErrRecord, "record length 0"},
+		{"huge records", func(*source, []input.Piece) {}, fixed(1 << 30), input.ErrRecord, "between 1 and 67108864"},
+		{"a cut record", func(_ *source, p []input.Piece) { p[0].Offset, p[0].Length = 2, 4 }, fixed(4), nil, "not whole records of 4"},
+		{"a cut file", func(_ *source, p []input.Piece) { p[0].Length = 4 }, input.Format{Kind: input.File}, nil, "is not cut"},
+		{"a piece outside", func(_ *source, p []input.Piece) { p[0].Offset = 4 }, input.Format{}, nil, "not a piece of it"},
+		{"another format", func(*source, []input.Piece) {}, input.Format{Kind: 7}, nil, "record format 7"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			s := of("abc\ndef\nghi\n")
+			pieces := s.pieces(100)
+			test.change(s, pieces)
+			_, err := readAll(t, s, pieces, test.format, input.Options{})
+			if errors.Is(err, io.EOF) || test.is != nil && !errors.Is(err, test.is) {
+				t.Errorf("got %v, want %v", err, test.is)
+			}
+			for _, want := range []string{url, test.want} {
+				if !strings.Contains(err.Error(), want) {
+					t.Errorf("got %q, want %q in it", err, want)
+				}
+			}
+		})
+	}
+}
+
+// A whole file over the limit is refused before it is read.
+func TestFileLimit(t *testing.T) {
+	t.Parallel()
+	s := of("12345")
+	_, err := readAll(t, s, s.pieces(5), input.Format{Kind: input.File}, input.Options{MaxFile: 4})
+	if !errors.Is(err, input.ErrRecord) || !strings.Contains(err.Error(), "5 bytes are more than the 4") || len(s.requests) > 0 {
+		t.Errorf("got %v after %q", err, s.requests)
+	}
+}
+
+// What comes before a fault is still delivered, in order: an error is not sooner than its place.
+func TestErrorKeepsItsPlace(t *testing.T) {
+	t.Parallel()
+	s := of(strings.Repeat("abc\n", 100))
+	s.fail = func(_ string, off int64) error {
+		if off > 200 {
+			return errors.New("boom")
+		}
+		return nil
+	}
+	blocks, err := readAll(t, s, s.pieces(100), input.Format{}, input.Options{})
+	if len(linesOf(blocks)) < 50 || err == nil || !strings.Contains(err.Error(), "boom") {
+		t.Errorf("got %d lines, then %v", len(linesOf(blocks)), err)
+	}
+}
+
+// Cancelling while Next waits makes it fail, and Close waits for every goroutine (or synctest would complain).
+func TestCancel(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithCancelCause(t.Context())
+		r := input.Open(ctx, stalled{}, make([]input.Piece, 0), input.Format{}, input.Options{})
+		if _, err := r.Next(); !errors.Is(err, io.EOF) {
+			t.Errorf("no pieces: got %v", err)
+		}
+		r.Close()
+		r = input.Open(ctx, stalled{}, []input.Piece{{URL: "a", Size: 5, Length: 5}, {URL: "b", Size: 5, Length: 5}}, input.Format{}, input.Options{})
+		go func() {
+			synctest.Wait()
+			cancel(errors.New("enough"))
+		}()
+		if _, err := r.Next(); err == nil || !strings.Contains(err.Error(), "enough") {
+			t.Errorf("got %v", err)
+		}
+		r.Close()
+		if _, err := r.Next(); err == nil || errors.Is(err, io.EOF) {
+			t.Errorf("after Close: got %v", err)
+		}
+	})
+}
+
+// stalled is a source whose reads wait for their context.
+type stalled struct{}
+
+func (stalled) Read(ctx context.Context, _ string, _, _ int64, _ string) (io.ReadCloser, storage.Info, error) {
+	<-ctx.Done()
+	return nil, storage.Info{}, context.Cause(ctx)
+}
+
+// A reader that was cancelled between pieces never looks as if it had come to the end; one that is closed early waits.
+func TestNeverShort(t *testing.T) {
+	t.Parallel()
+	s := of("abc\n")
+	for stop := range 60 {
+		ctx, cancel := context.WithCancel(t.Context())
+		var pieces []input.Piece
+		for range 50 {
+			pieces = append(pieces, s.pieces(4)...)
+		}
+		r := input.Open(ctx, s, pieces, input.Format{}, input.Options{})
+		got := 0
+		for {
+			if got == stop {
+				cancel()
+			}
+			_, err := r.Next()
+			if errors.Is(err, io.EOF) && got != len(pieces) {
+				t.Fatalf("end after %d of %d blocks", got, len(pieces))
+			}
+			if err != nil {
+				break
+			}
+			got++
+		}
+		r.Close()
+		cancel()
+		if s.open != 0 {
+			t.Fatalf("%d bodies are open after Close", s.open)
+		}
+	}
+}
+
+// Memory ahead of Next is bounded, and small pieces are opened in parallel up to a limit.
+func TestReadAheadIsBounded(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := of(strings.Repeat("abcdefg\n", 128))
+		r := input.Open(t.Context(), s, s.pieces(1024), input.Format{}, input.Options{BlockSize: 64})
+		synctest.Wait()
+		if _, err := r.Next(); err != nil || len(s.requests) != 1 {
+			t.Errorf("got %v after %q", err, s.requests)
+		}
+		r.Close()
+
+		s = of(strings.Repeat("a", 100))
+		r = input.Open(t.Context(), s, s.pieces(1), input.Format{Kind: input.Fixed, Length: 1}, input.Options{})
+		synctest.Wait()
+		if n := len(s.requests); n != 16 {
+			t.Errorf("%d small pieces are read ahead, want 16", n)
+		}
+		for range 3 {
+			if _, err := r.Next(); err != nil {
+				t.Error(err)
+			}
+		}
+		synctest.Wait()
+		if n := len(s.requests); n != 18 {
+			t.Errorf("after 2 were used up %d are read, want 18", n)
+		}
+		r.Close()
+	})
+}
+
+// local is a source of files, as plain as can be.
+type local struct{}
+
+func (local) Read(_ context.Context, url string, off, n int64, _ string) (io.ReadCloser, storage.Info, error) {
+	f, err := os.Open(url)
+	if err != nil {
+		return nil, storage.Info{}, err
+	}
+	st, err := f.Stat()
+	if err != nil {
+		return nil, storage.Info{}, err
+	}
+	if _, err := f.Seek(off, io.SeekStart); err != nil {
+		return nil, storage.Info{}, err
+	}
+	return f, storage.Info{Size: st.Size()}, nil
+}
+
+func BenchmarkSmallFiles(b *testing.B) {
+	dir := b.TempDir()
+	var pieces []input.Piece
+	for i := range 2000 {
+		name := filepath.Join(dir, fmt.Sprint(i))
+		if err := os.WriteFile(name, bytes.Repeat([]byte("0123456789abcde\n"), 128), 0o600); err != nil {
+			b.Fatal(err)
+		}
+		pieces = append(pieces, input.Piece{URL: name, Size: 2048, Length: 2048})
+	}
+	b.ReportAllocs()
+	files := 0
+	for b.Loop() {
+		drain(b, input.Open(b.Context(), local{}, pieces, input.Format{}, input.Options{}))
+		files += len(pieces)
+	}
+	b.ReportMetric(float64(files)/b.Elapsed().Seconds(), "files/s")
+}
+
+func BenchmarkLargeFile(b *testing.B) {
+	name := filepath.Join(b.TempDir(), "large")
+	data := bytes.Repeat([]byte(strings.Repeat("x", 76)+"\n"), 64<<20/77)
+	if err := os.WriteFile(name, data, 0o600); err != nil {
+		b.Fatal(err)
+	}
+	size := int64(len(data))
+	b.SetBytes(size)
+	b.ReportAllocs()
+	for b.Loop() {
+		drain(b, input.Open(b.Context(), local{}, []input.Piece{{URL: name, Size: size, Length: size}}, input.Format{}, input.Options{}))
+	}
+}
+
+func drain(b *testing.B, r *input.Reader) {
+	for {
+		if _, err := r.Next(); errors.Is(err, io.EOF) {
+			break
+		} else if err != nil {
+			b.Fatal(err)
+		}
+	}
+	if err := r.Close(); err != nil {
+		b.Fatal(err)
+	}
+}

@@ -1,0 +1,143 @@
+package input
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/millrace/millrace/storage"
+)
+
+const (
+	// A line piece asks for a little more than its length at once, since its last line mostly ends beyond it: an eighth
+	// of the piece within these bounds. Each further request doubles.
+	minBeyond = 4 << 10
+	maxBeyond = 64 << 10
+)
+
+// object reads one piece of an object, front to back, in as few requests as possible.
+type object struct {
+	src   Source
+	piece Piece
+	body  io.ReadCloser // of the current request; nil between requests
+	pos   int64         // of the next byte from body
+	until int64         // where the current request ends
+	to    chan<- progress
+	sent  int64 // progress was reported up to here
+}
+
+// read sends the blocks of the piece.
+func (o *object) read(ctx context.Context, f Format, opts Options) error {
+	err := o.check(f, opts)
+	if err == nil {
+		switch f.Kind {
+		case Lines:
+			err = o.lines(ctx, opts)
+		case Fixed:
+			err = o.fixed(ctx, f.Length, opts)
+		case File:
+			err = o.whole(ctx)
+		}
+	}
+	if cause := o.close(); err == nil {
+		err = cause
+	}
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, storage.ErrChanged):
+		return fmt.Errorf("read %s: input changed during the job: %w", o.piece.URL, err)
+	}
+	return fmt.Errorf("read %s: %w", o.piece.URL, err)
+}
+
+// check reports a piece or a record length that cannot be read.
+func (o *object) check(f Format, opts Options) error {
+	p := o.piece
+	switch {
+	case f.Kind > File:
+		return fmt.Errorf("record format %d: not known to this version", f.Kind)
+	case p.Offset < 0 || p.Length < 0 || p.Offset > p.Size || p.Length > p.Size-p.Offset:
+		return fmt.Errorf("bytes %d+%d of an object of %d bytes: not a piece of it", p.Offset, p.Length, p.Size)
+	case f.Kind == Fixed && (f.Length < 1 || f.Length > opts.MaxRecord):
+		return fmt.Errorf("%w: record length %d: must be between 1 and %d bytes", ErrRecord, f.Length, opts.MaxRecord)
+	case f.Kind == Fixed && p.Size%int64(f.Length) != 0:
+		return fmt.Errorf("%w: %d bytes are not a whole number of %d-byte records: the last one has %d bytes; "+
+			"mend the object or choose another record length", ErrRecord, p.Size, f.Length, p.Size%int64(f.Length))
+	case f.Kind == Fixed && (p.Offset%int64(f.Length) != 0 || p.Length%int64(f.Length) != 0):
+		return fmt.Errorf("bytes %d+%d: not whole records of %d bytes", p.Offset, p.Length, f.Length)
+	case f.Kind == File && p.Length != p.Size:
+		return fmt.Errorf("bytes %d+%d of %d: a file that is one record is not cut", p.Offset, p.Length, p.Size)
+	case f.Kind == File && p.Size > opts.MaxFile:
+		return fmt.Errorf("%w: %d bytes are more than the %d that a file read as one record may have: "+
+			"use a job that reads lines or fixed records, or smaller files", ErrRecord, p.Size, opts.MaxFile)
+	}
+	return nil
+}
+
+// fill reads len(buf) bytes at pos. No request may have to be made for more than the object holds.
+func (o *object) fill(ctx context.Context, buf []byte) error {
+	for len(buf) > 0 {
+		if o.body == nil {
+			if err := o.request(ctx, int64(len(buf))); err != nil {
+				return err
+			}
+		}
+		n, err := io.ReadFull(o.body, buf[:min(int64(len(buf)), o.until-o.pos)])
+		o.pos += int64(n)
+		buf = buf[n:]
+		switch {
+		case errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF):
+			return fmt.Errorf("ends at byte %d of %d: %w", o.pos, o.piece.Size, storage.ErrChanged)
+		case err != nil:
+			return fmt.Errorf("at byte %d: %w", o.pos, err)
+		}
+		if o.pos == o.until {
+			if err := o.close(); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// request opens the object from pos up to until, or for n bytes if that is further.
+func (o *object) request(ctx context.Context, n int64) error {
+	o.until = min(o.piece.Size, max(o.until, o.pos+n))
+	body, info, err := o.src.Read(ctx, o.piece.URL, o.pos, o.until-o.pos, o.piece.ETag)
+	if err != nil {
+		return fmt.Errorf("at byte %d: %w", o.pos, err)
+	}
+	o.body = body
+	if info.Size != o.piece.Size {
+		return fmt.Errorf("has %d bytes now, had %d: %w", info.Size, o.piece.Size, storage.ErrChanged)
+	}
+	return nil
+}
+
+// close ends the current request, if there is one.
+func (o *object) close() error {
+	if o.body == nil {
+		return nil
+	}
+	err := o.body.Close()
+	o.body = nil
+	if err != nil {
+		return fmt.Errorf("at byte %d: %w", o.pos, err)
+	}
+	return nil
+}
+
+// send hands a block to the reader.
+func (o *object) send(ctx context.Context, off int64, data []byte) error {
+	p := min(off+int64(len(data)), o.piece.end())
+	b := progress{Block: Block{URL: o.piece.URL, Offset: off, Data: data}, read: p - o.sent}
+	o.sent = p
+	select {
+	case o.to <- b:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}

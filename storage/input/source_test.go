@@ -1,0 +1,134 @@
+package input_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+	"testing"
+	"testing/iotest"
+
+	"github.com/millrace/millrace/storage"
+	"github.com/millrace/millrace/storage/input"
+)
+
+// source is objects in memory that counts what is asked of it, and fails on demand.
+type source struct {
+	objects map[string][]byte
+	etag    string // of all objects
+	slow    bool   // bodies yield a byte at a time
+	fail    func(url string, off int64) error
+	short   int64 // bodies end before this offset, if it is not 0
+
+	mu       sync.Mutex
+	open     int
+	mostOpen int
+	requests []string
+}
+
+func (s *source) Read(ctx context.Context, url string, off, n int64, etag string) (io.ReadCloser, storage.Info, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.requests = append(s.requests, fmt.Sprintf("%s %d+%d", url, off, n))
+	data, ok := s.objects[url]
+	switch {
+	case ctx.Err() != nil:
+		return nil, storage.Info{}, context.Cause(ctx)
+	case s.fail != nil && s.fail(url, off) != nil:
+		return nil, storage.Info{}, s.fail(url, off)
+	case !ok:
+		return nil, storage.Info{}, errors.New("no such object")
+	case etag != s.etag:
+		return nil, storage.Info{}, fmt.Errorf("%s: %w", url, storage.ErrChanged)
+	case off < 0 || n <= 0 || off+n > int64(len(data)):
+		return nil, storage.Info{}, fmt.Errorf("range %d+%d of %d bytes", off, n, len(data))
+	}
+	part := data[off : off+n]
+	if s.short > 0 {
+		part = data[off:max(off, min(off+n, s.short))]
+	}
+	s.open++
+	s.mostOpen = max(s.mostOpen, s.open)
+	var r io.Reader = bytes.NewReader(part)
+	if s.slow {
+		r = iotest.OneByteReader(r)
+	}
+	return &body{r, s}, storage.Info{URL: url, Size: int64(len(data)), ETag: s.etag}, nil
+}
+
+// body is an open range.
+type body struct {
+	io.Reader
+	s *source
+}
+
+func (b *body) Close() error {
+	b.s.mu.Lock()
+	defer b.s.mu.Unlock()
+	b.s.open--
+	return nil
+}
+
+const url = "mem://t/a"
+
+// of is a source of one object at url.
+func of(text string) *source {
+	return &source{objects: map[string][]byte{url: []byte(text)}, etag: "v1"}
+}
+
+// pieces cuts the object at url every n bytes.
+func (s *source) pieces(n int) []input.Piece {
+	size := int64(len(s.objects[url]))
+	var out []input.Piece
+	for off := int64(0); off < size; off += int64(n) {
+		out = append(out, input.Piece{URL: url, ETag: s.etag, Size: size, Offset: off, Length: min(int64(n), size-off)})
+	}
+	return out
+}
+
+// readAll returns the blocks of pieces, and checks what every reading must keep to: all bodies closed, all bytes counted.
+func readAll(t testing.TB, s *source, pieces []input.Piece, f input.Format, o input.Options) ([]input.Block, error) {
+	t.Helper()
+	r := input.Open(t.Context(), s, pieces, f, o)
+	var blocks []input.Block
+	var total, last int64
+	for {
+		b, err := r.Next()
+		if n := r.Bytes(); n < last {
+			t.Errorf("progress went back from %d to %d", last, n)
+		} else {
+			last = n
+		}
+		if err != nil {
+			if _, again := r.Next(); again != err {
+				t.Errorf("after %v came %v", err, again)
+			}
+			if closed := r.Close(); closed != nil {
+				t.Errorf("close: %v", closed)
+			}
+			if s.open != 0 {
+				t.Errorf("%d bodies are left open", s.open)
+			}
+			for _, p := range pieces {
+				total += p.Length
+			}
+			if errors.Is(err, io.EOF) && r.Bytes() != total {
+				t.Errorf("progress ends at %d of %d bytes", r.Bytes(), total)
+			}
+			return blocks, err
+		}
+		blocks = append(blocks, b)
+	}
+}
+
+// mustRead is readAll of input that has no fault.
+func mustRead(t testing.TB, s *source, pieces []input.Piece, f input.Format, o input.Options) []input.Block {
+	t.Helper()
+	blocks, err := readAll(t, s, pieces, f, o)
+	if !errors.Is(err, io.EOF) {
+		t.Fatalf("got %v", err)
+	}
+	return blocks
+}
