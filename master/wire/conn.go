@@ -1,0 +1,228 @@
+package wire
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"encoding/binary"
+	"encoding/gob"
+	"errors"
+	"fmt"
+	"net"
+	"net/rpc"
+	"sync"
+	"time"
+)
+
+// maxClientCalls is the calls that a client has in flight on one connection: as many as a server reads by default, so that
+// none waits unread behind the others.
+const maxClientCalls = 256
+
+// errBroken is a connection's end with a call in flight: the call may have been carried out or not.
+var errBroken = errors.New("the connection broke")
+
+// conn is one connection on the client's side: net/rpc's client, and its codec.
+type conn struct {
+	nc      net.Conn
+	addr    string // as given to Dial
+	cluster ClusterID
+	rpc     *rpc.Client
+	slots   chan struct{} // holds one token per call in flight
+	timeout time.Duration // to write a frame
+	in      *frameReader
+	reply   []byte // of the reply whose header was read last
+	fault   Code   // likewise; 0 is success
+
+	done    chan struct{} // closed when reading has ended
+	readErr error         // why; read after done
+
+	mu  sync.Mutex // held while a frame is written
+	out bytes.Buffer
+}
+
+// dialConn connects to addr and exchanges preambles.
+func dialConn(ctx context.Context, addr string, o *ClientOptions, cluster ClusterID) (*conn, error) {
+	ctx, cancel := context.WithTimeout(ctx, o.DialTimeout)
+	defer cancel()
+	nc, err := o.Dial(ctx, addr)
+	if err != nil {
+		return nil, err
+	}
+	keepAlive(nc)
+	if o.TLS != nil {
+		nc = tls.Client(nc, tlsFor(o.TLS, addr))
+	}
+	stopped := context.AfterFunc(ctx, func() { nc.Close() })
+	nc.SetDeadline(time.Now().Add(HandshakeTimeout))
+	cluster, err = greet(nc, o.Role, cluster)
+	if !stopped() && err == nil {
+		err = ctx.Err()
+	}
+	if err != nil {
+		nc.Close()
+		if ctx.Err() != nil {
+			err = fmt.Errorf("no answer within %v: %w", o.DialTimeout, ctx.Err())
+		}
+		return nil, err
+	}
+	nc.SetDeadline(time.Time{})
+	c := &conn{
+		nc: nc, addr: addr, cluster: cluster, timeout: o.FrameTimeout,
+		in:    newFrameReader(nc, MaxReply),
+		slots: make(chan struct{}, maxClientCalls),
+		done:  make(chan struct{}),
+	}
+	c.rpc = rpc.NewClientWithCodec(c)
+	return c, nil
+}
+
+// tlsFor returns cfg with the name to verify, which is addr's host unless it states one.
+func tlsFor(cfg *tls.Config, addr string) *tls.Config {
+	if cfg.ServerName != "" || cfg.InsecureSkipVerify {
+		return cfg
+	}
+	cfg = cfg.Clone()
+	cfg.ServerName = addr
+	if host, _, err := net.SplitHostPort(addr); err == nil {
+		cfg.ServerName = host
+	}
+	return cfg
+}
+
+// outgoing is a call's arguments on their way out; the codec notes the number that net/rpc gave the call.
+type outgoing struct {
+	args any
+	seq  uint64
+}
+
+// arriving is where a call's result or fault arrives. It belongs to one try of one call: a call that was given up may still
+// be answered, into a value that nobody reads.
+type arriving struct {
+	op     string
+	result any
+	fault  *Fault
+}
+
+// call makes one try of a call and waits until it is answered, ctx ends, or the connection breaks. When ctx ends, the
+// server is told to give the call up, and the connection goes on for the others.
+func (c *conn) call(ctx context.Context, op string, args, result any) error {
+	select {
+	case c.slots <- struct{}{}:
+		defer func() { <-c.slots }()
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	out, in := &outgoing{args: args}, &arriving{op: op, result: result}
+	call := c.rpc.Go(op, out, in, make(chan *rpc.Call, 1))
+	select {
+	case <-call.Done:
+	case <-ctx.Done():
+		if err := c.giveUp(out.seq); err != nil {
+			c.close()
+		}
+		return ctx.Err()
+	}
+	switch {
+	case call.Error == nil && in.fault != nil:
+		return in.fault
+	case call.Error == nil:
+		return nil
+	case errors.Is(call.Error, errTooLong):
+		return newFault(CodeBadSpec, op, call.Error.Error())
+	}
+	c.close()
+	return fmt.Errorf("%w: %w", errBroken, call.Error)
+}
+
+// close closes the connection; calls in flight fail.
+func (c *conn) close() { c.rpc.Close() }
+
+// broken says whether the connection has ended.
+func (c *conn) broken() bool {
+	select {
+	case <-c.done:
+		return true
+	default:
+		return false
+	}
+}
+
+// errTooLong is arguments beyond MaxRequest.
+var errTooLong = errors.New("the request is too long")
+
+// WriteRequest sends a call.
+func (c *conn) WriteRequest(r *rpc.Request, body any) error {
+	o := body.(*outgoing)
+	o.seq = r.Seq
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.beginRequestLocked(kindCall, r.Seq, r.ServiceMethod)
+	if err := gob.NewEncoder(&c.out).Encode(o.args); err != nil {
+		return err
+	}
+	return c.sendLocked()
+}
+
+// giveUp tells the server that nobody waits for a call any more.
+func (c *conn) giveUp(seq uint64) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.beginRequestLocked(kindGiveUp, seq, "")
+	return c.sendLocked()
+}
+
+func (c *conn) beginRequestLocked(kind byte, seq uint64, method string) {
+	beginFrame(&c.out)
+	c.out.WriteByte(kind)
+	c.out.Write(binary.BigEndian.AppendUint64(c.out.AvailableBuffer(), seq))
+	c.out.WriteByte(byte(len(method)))
+	c.out.WriteString(method)
+}
+
+func (c *conn) sendLocked() error {
+	frame, err := endFrame(&c.out, MaxRequest)
+	if err != nil {
+		return fmt.Errorf("%w: %w", errTooLong, err)
+	}
+	c.nc.SetWriteDeadline(time.Now().Add(c.timeout))
+	if _, err := c.nc.Write(frame); err != nil {
+		c.nc.Close() // half a frame may be out
+		return err
+	}
+	return nil
+}
+
+// ReadResponseHeader reads the next reply. Faults do not go into r.Error, which would make them text.
+func (c *conn) ReadResponseHeader(r *rpc.Response) error {
+	payload, err := c.in.next()
+	if err == nil && len(payload) < 10 {
+		err = fmt.Errorf("%w: not a reply", errFrame)
+	}
+	if err != nil {
+		c.readErr = err
+		c.nc.Close()
+		close(c.done)
+		return err
+	}
+	r.Seq, c.fault, c.reply = binary.BigEndian.Uint64(payload), Code(binary.BigEndian.Uint16(payload[8:])), payload[10:]
+	return nil
+}
+
+// ReadResponseBody decodes the reply that was read last. A result that cannot be decoded is the fault of that call alone.
+func (c *conn) ReadResponseBody(body any) error {
+	in, ok := body.(*arriving)
+	switch {
+	case !ok:
+		return nil // nobody waits for it
+	case c.fault != 0:
+		in.fault = newFault(c.fault, in.op, string(c.reply))
+	default:
+		if err := decode(c.reply, in.result); err != nil {
+			in.fault = newFault(CodeBadMessage, in.op, fmt.Sprintf("the master's reply to %s: %v", in.op, err))
+		}
+	}
+	return nil
+}
+
+// Close closes the connection; net/rpc calls it for rpc.Client.Close.
+func (c *conn) Close() error { return c.nc.Close() }

@@ -1,0 +1,55 @@
+// Package wire is how workers and the CLI talk to a master: the messages, the bytes, a Server and a Client. It is all of
+// master/ that they may import. It knows no scheduler decisions, no files and no storage; what a call does is behind the
+// WorkerService and ClientService interfaces, which the master's loop implements.
+//
+// Calls go through net/rpc, which has no limits, deadlines, cancellation or protection from a panic, with messages in
+// gob, which was not made for hostile input. So both run behind a codec of our own that checks everything it can before
+// gob sees a byte.
+//
+// # Preamble
+//
+// Each side sends 32 bytes first, the client before the server; they are due within HandshakeTimeout.
+//
+//	offset size
+//	     0    8  magic, "millrace"
+//	     8    2  lowest protocol version spoken
+//	    10    2  highest protocol version spoken; the connection uses the highest that both speak
+//	    12    1  client: role (1 worker, 2 client); server: verdict (0 welcome, 1 version, 2 cluster, 3 role)
+//	    13    3  zero
+//	    16   16  cluster id; zero from a client that does not know it yet
+//
+// The server answers with its own values also when it refuses, so that the client can say what does not fit. A peer that
+// begins with another magic gets no answer.
+//
+// # Frames
+//
+// After that each side sends frames. Integers are big-endian.
+//
+//	offset size
+//	     0    4  n, length of the payload: at most MaxRequest or MaxReply bytes, checked before anything is allocated
+//	     4    4  CRC-32C of the payload, checked before anything is decoded
+//	     8    n  payload
+//
+// The payload of a request, client to server:
+//
+//	   0    1  1 a call, 2 give a call up
+//	   1    8  number of the call, unique among the connection's calls in flight
+//	   9    1  length of the method's name, m; 0 for kind 2
+//	  10    m  the method's name, "Poll"
+//	10+m       the arguments in gob; nothing for kind 2
+//
+// The payload of a reply, server to client, in any order:
+//
+//	 0    8  number of the call
+//	 8    2  Code; 0 is success
+//	10       Code 0: the result in gob; otherwise the fault's text, in UTF-8
+//
+// Each frame is decoded by a fresh gob decoder, so what one frame makes it remember is gone with the frame; that types are
+// described anew in each costs some tens of microseconds (see BenchmarkCall), which a control plane can pay. Before the
+// real decoding a dry run walks the message without a destination: gob makes a map of the size that a message claims
+// before it looks for the elements, and only the dry run, which makes nothing, finds such a lie first.
+//
+// What remains possible: a peer may send a request of MaxRequest bytes that gob unfolds to some hundred times as much
+// (a slice of a million empty structs). Limits on connections and calls bound this, authentication under the codec (TLS
+// with client certificates) is the guard against a peer that means harm.
+package wire

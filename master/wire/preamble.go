@@ -1,0 +1,162 @@
+package wire
+
+import (
+	"encoding/binary"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"time"
+)
+
+// HandshakeTimeout bounds the time from a connection's start to the end of its preamble, TLS included.
+const HandshakeTimeout = 5 * time.Second
+
+// The protocol versions that this program speaks.
+const (
+	minVersion = 1
+	maxVersion = 1
+)
+
+const (
+	preambleSize = 32
+	magic        = "millrace"
+)
+
+// Role is what the peer that dials is.
+type Role uint8
+
+const (
+	RoleWorker Role = 1 // may call WorkerService
+	RoleClient Role = 2 // may call ClientService
+)
+
+func (r Role) String() string {
+	switch r {
+	case RoleWorker:
+		return "worker"
+	case RoleClient:
+		return "client"
+	}
+	return fmt.Sprintf("Role(%d)", uint8(r))
+}
+
+// ClusterID names a cluster for its whole life: 128 random bits. Zero means any cluster, or not known yet.
+type ClusterID [16]byte
+
+func (c ClusterID) String() string { return hex.EncodeToString(c[:]) }
+
+// What keeps two peers from talking to each other.
+var (
+	ErrNotMillrace  = errors.New("this is not a millrace master")
+	ErrVersion      = errors.New("the master speaks another protocol")
+	ErrOtherCluster = errors.New("the master belongs to another cluster")
+)
+
+// verdict is the server's answer to a client's preamble.
+type verdict uint8
+
+const (
+	welcome    verdict = 0
+	badVersion verdict = 1
+	badCluster verdict = 2
+	badRole    verdict = 3
+)
+
+// preamble is what each side says first; see the table in the package comment.
+type preamble struct {
+	min, max uint16
+	note     uint8 // the client's Role, the server's verdict
+	cluster  ClusterID
+}
+
+func (p preamble) encode() []byte {
+	b := make([]byte, 0, preambleSize)
+	b = append(b, magic...)
+	b = binary.BigEndian.AppendUint16(b, p.min)
+	b = binary.BigEndian.AppendUint16(b, p.max)
+	b = append(b, p.note, 0, 0, 0)
+	return append(b, p.cluster[:]...)
+}
+
+// readPreamble reads the magic alone first: a peer that says something else and waits is refused at once.
+func readPreamble(r io.Reader) (preamble, error) {
+	var b [preambleSize]byte
+	if _, err := io.ReadFull(r, b[:len(magic)]); err != nil {
+		return preamble{}, fmt.Errorf("preamble: %w", err)
+	}
+	if string(b[:len(magic)]) != magic {
+		return preamble{}, ErrNotMillrace
+	}
+	if _, err := io.ReadFull(r, b[len(magic):]); err != nil {
+		return preamble{}, fmt.Errorf("preamble: %w", err)
+	}
+	return preamble{
+		min:     binary.BigEndian.Uint16(b[8:]),
+		max:     binary.BigEndian.Uint16(b[10:]),
+		note:    b[12],
+		cluster: ClusterID(b[16:]),
+	}, nil
+}
+
+// greet is the client's side: it introduces itself and returns the cluster's id. The caller sets the deadline.
+func greet(conn net.Conn, role Role, cluster ClusterID) (ClusterID, error) {
+	mine := preamble{min: minVersion, max: maxVersion, note: uint8(role), cluster: cluster}
+	if _, err := conn.Write(mine.encode()); err != nil {
+		return ClusterID{}, fmt.Errorf("preamble: %w", err)
+	}
+	theirs, err := readPreamble(conn)
+	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+		return ClusterID{}, fmt.Errorf("%w, or it has too many connections, or it expects TLS: it closed the connection "+
+			"without an answer", ErrNotMillrace)
+	}
+	if err != nil {
+		return ClusterID{}, err
+	}
+	switch verdict(theirs.note) {
+	case welcome:
+		if cluster != (ClusterID{}) && theirs.cluster != cluster {
+			return ClusterID{}, otherCluster(theirs.cluster, cluster)
+		}
+		return theirs.cluster, nil
+	case badVersion:
+		older := "upgrade this program"
+		if theirs.max < minVersion {
+			older = "upgrade the master"
+		}
+		return ClusterID{}, fmt.Errorf("%w: it speaks protocol %d..%d, this program %d..%d: %s",
+			ErrVersion, theirs.min, theirs.max, minVersion, maxVersion, older)
+	case badCluster:
+		return ClusterID{}, otherCluster(theirs.cluster, cluster)
+	}
+	return ClusterID{}, fmt.Errorf("%w: role %s refused", ErrUnknownCall, role)
+}
+
+func otherCluster(theirs, ours ClusterID) error {
+	return fmt.Errorf("%w: %s, wanted %s: check the address", ErrOtherCluster, theirs, ours)
+}
+
+// welcomePeer is the server's side: it judges what the client says, answers, and returns the client's role.
+// The caller sets the deadline.
+func welcomePeer(conn net.Conn, cluster ClusterID) (Role, error) {
+	theirs, err := readPreamble(conn)
+	if err != nil {
+		return 0, err
+	}
+	role, answer := Role(theirs.note), welcome
+	switch {
+	case theirs.min > maxVersion || theirs.max < minVersion || theirs.min > theirs.max:
+		answer, err = badVersion, fmt.Errorf("%w: the peer %d..%d, this master %d..%d",
+			ErrVersion, theirs.min, theirs.max, minVersion, maxVersion)
+	case theirs.cluster != (ClusterID{}) && theirs.cluster != cluster:
+		answer, err = badCluster, otherCluster(theirs.cluster, cluster)
+	case role != RoleWorker && role != RoleClient:
+		answer, err = badRole, fmt.Errorf("%w: %s", ErrUnknownCall, role)
+	}
+	mine := preamble{min: minVersion, max: maxVersion, note: uint8(answer), cluster: cluster}
+	if _, werr := conn.Write(mine.encode()); err == nil && werr != nil {
+		err = fmt.Errorf("preamble: %w", werr)
+	}
+	return role, err
+}
