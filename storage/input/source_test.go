@@ -42,9 +42,10 @@ func (s *source) Read(ctx context.Context, url string, off, n int64, etag string
 		return nil, storage.Info{}, errors.New("no such object")
 	case etag != s.etag:
 		return nil, storage.Info{}, fmt.Errorf("%s: %w", url, storage.ErrChanged)
-	case off < 0 || n <= 0 || off+n > int64(len(data)):
+	case off < 0 || n <= 0 || off >= int64(len(data)):
 		return nil, storage.Info{}, fmt.Errorf("range %d+%d of %d bytes", off, n, len(data))
 	}
+	n = min(n, int64(len(data))-off)
 	part := data[off : off+n]
 	if s.short > 0 {
 		part = data[off:max(off, min(off+n, s.short))]
