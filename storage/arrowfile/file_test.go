@@ -105,7 +105,9 @@ func TestRoundTrip(t *testing.T) {
 // stray bits behind the last row of a bitmap, and cut out of larger buffers.
 func TestSameBytes(t *testing.T) {
 	s := everyType()
-	batches := func() []Batch { return []Batch{fill(s, 13, nullPatterns["some"], 7), fill(s, 100, nullPatterns["some"], 8)} }
+	batches := func() []Batch {
+		return []Batch{fill(s, 13, nullPatterns["some"], 7), fill(s, 100, nullPatterns["some"], 8)}
+	}
 	for _, compression := range compressions {
 		o := Options{Compression: compression}
 		got := writeFile(t, s, o, batches()...)
