@@ -1,0 +1,207 @@
+package storage
+
+import (
+	"context"
+	"errors"
+	"hash/crc32"
+	"slices"
+	"sync"
+
+	"golang.org/x/sync/errgroup"
+)
+
+const (
+	// defaultPartBytes is the size of an upload's first parts. S3 takes parts from 5 MiB on; larger ones cost memory.
+	defaultPartBytes = 8 << 20
+	// growEvery is after how many parts their size doubles: S3 takes 10,000 parts and 5 TB, and 1,000 parts each of
+	// 8 MiB ... 4 GiB hold 8 TB. Up to 8 GB all parts but the last are equal, which some servers ask for.
+	growEvery = 1000
+	// defaultParallel is how many parts are written at a time. With the one being filled that makes three buffers.
+	defaultParallel = 2
+)
+
+// castagnoli is the polynomial of every CRC32C here, a table that is never changed.
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+// UploadOptions are the limits of one upload. Zero values mean the defaults.
+type UploadOptions struct {
+	PartBytes int64 // size of the first parts (default 8 MiB; S3 refuses less than 5 MiB)
+	Parallel  int   // parts written at a time (default 2, 1 where the backend wants its parts in order)
+}
+
+// Upload is an object being written that nobody sees yet. It is an io.Writer for one goroutine. It holds at most
+// Parallel+1 parts in memory. It ends with Finish or Abort.
+type Upload struct {
+	s    *Store
+	t    target
+	id   string
+	size int64
+	crc  uint32
+	o    UploadOptions
+
+	// ctx is kept because io.Writer has none: it is Create's and bounds all parts.
+	ctx    context.Context
+	cancel context.CancelFunc
+	group  *errgroup.Group
+	buf    []byte      // being filled
+	free   chan []byte // Invariant: buf, parts under way and free are together at most Parallel+1 buffers
+	begun  int         // parts handed over
+	done   bool
+
+	mu    sync.Mutex
+	parts []Part
+}
+
+// Create begins an upload. ctx must live until it ends.
+func (s *Store) Create(ctx context.Context, url string, o UploadOptions) (*Upload, error) {
+	t, err := s.object(ctx, "create", url)
+	if err != nil {
+		return nil, err
+	}
+	o.PartBytes = max(o.PartBytes, 0)
+	if o.PartBytes == 0 {
+		o.PartBytes = defaultPartBytes
+	}
+	o.Parallel = orDefault(o.Parallel, defaultParallel)
+	if b, ok := t.b.Uploads().(InOrder); ok && b.PartsInOrder() {
+		o.Parallel = 1
+	}
+	u := &Upload{s: s, t: t, o: o, free: make(chan []byte, o.Parallel+1)}
+	err = s.do(ctx, "create", t.String(), func(ctx context.Context) (err error) {
+		u.id, err = t.b.Uploads().Create(ctx, t.Key)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	ctx, u.cancel = context.WithCancel(ctx)
+	u.group, u.ctx = errgroup.WithContext(ctx)
+	u.group.SetLimit(o.Parallel)
+	return u, nil
+}
+
+// partBytes is the size of part number n (from 1).
+func (u *Upload) partBytes(n int) int64 { return u.o.PartBytes << ((n - 1) / growEvery) }
+
+// Write adds bytes. An error of an earlier part comes out here or in Finish.
+func (u *Upload) Write(p []byte) (int, error) {
+	if u.done {
+		return 0, fail("write", u.t.String(), 1, errors.New("the upload has ended"))
+	}
+	written := len(p)
+	for len(p) > 0 {
+		size := u.partBytes(u.begun + 1)
+		if u.buf == nil {
+			u.buf = u.buffer(size, int64(len(p)))
+		}
+		n := int(min(int64(len(p)), size-int64(len(u.buf))))
+		u.buf = append(u.buf, p[:n]...)
+		u.crc = crc32.Update(u.crc, castagnoli, p[:n])
+		u.size += int64(n)
+		p = p[n:]
+		if int64(len(u.buf)) == size {
+			u.handOver()
+		}
+		if u.ctx.Err() != nil {
+			return written - len(p), u.wait()
+		}
+	}
+	return written, nil
+}
+
+// buffer is an empty buffer for a part of size bytes. The first one grows with what is written, since most uploads are
+// smaller than a part; later ones are whole.
+func (u *Upload) buffer(size, first int64) []byte {
+	select {
+	case b := <-u.free:
+		if int64(cap(b)) >= size {
+			return b[:0]
+		}
+	default:
+	}
+	if u.begun == 0 {
+		return make([]byte, 0, min(size, max(first, 64<<10)))
+	}
+	return make([]byte, 0, size)
+}
+
+// handOver lets the filled buffer be written as the next part. It waits while Parallel parts are under way, which bounds
+// the memory.
+func (u *Upload) handOver() {
+	u.begun++
+	n, buf := u.begun, u.buf
+	u.buf = nil
+	u.group.Go(func() error {
+		err := u.write(n, buf)
+		u.free <- buf // never blocks: it has room for all buffers
+		return err
+	})
+}
+
+// write writes one part.
+func (u *Upload) write(n int, buf []byte) error {
+	var etag string
+	err := u.s.do(u.ctx, "write", u.t.String(), func(ctx context.Context) (err error) {
+		etag, err = u.t.b.Uploads().Part(ctx, u.t.Key, u.id, n, buf)
+		return err
+	})
+	if errors.Is(err, ErrNotFound) {
+		err = fail("write", u.t.String(), 1, ErrPendingLost)
+	}
+	if err != nil {
+		return err
+	}
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.parts = append(u.parts, Part{Key: u.t.Key, ID: u.id, Number: n, Size: int64(len(buf)), ETag: etag})
+	return nil
+}
+
+// wait ends the parts under way and tells why the upload failed.
+func (u *Upload) wait() error {
+	err := u.group.Wait()
+	if err == nil && u.ctx.Err() != nil {
+		err = fail("write", u.t.String(), 1, context.Cause(u.ctx))
+	}
+	return err
+}
+
+// Finish writes what is left and makes all of it durable. The object stays invisible until Complete. An upload that does
+// not finish must be aborted.
+func (u *Upload) Finish(ctx context.Context) (Pending, error) {
+	if u.done {
+		return Pending{}, fail("finish", u.t.String(), 1, errors.New("the upload has ended"))
+	}
+	if len(u.buf) > 0 || u.begun == 0 {
+		u.handOver() // an empty object is one part of no bytes: S3 completes no upload without parts
+	}
+	// The group's own context ends with Wait, so its end says nothing from here on.
+	err := u.group.Wait()
+	u.done = true
+	defer u.cancel()
+	u.buf, u.free = nil, nil
+	if err != nil {
+		return Pending{}, err
+	}
+	uploads := u.t.b.Uploads()
+	if sealer, ok := uploads.(Sealer); ok {
+		err = u.s.do(ctx, "finish", u.t.String(), func(ctx context.Context) error { return sealer.Seal(ctx, u.t.Key, u.id) })
+		if err != nil {
+			return Pending{}, err
+		}
+	}
+	slices.SortFunc(u.parts, func(a, b Part) int { return a.Number - b.Number })
+	p := Pending{URL: u.t.String(), ID: u.id, Parts: len(u.parts), Size: u.size, CRC32C: u.crc}
+	if b, ok := uploads.(PartsETag); ok {
+		p.ETag = b.PartsETag(u.parts)
+	}
+	return p, nil
+}
+
+// Abort gives the upload up. It may be called at any time and more than once; after Finish it forgets what Pending names.
+func (u *Upload) Abort(ctx context.Context) error {
+	u.done = true
+	u.cancel()
+	u.group.Wait() // a part still under way could outlive the upload; its error no longer matters
+	return u.s.abort(ctx, u.t, u.id)
+}

@@ -1,0 +1,61 @@
+package storage
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+)
+
+// Put writes a small object at once. With ifAbsent an object that is there already gives an error that wraps
+// ErrPrecondition, and of several callers exactly one succeeds.
+//
+// When the answer of a conditional write was lost, a later refusal may be our own success: the object is read back and
+// compared, and equal bytes are success. Callers that must tell themselves from others put something of their own into
+// the body.
+func (s *Store) Put(ctx context.Context, url string, body []byte, ifAbsent bool) error {
+	t, err := s.object(ctx, "write", url)
+	if err != nil {
+		return err
+	}
+	unsure := false // an earlier try may have been done
+	err = s.do(ctx, "write", t.String(), func(ctx context.Context) error {
+		_, err := t.b.Put(ctx, t.Key, body, ifAbsent)
+		unsure = unsure || isAmbiguous(err) || isCancelled(err)
+		return err
+	})
+	if err == nil || !ifAbsent || !unsure {
+		return err
+	}
+	if !errors.Is(err, ErrPrecondition) && !IsTransient(err) {
+		return err
+	}
+	return s.settlePut(ctx, t, body, err)
+}
+
+// settlePut finds out what became of a conditional write that ended in err after an answer was lost.
+func (s *Store) settlePut(ctx context.Context, t target, body []byte, err error) error {
+	if ctx.Err() != nil {
+		return err
+	}
+	got, readErr := s.readAll(ctx, t, int64(len(body)))
+	switch {
+	case readErr == nil && bytes.Equal(got, body):
+		return nil
+	case errors.Is(err, ErrPrecondition):
+		return err
+	default:
+		return fmt.Errorf("%w; whether it was written is not known", err)
+	}
+}
+
+// Remove deletes an object. One that is not there is no error.
+func (s *Store) Remove(ctx context.Context, url string) error {
+	t, err := s.object(ctx, "remove", url)
+	if err != nil {
+		return err
+	}
+	return s.do(ctx, "remove", t.String(), func(ctx context.Context) error {
+		return t.b.Remove(ctx, t.Key)
+	})
+}
