@@ -8,9 +8,17 @@ import (
 // Task is one attempt at a task, as the job's code sees it. One goroutine uses it.
 type Task struct {
 	Reducers int   // number of partitions
-	Memory   int64 // bytes that the program's own tables may use
+	Memory   int64 // bytes that the program's own tables may use; 0: 16 MiB; below 0: no tables, every pair crosses as it was emitted
+
+	// What the program has done so far; it keeps these up to date once a block or batch.
+	Records int64 // given to the map function
+	Pairs   int64 // emitted by the map function, before any combining
+	Groups  int64 // given to the reduce function
+	Rows    int64 // emitted by the reduce function
 
 	counters map[string]*Counter
+	owner    *bound  // whose code program is
+	program  program // of this attempt, from its first call on
 }
 
 // Counter counts something of the user's choice. The job's total is exact: an attempt that fails or loses against

@@ -1,0 +1,14 @@
+// Package builtin lists the jobs that ship with millrace. It is the one place that knows them all.
+package builtin
+
+import (
+	"github.com/millrace/millrace/jobs"
+	"github.com/millrace/millrace/jobs/grep"
+	"github.com/millrace/millrace/jobs/sortrecords"
+	"github.com/millrace/millrace/jobs/wordcount"
+)
+
+// All returns the jobs that ship, by name.
+func All() []*jobs.Job {
+	return []*jobs.Job{grep.Job(), sortrecords.Job(), wordcount.Job()}
+}

@@ -1,0 +1,72 @@
+// Package grep finds the lines that match a regular expression, and says where they are.
+package grep
+
+import (
+	"fmt"
+	"iter"
+	"regexp"
+	"strings"
+
+	"github.com/millrace/millrace/jobs"
+)
+
+// Match is a row of the result. A line that is not valid UTF-8 has the character U+FFFD in place of the bytes that are not;
+// File and Offset say where the bytes themselves are.
+type Match struct {
+	File   string
+	Offset int64 // of the line's first byte
+	Line   string
+}
+
+// Params are what a submitter may choose.
+type Params struct {
+	Pattern    string `param:"pattern" help:"regular expression (RE2: https://github.com/google/re2/wiki/Syntax)"`
+	IgnoreCase bool   `param:"ignore-case" default:"false" help:"let letters match in either case"`
+	Invert     bool   `param:"invert" default:"false" help:"find the lines that do not match"`
+}
+
+// Place is the key: rows come out by file, and within it by offset.
+type Place struct {
+	File   string
+	Offset int64
+}
+
+// Job returns the job "grep".
+func Job() *jobs.Job {
+	return jobs.Define("grep", func(_ *jobs.Task, p Params) (jobs.Code, error) {
+		pattern, err := p.compile()
+		if err != nil {
+			return jobs.Code{}, err
+		}
+		find := func(line jobs.Line, emit func(Place, string)) error {
+			if pattern.MatchString(line.Text) != p.Invert {
+				emit(Place{line.URL, line.Offset}, line.Text)
+			}
+			return nil
+		}
+		// One part is what a person wants of a search; with more of them, they are in order all the same.
+		return jobs.MapReduce(find, rows, jobs.TotalOrder(), jobs.Reducers(1)), nil
+	}, jobs.Doc("Finds the lines that match a regular expression. One row per line: file, byte offset, line; in this order."))
+}
+
+// compile returns the expression that lines are matched with.
+func (p Params) compile() (*regexp.Regexp, error) {
+	pattern, err := regexp.Compile(p.Pattern)
+	if err == nil && p.IgnoreCase {
+		pattern, err = regexp.Compile("(?i)" + p.Pattern)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("parameter pattern: %q is no regular expression: %w", p.Pattern, err)
+	}
+	return pattern, nil
+}
+
+// rows is the reduce function: a place has one line, unless a file is given twice.
+func rows(at Place, lines iter.Seq[string], emit func(Match)) error {
+	for line := range lines {
+		emit(Match{valid(at.File), at.Offset, valid(line)})
+	}
+	return nil
+}
+
+func valid(s string) string { return strings.ToValidUTF8(s, "\uFFFD") }

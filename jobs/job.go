@@ -1,0 +1,179 @@
+package jobs
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"slices"
+	"strings"
+)
+
+// Job is a named job, not yet bound to parameters. It never changes: any number of goroutines may use it.
+type Job struct {
+	name   string
+	doc    string
+	params *paramSet
+	// build makes the code of one attempt. It is nil when err is set.
+	build func(t *Task, values paramValues) (Code, error)
+	err   error // the mistake in the job's definition, for Bind
+}
+
+// New returns the job that runs m over every record and r over every group of pairs with one key.
+//
+// The record type R is string (a text line without its end), []byte (the same, or a record of FixedLength), Line or File.
+// Keys K are strings, bytes, numbers, bools, times, and arrays and structs of these; they reach r in the order in which Go
+// orders them. Values V are those, slices, pointers, and types with AppendBinary and UnmarshalBinary methods. The row type
+// Out is a struct, whose fields are the columns, or a single value, which becomes the column "value".
+//
+// The functions may be called from several goroutines at once, for different attempts; code with state or counters of its
+// own is made with Define. A mistake in the types or options is reported by Bind.
+func New[R, K, V, Out any](name string, m func(R, func(K, V)) error, r func(K, iter.Seq[V], func(Out)) error, opts ...Option) *Job {
+	code := MapReduce(m, r, opts...)
+	return &Job{
+		name:   name,
+		doc:    code.doc,
+		params: &paramSet{},
+		build:  func(*Task, paramValues) (Code, error) { return code, nil },
+		err:    nameError(name),
+	}
+}
+
+// Code is a map and a reduce function with their options: what Define's build function returns.
+type Code struct {
+	program program
+	doc     string
+	err     error
+}
+
+// program is a Program for one attempt, that may hold state of the attempt.
+type program interface {
+	info() Info
+	mapBlocks(ctx context.Context, t *Task, in BlockSource, out PairSink) error
+	combinePairs(in, out []byte) ([]byte, error)
+	reduceGroups(ctx context.Context, t *Task, in PairSource, out RowSink) error
+}
+
+// MapReduce joins a map and a reduce function to a job's code. Its types are those of New.
+func MapReduce[R, K, V, Out any](m func(R, func(K, V)) error, r func(K, iter.Seq[V], func(Out)) error, opts ...Option) Code {
+	s := collect(opts)
+	p, err := newTyped(m, r, s)
+	if err != nil {
+		return Code{doc: s.doc, err: err}
+	}
+	return Code{program: p, doc: s.doc}
+}
+
+// Name returns the job's name.
+func (j *Job) Name() string { return j.name }
+
+// Doc returns the job's description, or "".
+func (j *Job) Doc() string { return j.doc }
+
+// Params returns the job's parameters in the order of their declaration.
+func (j *Job) Params() []Param {
+	out := slices.Clone(j.params.list)
+	for i := range out {
+		out[i].Allowed = slices.Clone(out[i].Allowed)
+	}
+	return out
+}
+
+// Bind checks params and the job's definition and returns the job ready to run. A parameter that is missing takes its
+// default. Each error is one line that names the job, the parameter or type, and what to do.
+func (j *Job) Bind(params map[string]string) (Program, error) {
+	b, err := j.bind(params)
+	if err != nil {
+		return nil, fmt.Errorf("job %s: %w", cmp.Or(j.name, `""`), err)
+	}
+	return b, nil
+}
+
+func (j *Job) bind(params map[string]string) (*bound, error) {
+	if j.err != nil {
+		return nil, j.err
+	}
+	values, err := j.params.parse(params)
+	if err != nil {
+		return nil, err
+	}
+	b := &bound{job: j, values: values}
+	// What the engine plans with may depend on the parameters, so the code is built once for its Info.
+	p, err := b.attempt(&Task{Reducers: 1})
+	if err != nil {
+		return nil, err
+	}
+	b.known = p.info()
+	return b, nil
+}
+
+// bound is a job with its parameters: the Program that the engine runs. It holds no state of an attempt.
+type bound struct {
+	job    *Job
+	values paramValues
+	known  Info
+}
+
+// attempt returns the code of the attempt that t stands for, built at the first call.
+func (b *bound) attempt(t *Task) (p program, err error) {
+	if t.program != nil && t.owner == b {
+		return t.program, nil
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("the build function panicked: %v", r)
+		}
+	}()
+	code, err := b.job.build(t, b.values)
+	if err == nil {
+		err = code.err
+	}
+	if err == nil && code.program == nil {
+		err = errors.New("the build function returned an empty Code: return jobs.MapReduce(...)")
+	}
+	if err != nil {
+		return nil, err
+	}
+	t.owner, t.program = b, code.program
+	return code.program, nil
+}
+
+func (b *bound) Info() Info { return b.known }
+
+func (b *bound) Map(ctx context.Context, t *Task, in BlockSource, out PairSink) error {
+	p, err := b.attempt(t)
+	if err != nil {
+		return fmt.Errorf("job %s: %w", b.job.name, err)
+	}
+	return p.mapBlocks(ctx, t, in, out)
+}
+
+func (b *bound) Combine(t *Task, in, out []byte) ([]byte, error) {
+	p, err := b.attempt(t)
+	if err != nil {
+		return out, fmt.Errorf("job %s: %w", b.job.name, err)
+	}
+	return p.combinePairs(in, out)
+}
+
+func (b *bound) Reduce(ctx context.Context, t *Task, in PairSource, out RowSink) error {
+	p, err := b.attempt(t)
+	if err != nil {
+		return fmt.Errorf("job %s: %w", b.job.name, err)
+	}
+	return p.reduceGroups(ctx, t, in, out)
+}
+
+// nameError says what is wrong with a job's name: it is typed in a shell and stands in URLs.
+func nameError(name string) error {
+	if name == "" {
+		return errors.New("a job needs a name")
+	}
+	if i := strings.IndexFunc(name, func(r rune) bool {
+		return !(r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("-_.", r))
+	}); i >= 0 || name[0] == '-' || name[0] == '.' {
+		return fmt.Errorf("the name %q must be made of letters, digits, '-', '_' and '.', and begin with a letter or digit", name)
+	}
+	return nil
+}

@@ -1,0 +1,65 @@
+package jobs
+
+import (
+	"reflect"
+	"strings"
+	"unsafe"
+
+	"github.com/millrace/millrace/jobs/internal/codec"
+)
+
+// keeper makes values that lead to other memory safe to keep in the combine table: a view would hold a whole input block,
+// and the map function may use a slice again after emit.
+type keeper[V any] struct {
+	size    func(v V) int64 // bytes that v leads to
+	copy    func(v V) V     // a copy that shares no memory with v
+	combine func(f func(a, b V) V, kept, v V) V
+}
+
+// newKeeper returns nil if the type needs none.
+func newKeeper[V any](c *codec.Codec) *keeper[V] {
+	if c.Plain {
+		return nil
+	}
+	if reflect.TypeFor[V]().Kind() == reflect.String && !c.Own {
+		return stringKeeper[V]()
+	}
+	values := newCoder[V](c)
+	var buf []byte
+	k := &keeper[V]{
+		size: func(v V) int64 {
+			buf = values.append(buf[:0], v)
+			return int64(len(buf))
+		},
+		copy: func(v V) V {
+			own, err := values.decode(values.append(nil, v))
+			if err != nil {
+				panic(codec.Fault{Err: err})
+			}
+			return own
+		},
+	}
+	// f may return v, or weave it into its result: only a copy of v is safe with it.
+	k.combine = func(f func(a, b V) V, kept, v V) V { return f(kept, k.copy(v)) }
+	return k
+}
+
+// stringKeeper copies a string only when it replaces the kept one: strings do not change.
+func stringKeeper[V any]() *keeper[V] {
+	str := func(v *V) *string { return (*string)(unsafe.Pointer(v)) }
+	k := &keeper[V]{
+		size: func(v V) int64 { return int64(len(*str(&v))) },
+		copy: func(v V) V {
+			own := strings.Clone(*str(&v))
+			return *(*V)(unsafe.Pointer(&own))
+		},
+	}
+	k.combine = func(f func(a, b V) V, kept, v V) V {
+		result := f(kept, v)
+		if s, old := *str(&result), *str(&kept); len(s) == len(old) && unsafe.StringData(s) == unsafe.StringData(old) {
+			return kept
+		}
+		return k.copy(result)
+	}
+	return k
+}

@@ -1,0 +1,262 @@
+package jobs
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"reflect"
+	"unsafe"
+)
+
+const (
+	// batchBytes is when a batch of pairs goes to the engine: large enough that the border costs nothing per pair, small
+	// enough to stay in a core's second-level cache.
+	batchBytes = 256 << 10
+	// defaultTableBytes is the combine table's limit when the task states none.
+	defaultTableBytes = 16 << 20
+)
+
+// mapper is one map attempt: it encodes what the map function emits, through the combine table if there is a combiner,
+// and hands full batches to the engine.
+type mapper[K, V any] struct {
+	failed
+	task      *Task
+	out       PairSink
+	batch     Pairs
+	keys      coder[K]
+	values    coder[V]
+	partition func(K, int) int // or nil
+	table     *table[V]        // or nil
+	gate      gate
+	flip      uint64 // of 8-byte integer keys, see keyInt in package codec
+	block     string // URL of the block
+	at        int64  // offset of the record
+	pairs     int64
+}
+
+func (p *typed[R, K, V, Out]) mapBlocks(ctx context.Context, t *Task, in BlockSource, out PairSink) error {
+	m := &mapper[K, V]{
+		task:      t,
+		out:       out,
+		keys:      newCoder[K](p.keys),
+		values:    newCoder[V](p.values),
+		partition: p.partition,
+	}
+	var err error
+	if m.batch, err = out.Put(Pairs{}); err != nil {
+		return err
+	}
+	emit := m.direct
+	if p.combine != nil && t.Memory >= 0 {
+		m.table = newTable(tableLimit(t.Memory), p.combine, newKeeper[V](p.values))
+		emit = m.combining()
+	}
+	for {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		b, err := in.Next()
+		if errors.Is(err, io.EOF) {
+			return m.finish()
+		}
+		if err != nil {
+			return err
+		}
+		if n := p.known.Format.Length; n > 0 && len(b.Data)%n != 0 {
+			return fmt.Errorf("map %s at byte %d: a block of %d bytes is no whole number of %d-byte records", b.URL, b.Offset, len(b.Data), n)
+		}
+		err = m.mapBlock(b, p.each, emit)
+		t.Pairs, m.pairs = t.Pairs+m.pairs, 0
+		if err != nil {
+			return err
+		}
+	}
+}
+
+func tableLimit(memory int64) int64 {
+	if memory == 0 {
+		return defaultTableBytes
+	}
+	return memory
+}
+
+// mapBlock runs the map function over a block. A panic is recovered here: once a block, not once a record.
+func (m *mapper[K, V]) mapBlock(b Block, each blockMapper[K, V], emit func(K, V)) (err error) {
+	m.block, m.at = b.URL, b.Offset
+	defer func() {
+		if r := recover(); r != nil {
+			err = m.caught(r, RecordError{URL: b.URL, Offset: m.at})
+		}
+	}()
+	records, err := each(b, &m.at, emit)
+	m.task.Records += records
+	if m.err != nil { // the user's function went on after an error, or recovered it
+		return m.err
+	}
+	if err != nil {
+		return &RecordError{URL: b.URL, Offset: m.at, Err: err}
+	}
+	return nil
+}
+
+// finish hands over what is left.
+func (m *mapper[K, V]) finish() (err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = m.caught(r, RecordError{URL: m.block, Offset: m.at})
+		}
+	}()
+	if m.table != nil {
+		m.drain()
+	}
+	if m.batch.Count > 0 {
+		m.put()
+	}
+	return nil
+}
+
+// put hands the batch to the engine.
+func (m *mapper[K, V]) put() {
+	b, err := m.out.Put(m.batch)
+	if err != nil {
+		m.fail(err)
+	}
+	m.batch = b
+}
+
+// direct encodes a pair into the batch.
+func (m *mapper[K, V]) direct(k K, v V) {
+	m.check()
+	m.pairs++
+	m.write(k, v)
+}
+
+func (m *mapper[K, V]) write(k K, v V) {
+	if m.partition != nil {
+		m.batch.Partitions = append(m.batch.Partitions, m.partitionOf(k))
+	}
+	buf := m.batch.Data
+	start := len(buf)
+	buf = m.keys.append(append(buf, 0, 0), k)
+	middle := len(buf)
+	buf = m.values.append(buf, v)
+	m.batch.Data = closePair(buf, start, middle)
+	m.batch.Count++
+	if len(m.batch.Data) >= batchBytes {
+		m.put()
+	}
+}
+
+func (m *mapper[K, V]) partitionOf(k K) uint32 {
+	n := m.task.Reducers
+	i := m.partition(k, n)
+	if i < 0 || i >= n {
+		m.fail(&RecordError{URL: m.block, Offset: m.at, Err: fmt.Errorf("the Partition function gave %d for key %s: it must be from 0 to %d", i, printKey(k), n-1)})
+	}
+	return uint32(i)
+}
+
+// combining returns the emit function that goes through the combine table, made for the kind of key.
+func (m *mapper[K, V]) combining() func(K, V) {
+	t := reflect.TypeFor[K]()
+	switch k := t.Kind(); {
+	case k == reflect.String:
+		return func(key K, v V) { m.combine(*(*string)(unsafe.Pointer(&key)), key, v) }
+	case k == reflect.Slice:
+		return func(key K, v V) { m.combine(view(*(*[]byte)(unsafe.Pointer(&key))), key, v) }
+	case k == reflect.Int || k == reflect.Int64:
+		m.flip = 1 << 63
+		return func(key K, v V) { m.combineWord(*(*uint64)(unsafe.Pointer(&key))^m.flip, key, v) }
+	case k == reflect.Uint || k == reflect.Uint64:
+		return func(key K, v V) { m.combineWord(*(*uint64)(unsafe.Pointer(&key)), key, v) }
+	}
+	var buf []byte
+	return func(key K, v V) {
+		buf = m.keys.append(buf[:0], key)
+		m.combine(view(buf), key, v)
+	}
+}
+
+// combine puts a pair, whose encoded key is given, into the table.
+func (m *mapper[K, V]) combine(encoded string, key K, v V) {
+	m.check()
+	m.pairs++
+	if m.gate.closed() || len(encoded) > maxTableKey {
+		m.write(key, v)
+		return
+	}
+	switch m.table.add(encoded, v) {
+	case combined:
+	case inserted:
+		m.inserted(key)
+	case full:
+		m.gate.full(m.table.used, m.table.adds)
+		m.drain()
+		m.combineAgain(m.table.add(encoded, v), key, v)
+	}
+}
+
+// combineWord is combine for a key whose encoding is the 8 bytes of word, big endian.
+func (m *mapper[K, V]) combineWord(word uint64, key K, v V) {
+	m.check()
+	m.pairs++
+	if m.gate.closed() {
+		m.write(key, v)
+		return
+	}
+	switch m.table.addWord(word, v) {
+	case combined:
+	case inserted:
+		m.inserted(key)
+	case full:
+		m.gate.full(m.table.used, m.table.adds)
+		m.drain()
+		m.combineAgain(m.table.addWord(word, v), key, v)
+	}
+}
+
+// inserted checks a new key's partition at once, so that an error names the record that brought it.
+func (m *mapper[K, V]) inserted(key K) {
+	if m.partition != nil {
+		m.partitionOf(key)
+	}
+}
+
+// combineAgain ends an insertion into a table just emptied: it fits, or it never will.
+func (m *mapper[K, V]) combineAgain(r outcome, key K, v V) {
+	if r == full {
+		m.write(key, v)
+		return
+	}
+	m.inserted(key)
+}
+
+// drain writes the table's pairs into batches and empties it.
+func (m *mapper[K, V]) drain() {
+	t := m.table
+	for i := range t.slots {
+		s := &t.slots[i]
+		if s.size == 0 {
+			continue
+		}
+		buf := m.batch.Data
+		start := len(buf)
+		buf = t.appendKey(append(buf, 0, 0), s)
+		middle := len(buf)
+		if m.partition != nil {
+			key, err := m.keys.decode(buf[start+2 : middle : middle])
+			if err != nil {
+				m.fail(err)
+			}
+			m.batch.Partitions = append(m.batch.Partitions, m.partitionOf(key))
+		}
+		buf = m.values.append(buf, s.value)
+		m.batch.Data = closePair(buf, start, middle)
+		m.batch.Count++
+		if len(m.batch.Data) >= batchBytes {
+			m.put()
+		}
+	}
+	t.reset()
+}

@@ -1,0 +1,75 @@
+package jobs
+
+import "unsafe"
+
+// A batch of rows ends at a number of rows or bytes counted from the rows alone: so the same rows make the same batches,
+// whatever the memory or worker.
+const (
+	batchRows     = 64 << 10
+	batchRowBytes = 8 << 20
+	maxRowBytes   = 1 << 30 // a batch and the largest row stay far below the 2 GiB that an offset can reach
+)
+
+// rowWriter collects the rows of a reduce attempt in columns and hands over full batches.
+type rowWriter[Out any] struct {
+	failed  *failed
+	task    *Task
+	out     RowSink
+	slot    *Out
+	columns []*column
+	rows    int
+	bytes   int64
+	cells   []Column
+}
+
+// newRowWriter makes a writer; key prints the current group's key for messages.
+func newRowWriter[Out any](plan *rowPlan, out RowSink, f *failed, t *Task, key func() string) *rowWriter[Out] {
+	w := &rowWriter[Out]{failed: f, task: t, out: out, slot: new(Out)}
+	fail := func(err error) { f.fail(&RecordError{Key: key(), Err: err}) }
+	for i := range plan.columns {
+		w.columns = append(w.columns, newColumn(&plan.columns[i], fail))
+	}
+	return w
+}
+
+// emit adds a row.
+func (w *rowWriter[Out]) emit(row Out) {
+	w.failed.check()
+	*w.slot = row
+	size := w.add(unsafe.Pointer(w.slot))
+	if size > maxRowBytes {
+		w.columns[0].limit(maxRowBytes + 1)
+	}
+	w.bytes += size
+	w.rows++
+	w.task.Rows++
+	if w.rows >= batchRows || w.bytes >= batchRowBytes {
+		w.flush()
+	}
+}
+
+func (w *rowWriter[Out]) add(p unsafe.Pointer) int64 {
+	var n int64
+	for _, c := range w.columns {
+		n += c.put(unsafe.Add(p, c.plan.offset))
+	}
+	return n
+}
+
+// flush hands over the rows collected so far, if any.
+func (w *rowWriter[Out]) flush() {
+	if w.rows == 0 {
+		return
+	}
+	w.cells = w.cells[:0]
+	for _, c := range w.columns {
+		w.cells = append(w.cells, c.batch())
+	}
+	if err := w.out.Put(Columns{Rows: w.rows, Columns: w.cells}); err != nil {
+		w.failed.fail(err)
+	}
+	for _, c := range w.columns {
+		c.reset()
+	}
+	w.rows, w.bytes = 0, 0
+}

@@ -1,0 +1,49 @@
+package jobs
+
+import (
+	"cmp"
+	"iter"
+)
+
+// Number is any integer or floating-point type.
+type Number interface {
+	~int | ~int8 | ~int16 | ~int32 | ~int64 | ~uint | ~uint8 | ~uint16 | ~uint32 | ~uint64 | ~float32 | ~float64
+}
+
+// Sum is a combiner: it adds two numbers. Integers wrap around at the ends of their range. Sums of floats depend on the
+// order of addition in their last bits, so a job that must repeat to the bit sums integers.
+func Sum[N Number](a, b N) N { return a + b }
+
+// Min is a combiner: it keeps the lesser value; NaN is the least.
+func Min[T cmp.Ordered](a, b T) T {
+	if cmp.Less(b, a) {
+		return b
+	}
+	return a
+}
+
+// Max is a combiner: it keeps the greater value; NaN is the least.
+func Max[T cmp.Ordered](a, b T) T {
+	if cmp.Less(a, b) {
+		return b
+	}
+	return a
+}
+
+// Total adds up a group's values.
+func Total[N Number](values iter.Seq[N]) N {
+	var sum N
+	for v := range values {
+		sum += v
+	}
+	return sum
+}
+
+// Count counts a group's values. With a combiner it counts what the combiner left, so it goes with jobs that have none.
+func Count[V any](values iter.Seq[V]) int64 {
+	var n int64
+	for range values {
+		n++
+	}
+	return n
+}

@@ -1,0 +1,108 @@
+package jobs
+
+import (
+	"errors"
+	"fmt"
+	"iter"
+	"reflect"
+	"unsafe"
+
+	"github.com/millrace/millrace/jobs/internal/codec"
+)
+
+// typed is the program of a typed map and reduce function. It never changes; what an attempt changes is made by
+// mapBlocks, combinePairs and reduceGroups for themselves.
+type typed[R, K, V, Out any] struct {
+	each      blockMapper[K, V]
+	reduce    func(K, iter.Seq[V], func(Out)) error
+	combine   func(a, b V) V   // or nil
+	partition func(K, int) int // or nil
+	keys      *codec.Codec
+	values    *codec.Codec
+	rows      *rowPlan
+	known     Info
+}
+
+// newTyped compiles the types of a job and checks that the options fit them.
+func newTyped[R, K, V, Out any](m func(R, func(K, V)) error, r func(K, iter.Seq[V], func(Out)) error, s *settings) (*typed[R, K, V, Out], error) {
+	if s.err != nil {
+		return nil, s.err
+	}
+	if m == nil || r == nil {
+		return nil, errors.New("the map or the reduce function is nil: give both")
+	}
+	p := &typed[R, K, V, Out]{reduce: r}
+	var err error
+	if p.known.Format, p.each, err = recordsOf(m, s.length); err != nil {
+		return nil, err
+	}
+	if p.keys, err = codec.Key(reflect.TypeFor[K]()); err != nil {
+		return nil, fmt.Errorf("key type %s: %w", typeName[K](), err)
+	}
+	if p.values, err = codec.Value(reflect.TypeFor[V]()); err != nil {
+		return nil, fmt.Errorf("value type %s: %w", typeName[V](), err)
+	}
+	if p.rows, err = newRowPlan(reflect.TypeFor[Out]()); err != nil {
+		return nil, fmt.Errorf("row type %s: %w", typeName[Out](), err)
+	}
+	if err := p.setOptions(s); err != nil {
+		return nil, err
+	}
+	return p, nil
+}
+
+func (p *typed[R, K, V, Out]) setOptions(s *settings) error {
+	var ok bool
+	if s.combine != nil {
+		if p.combine, ok = s.combine.(func(a, b V) V); !ok {
+			return fmt.Errorf("option Combine: the function is a %T, but the values are %s: give a func(a, b %[2]s) %[2]s", s.combine, typeName[V]())
+		}
+	}
+	if s.partition != nil {
+		if p.partition, ok = s.partition.(func(K, int) int); !ok {
+			return fmt.Errorf("option Partition: the function is a %T, but the keys are %s: give a func(key %[2]s, n int) int", s.partition, typeName[K]())
+		}
+	}
+	if s.totalOrder && s.partition != nil {
+		return errors.New("options Partition and TotalOrder exclude each other: both choose the partition of a key")
+	}
+	p.known.Combines = p.combine != nil
+	p.known.Partitions = p.partition != nil
+	p.known.TotalOrder = s.totalOrder
+	p.known.Reducers = s.reducers
+	p.known.Schema = p.rows.schema
+	return nil
+}
+
+func (p *typed[R, K, V, Out]) info() Info { return p.known }
+
+// coder encodes and decodes values of type T with one heap value in between, so that no value escapes by itself.
+// One goroutine uses it, for one thing at a time.
+type coder[T any] struct {
+	codec *codec.Codec
+	slot  *T
+}
+
+func newCoder[T any](c *codec.Codec) coder[T] { return coder[T]{c, new(T)} }
+
+func (c coder[T]) append(buf []byte, v T) []byte {
+	*c.slot = v
+	return c.codec.Append(buf, unsafe.Pointer(c.slot))
+}
+
+// decode reads a value whose strings and byte slices are views into b.
+func (c coder[T]) decode(b []byte) (T, error) {
+	var zero T
+	*c.slot = zero
+	err := c.codec.Decode(b, unsafe.Pointer(c.slot))
+	return *c.slot, err
+}
+
+// print is the printable form of an encoded value.
+func (c coder[T]) print(b []byte) string {
+	v, err := c.decode(b)
+	if err != nil {
+		return fmt.Sprintf("%q", clip(string(b), 200))
+	}
+	return printKey(v)
+}
