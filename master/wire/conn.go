@@ -10,12 +10,13 @@ import (
 	"fmt"
 	"net"
 	"net/rpc"
+	"os"
 	"sync"
 	"time"
 )
 
-// maxClientCalls is the calls that a client has in flight on one connection: as many as a server reads by default, so that
-// none waits unread behind the others.
+// maxClientCalls is the calls that a client has in flight on one connection; more wait. A server takes twice as many by
+// default, since a call that was given up counts there until it has returned.
 const maxClientCalls = 256
 
 // errBroken is a connection's end with a call in flight: the call may have been carried out or not.
@@ -60,8 +61,8 @@ func dialConn(ctx context.Context, addr string, o *ClientOptions, cluster Cluste
 	}
 	if err != nil {
 		nc.Close()
-		if ctx.Err() != nil {
-			err = fmt.Errorf("no answer within %v: %w", o.DialTimeout, ctx.Err())
+		if ctx.Err() != nil || errors.Is(err, os.ErrDeadlineExceeded) {
+			err = fmt.Errorf("no answer within %v: %w", o.DialTimeout, err)
 		}
 		return nil, err
 	}

@@ -11,7 +11,7 @@
 // Each side sends 32 bytes first, the client before the server; they are due within HandshakeTimeout.
 //
 //	offset size
-//	     0    8  magic, "millrace"
+//	     0    8  magic, "mlrc\r\n\r\n"
 //	     8    2  lowest protocol version spoken
 //	    10    2  highest protocol version spoken; the connection uses the highest that both speak
 //	    12    1  client: role (1 worker, 2 client); server: verdict (0 welcome, 1 version, 2 cluster, 3 role)

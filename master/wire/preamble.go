@@ -21,7 +21,8 @@ const (
 
 const (
 	preambleSize = 32
-	magic        = "millrace"
+	// magic ends in what makes a web server answer at once that this is no request; without it both sides would wait.
+	magic = "mlrc\r\n\r\n"
 )
 
 // Role is what the peer that dials is.

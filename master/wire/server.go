@@ -19,7 +19,7 @@ type ServerOptions struct {
 	MaxConns      int // connections in all; 0: 8192
 	MaxConnsPerIP int // connections from one address; 0: 512, two for each of many workers on one machine
 	MaxCalls      int // calls in flight in all, long polls included; more are refused with ErrBusy; 0: 32768
-	MaxConnCalls  int // calls in flight on one connection; more wait unread; 0: 256
+	MaxConnCalls  int // calls in flight on one connection; more are refused with ErrBusy; 0: 512
 
 	IdleTimeout  time.Duration // of a connection on which nothing arrives, longer than any long poll; 0: 10 min
 	FrameTimeout time.Duration // to read the rest of a frame that has begun, or to write one; 0: 10 s
@@ -41,7 +41,7 @@ func (o ServerOptions) withDefaults() ServerOptions {
 	o.MaxConns = orDefault(o.MaxConns, 8192)
 	o.MaxConnsPerIP = orDefault(o.MaxConnsPerIP, 512)
 	o.MaxCalls = orDefault(o.MaxCalls, 32768)
-	o.MaxConnCalls = orDefault(o.MaxConnCalls, 256)
+	o.MaxConnCalls = orDefault(o.MaxConnCalls, 512)
 	o.IdleTimeout = orDefault(o.IdleTimeout, 10*time.Minute)
 	o.FrameTimeout = orDefault(o.FrameTimeout, 10*time.Second)
 	if o.Report == nil {

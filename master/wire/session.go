@@ -36,7 +36,7 @@ type session struct {
 	conn   net.Conn
 	remote string
 	in     *frameReader
-	slots  chan struct{} // holds one token per call in flight on this connection
+	slots  chan struct{} // holds one token per call in flight on this connection, refused ones included
 
 	// The call that was read last, between ReadRequestHeader and ReadRequestBody, which net/rpc calls in turn.
 	current *inflight
@@ -52,7 +52,7 @@ type session struct {
 type inflight struct {
 	ctx    context.Context
 	cancel context.CancelFunc
-	busy   bool // it found no token in Server.calls, is refused and has none to give back
+	busy   bool // it is beyond a limit: it is refused, and holds no token of Server.calls
 }
 
 func newSession(ctx context.Context, s *Server, conn net.Conn, remote string) *session {
@@ -60,7 +60,7 @@ func newSession(ctx context.Context, s *Server, conn net.Conn, remote string) *s
 	return &session{
 		ctx: ctx, cancel: cancel, server: s, conn: conn, remote: remote,
 		in:    newFrameReader(conn, MaxRequest),
-		slots: make(chan struct{}, s.o.MaxConnCalls),
+		slots: make(chan struct{}, 2*s.o.MaxConnCalls),
 		calls: map[uint64]*inflight{},
 	}
 }
@@ -140,29 +140,30 @@ func splitRequest(b []byte) (kind byte, seq uint64, method string, args []byte, 
 	return b[0], binary.BigEndian.Uint64(b[1:]), string(b[fixed:n]), b[n:], nil
 }
 
-// begin makes the call that was read one in flight. It waits while the connection has too many, and with it everything
-// that the peer sends after; when the server has too many, the call goes on to be refused.
+// begin makes the call that was read one in flight. A call beyond a limit goes on to be refused: reading must not stop for
+// it, or a call that is given up, or the peer's end, would go unnoticed behind it. Only a peer that does not read its
+// refusals is not read either, until the reply that it holds up runs out of time.
 func (s *session) begin(seq uint64) error {
 	select {
 	case s.slots <- struct{}{}:
 	case <-s.ctx.Done():
 		return s.ctx.Err()
 	}
-	call := &inflight{}
-	select {
-	case s.server.calls <- struct{}{}:
-	default:
-		call.busy = true
-	}
-	call.ctx, call.cancel = context.WithCancel(s.ctx)
-
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.calls[seq] != nil {
-		call.cancel()
-		s.release(call)
+		<-s.slots
 		return fmt.Errorf("%w: call %d is in flight already", errFrame, seq)
 	}
+	call := &inflight{busy: len(s.calls) >= s.server.o.MaxConnCalls}
+	if !call.busy {
+		select {
+		case s.server.calls <- struct{}{}:
+		default:
+			call.busy = true
+		}
+	}
+	call.ctx, call.cancel = context.WithCancel(s.ctx)
 	s.calls[seq] = call
 	s.current = call
 	return nil
@@ -294,7 +295,8 @@ func perform[A, R any](s *session, op string, in *Incoming[A], out *Answer[R], d
 		}
 	}()
 	if in.call.busy {
-		out.fault = newFault(CodeBusy, op, fmt.Sprintf("%v: %d calls in flight", ErrBusy, s.server.o.MaxCalls))
+		out.fault = newFault(CodeBusy, op, fmt.Sprintf("%v: more than %d calls in flight, or %d on this connection",
+			ErrBusy, s.server.o.MaxCalls, s.server.o.MaxConnCalls))
 		return nil
 	}
 	result, err := do(in.call.ctx, &in.args)
