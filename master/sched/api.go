@@ -30,26 +30,28 @@ type TaskID struct {
 // AttemptID names one try at a task.
 type AttemptID struct {
 	Task TaskID
-	N    int // from 0
+	N    int // from 0 in term 0, from 1000 in term 1, ...: no two attempts of a task share it
 }
 
 // Event is what happened. The concrete types are below.
 type Event interface{ event() }
 
-// Submit adds a job.
+// Submit adds a job. The same Job a second time changes nothing. A job without maps goes straight to its reduces.
 type Submit struct {
 	Job         JobID
 	Weight      int     // share of the slots, at least 1
 	Sample      bool    // run the sample task before the maps
 	Maps        []int64 // input bytes of each map task
-	Reducers    int
-	MaxAttempts int  // charged failures of one task that end the job
-	Backup      bool // run backup attempts
+	Reducers    int     // at least 1
+	MaxAttempts int     // charged failures of one task that end the job; 0: Options.MaxAttempts
+	Backup      bool    // run backup attempts
+	Durable     bool    // runs are stored in the bucket: they survive the worker that made them
 }
 
 // Poll is a worker's heartbeat, report and request in one. An unknown worker joins by it. Attempts that the scheduler
 // gave the worker and that are neither Running nor Done are assigned again (the answer was lost); attempts that are
-// Running but not the worker's are killed.
+// Running but not the worker's are killed, unless an earlier term gave them and their tasks still wait: those go on. A
+// killed attempt holds its slot until a Poll shows it no more.
 type Poll struct {
 	Worker   WorkerID
 	Slots    int
@@ -104,13 +106,15 @@ type Fail struct {
 	Reason string
 }
 
-// PartsLost says that pending uploads of selected reduce attempts are gone: those tasks run again.
+// PartsLost says that pending uploads of selected reduce attempts are gone: those tasks run again. It answers a Commit and
+// comes before Decided; after that it has no effect.
 type PartsLost struct {
 	Job   JobID
 	Parts []int
 }
 
-// Decided says that the decision to commit is durable: a cancel loses from here on.
+// Decided says that the decision to commit is durable: a cancel loses from here on. While the decision is being written,
+// the loop holds back the job's Cancel and Fail.
 type Decided struct{ Job JobID }
 
 // Committed says that the output is visible as a whole.
@@ -154,7 +158,8 @@ type RunLost struct {
 	Worker  WorkerID
 }
 
-// Commit says that every reduce task has a selected attempt. It is given again after PartsLost are made up for.
+// Commit says that every reduce task has a selected attempt. It is given again after PartsLost are made up for, and by the
+// first Step after Replay, then for a job that is Committing too.
 type Commit struct {
 	Job   JobID
 	Parts []AttemptID // by partition
@@ -167,7 +172,7 @@ type Ended struct {
 	Reason string
 }
 
-// Failed reports a failed attempt, for the job's log.
+// Failed reports a failed attempt, charged or not, for the job's log.
 type Failed struct {
 	Worker  WorkerID
 	Attempt AttemptID
@@ -175,6 +180,9 @@ type Failed struct {
 	Charged int // failures charged to the task so far
 	Max     int
 }
+
+// Refused tells a worker that it was declared lost: it must give up all that it runs and come back under a new id.
+type Refused struct{ Worker WorkerID }
 
 // Noted reports something else worth a line in the log: a worker joined, was lost or was excluded from a job, a backup
 // attempt started or won.
@@ -213,6 +221,7 @@ func (RunLost) effect()  {}
 func (Commit) effect()   {}
 func (Ended) effect()    {}
 func (Failed) effect()   {}
+func (Refused) effect()  {}
 func (Noted) effect()    {}
 func (Record) effect()   {}
 

@@ -1,0 +1,133 @@
+package sched
+
+import (
+	"cmp"
+	"math"
+	"slices"
+	"time"
+)
+
+// Backup attempts follow LATE (Zaharia et al., OSDI 2008): what counts is when an attempt will end, estimated from its
+// rate, not how far it is; only a few are started, and only on slots that have nothing else to do.
+
+// durationsKept is how many finished attempts of a phase its typical duration is taken from: the latest, as later tasks
+// may see another load.
+const durationsKept = 64
+
+// durationsEnough is how many make a median worth more than the estimates of running attempts.
+const durationsEnough = 3
+
+// durations holds how long the attempts took that finished last.
+type durations struct {
+	list []time.Duration
+	next int
+}
+
+func (d *durations) add(v time.Duration) {
+	if len(d.list) < durationsKept {
+		d.list = append(d.list, v)
+		return
+	}
+	d.list[d.next] = v
+	d.next = (d.next + 1) % durationsKept
+}
+
+// straggler is an attempt whose task may deserve a backup.
+type straggler struct {
+	attempt *attempt
+	left    time.Duration
+}
+
+// backUp starts backup attempts on slots for which no task waits.
+func (s *State) backUp() {
+	if s.anyWaiting() || !slices.ContainsFunc(s.idle, (*worker).canTake) {
+		return
+	}
+	for _, j := range s.active {
+		if j.state != Running || !j.spec.Backup {
+			continue
+		}
+		limit := max(1, int(s.o.BackupFraction*float64(len(j.running))))
+		for _, late := range s.stragglers(j) {
+			if j.backups >= limit {
+				break
+			}
+			s.backUpOne(j, late)
+		}
+	}
+}
+
+func (s *State) backUpOne(j *job, late straggler) {
+	for _, w := range s.idle {
+		if !w.canTake() || w == late.attempt.worker || s.excluded(j, w) || late.attempt.task().failedOn == w {
+			continue
+		}
+		a := s.give(w, choice{job: j, phase: late.attempt.phase, index: int(late.attempt.index)}, true)
+		s.note(j, w, "backup attempt %v: %v would need %v more", a.id(), late.attempt.id(), late.left.Round(time.Second))
+		return
+	}
+}
+
+// stragglers returns the attempts that deserve a backup, those with the most time left first.
+func (s *State) stragglers(j *job) []straggler {
+	var list []straggler
+	for k := range j.phases {
+		p := &j.phases[k]
+		if p.kind == Sample || p.count[running] == 0 || p.kind == Reduce && !j.maps().done() {
+			continue // a reduce that waits for maps is not slow itself
+		}
+		typical, ok := s.typical(j, p)
+		if !ok {
+			continue
+		}
+		for _, a := range j.running {
+			ran := s.now - max(a.since, p.ready)
+			if a.phase != p || a.twin != nil || a.backup || ran < s.o.BackupMinRuntime {
+				continue
+			}
+			if left := s.left(a); float64(left) > s.o.BackupSlowness*float64(typical) {
+				list = append(list, straggler{attempt: a, left: left})
+			}
+		}
+	}
+	slices.SortFunc(list, func(a, b straggler) int {
+		return cmp.Or(cmp.Compare(b.left, a.left), cmp.Compare(a.attempt.phase.kind, b.attempt.phase.kind),
+			cmp.Compare(a.attempt.index, b.attempt.index))
+	})
+	return list
+}
+
+// typical is the median duration of the phase's finished attempts, or while there are few, of what the running ones are
+// estimated to take. A phase with one task has nothing to compare with.
+func (s *State) typical(j *job, p *phase) (time.Duration, bool) {
+	list := slices.Clone(p.took.list)
+	if len(list) < durationsEnough {
+		for _, a := range j.running {
+			if a.phase == p {
+				list = append(list, s.now-max(a.since, p.ready)+s.left(a))
+			}
+		}
+	}
+	if len(list) < 2 {
+		return 0, false
+	}
+	slices.Sort(list)
+	return list[(len(list)-1)/2], true
+}
+
+// left estimates how much longer an attempt runs: at its rate so far, but no less than it has stood still. Without any
+// figures, as long again as it has run.
+func (s *State) left(a *attempt) time.Duration {
+	ran := s.now - max(a.since, a.phase.ready)
+	total := a.total
+	if total == 0 && a.phase.kind == Map {
+		total = a.phase.bytes[a.index]
+	}
+	stood := s.now - max(a.moved, a.phase.ready)
+	if total <= 0 || a.bytes <= 0 {
+		return max(ran, stood)
+	}
+	done := min(float64(a.bytes)/float64(total), 1)
+	estimate := float64(ran) * (1 - done) / done
+	return max(time.Duration(min(estimate, math.MaxInt64/4)), stood)
+}

@@ -1,0 +1,305 @@
+package sched
+
+import (
+	"slices"
+	"time"
+)
+
+// worker is one incarnation of a worker process.
+type worker struct {
+	id       WorkerID
+	slots    int
+	kept     int           // attempts that it had after its last report, which may be more than its slots when those shrank
+	lease    time.Duration // when it is lost unless it polls
+	joined   bool          // false: known from records only, and waited for
+	draining bool
+	lost     bool
+	idle     bool // Invariant: it is in State.idle
+
+	running []*attempt // as assigned, ending ones too. Invariant: at most slots, but for kept
+	held    []*holding
+	unread  []unread // runs of it that could not be read lately
+}
+
+// holding is the runs of one job that lie on a worker. Invariant: of every job that runs and is not Durable, each
+// selected map is in its worker's holding.
+type holding struct {
+	job  *job
+	maps []int32 // some may be selected no more, or twice in here
+	live int     // Invariant: how many are selected and this worker's
+}
+
+func (w *worker) canTake() bool {
+	return w.joined && !w.lost && !w.draining && len(w.running) < w.slots
+}
+
+// able says whether the worker takes attempts at all, now or when a slot is free.
+func (w *worker) able() bool { return w.joined && !w.lost && !w.draining && w.slots > 0 }
+
+func (w *worker) find(id AttemptID) *attempt {
+	for _, a := range w.running {
+		if a.n == int32(id.N) && int(a.index) == id.Task.Index && a.phase.kind == id.Task.Phase && a.job.id == id.Task.Job {
+			return a
+		}
+	}
+	return nil
+}
+
+func (w *worker) hold(j *job, index int) {
+	h := w.holding(j)
+	if h == nil {
+		h = &holding{job: j}
+		w.held = append(w.held, h)
+	}
+	h.maps = append(h.maps, int32(index))
+	h.live++
+}
+
+func (w *worker) holding(j *job) *holding {
+	for _, h := range w.held {
+		if h.job == j {
+			return h
+		}
+	}
+	return nil
+}
+
+func (w *worker) release(j *job) {
+	w.held = slices.DeleteFunc(w.held, func(h *holding) bool { return h.job == j })
+}
+
+// needed says whether runs on the worker may still be read.
+func (w *worker) needed() bool {
+	return slices.ContainsFunc(w.held, func(h *holding) bool { return h.live > 0 && h.job.state == Running })
+}
+
+func (s *State) poll(p Poll) {
+	if s.refused[p.Worker] {
+		s.emit(Refused{Worker: p.Worker})
+		return
+	}
+	w := s.join(p)
+	s.reconcile(w, p)
+	for _, o := range p.Done {
+		s.finish(w, o)
+	}
+	w.kept = len(w.running)
+	if !w.idle && w.canTake() {
+		w.idle = true
+		s.idle = append(s.idle, w)
+	}
+}
+
+func (s *State) join(p Poll) *worker {
+	w := s.workers[p.Worker]
+	if w == nil {
+		w = s.enlist(p.Worker)
+	}
+	if !w.joined {
+		w.joined = true
+		s.note(nil, w, "joined with %d slots", p.Slots)
+	}
+	if p.Draining && !w.draining {
+		s.note(nil, w, "drains")
+	}
+	w.slots, w.draining = max(p.Slots, 0), p.Draining
+	w.lease = s.now + s.o.Lease
+	return w
+}
+
+func (s *State) enlist(id WorkerID) *worker {
+	w := &worker{id: id}
+	s.workers[id] = w
+	s.roster = append(s.roster, w)
+	return w
+}
+
+// finish takes an attempt's end. The report of one that is not the worker's does nothing, unless it is a result from an
+// earlier term for a task that still waits.
+func (s *State) finish(w *worker, o Outcome) {
+	a := w.find(o.Attempt)
+	if a == nil && o.Failure == nil {
+		a = s.adopt(w, o.Attempt)
+	}
+	if a == nil {
+		return
+	}
+	w.running = remove(w.running, a)
+	switch {
+	case a.ending:
+		a.job.ending--
+		s.compare(a, o)
+	case o.Failure != nil:
+		s.fail(a, *o.Failure)
+	default:
+		s.succeed(a, o.Checksum)
+	}
+}
+
+// compare looks at the result of a killed attempt, which is dropped, only to see whether the map function repeats itself.
+func (s *State) compare(a *attempt, o Outcome) {
+	if o.Failure != nil || a.phase.kind != Map || a.job.state != Running {
+		return
+	}
+	if t := a.task(); t.summed && t.sum != o.Checksum {
+		s.end(a.job, JobFailed, nonDeterministic(a))
+	}
+}
+
+// reconcile makes the worker's view and ours the same: what it runs and should not is killed, what it should run and does
+// not is assigned again, and a killed attempt that it shows no more has left its slot.
+func (s *State) reconcile(w *worker, p Poll) {
+	seen := make(map[AttemptID]bool, len(p.Running)+len(p.Done))
+	for _, o := range p.Done {
+		seen[o.Attempt] = true
+	}
+	for _, pr := range p.Running {
+		seen[pr.Attempt] = true
+		a := w.find(pr.Attempt)
+		if a == nil {
+			a = s.adopt(w, pr.Attempt)
+		}
+		switch {
+		case a == nil:
+			if !s.selectedOn(w, pr.Attempt) {
+				s.emit(Kill{Worker: w.id, Attempt: pr.Attempt, Reason: "not assigned to this worker"})
+			}
+		case a.ending:
+			s.emit(Kill{Worker: w.id, Attempt: pr.Attempt, Reason: "killed before"})
+		default:
+			a.progress(s.now, pr)
+		}
+	}
+	w.running = slices.DeleteFunc(w.running, func(a *attempt) bool {
+		if seen[a.id()] {
+			return false
+		}
+		if a.ending {
+			a.job.ending--
+			return true
+		}
+		s.emit(Assign{Worker: w.id, Attempt: a.id()})
+		return false
+	})
+}
+
+func (a *attempt) progress(now time.Duration, pr Progress) {
+	if pr.Bytes > a.bytes {
+		a.bytes, a.moved = pr.Bytes, now
+	}
+	a.total = max(pr.Total, 0)
+}
+
+// selectedOn says whether the attempt is w's and selected: a late poll shows it running, and it must keep its result.
+func (s *State) selectedOn(w *worker, id AttemptID) bool {
+	n, by, ok := s.Selected(id.Task)
+	return ok && n == id && by == w.id
+}
+
+// adopt takes over an attempt that an earlier term gave the worker, if its task still waits: running attempts go on when
+// masters change. An attempt of this term that is not the worker's was killed or lost; it is never taken back.
+func (s *State) adopt(w *worker, id AttemptID) *attempt {
+	j := s.jobs[id.Task.Job]
+	if j == nil || j.state != Running || id.N < 0 || id.N >= s.base() {
+		return nil
+	}
+	p, t := j.task(id.Task)
+	if t == nil || t.state != waiting {
+		return nil
+	}
+	a := &attempt{job: j, phase: p, worker: w, index: int32(id.Task.Index), n: int32(id.N), since: s.now, moved: s.now}
+	p.adopt(a)
+	s.attach(a)
+	s.note(j, w, "%v goes on from an earlier term", id)
+	return a
+}
+
+func (s *State) base() int { return s.o.Term * attemptsPerTerm }
+
+// attach puts an attempt that was begun on its worker and job.
+func (s *State) attach(a *attempt) {
+	j := a.job
+	a.place = len(j.running)
+	j.running = append(j.running, a)
+	a.worker.running = append(a.worker.running, a)
+	if a.backup {
+		j.backups++
+	}
+	if a.phase.kind == Reduce {
+		j.read = true
+	}
+}
+
+// detach takes an attempt off its job; its worker's list is the caller's.
+func (s *State) detach(a *attempt) {
+	j := a.job
+	if a.place < 0 {
+		return
+	}
+	last := len(j.running) - 1
+	j.running[a.place] = j.running[last]
+	j.running[a.place].place = a.place
+	j.running[last] = nil
+	j.running = j.running[:last]
+	a.place = -1
+	if a.backup {
+		j.backups--
+	}
+}
+
+// kill gives an attempt up that is its task's no more. It holds its slot until its worker shows it no more.
+func (s *State) kill(a *attempt, reason string) {
+	s.detach(a)
+	if a.worker.lost || !slices.Contains(a.worker.running, a) {
+		return
+	}
+	a.ending = true
+	a.job.ending++
+	a.job.killed = s.now
+	s.emit(Kill{Worker: a.worker.id, Attempt: a.id(), Reason: reason})
+}
+
+// expire loses the workers whose lease is over.
+func (s *State) expire() {
+	for _, w := range slices.Clone(s.roster) {
+		switch {
+		case s.now < w.lease:
+		case w.joined:
+			s.lose(w, "lost: it was silent for its whole lease")
+		default:
+			s.lose(w, "lost: it did not come back to the new master")
+		}
+	}
+}
+
+// lose takes a worker out: its attempts run again elsewhere, and its runs are gone.
+func (s *State) lose(w *worker, text string) {
+	w.lost = true
+	delete(s.workers, w.id)
+	s.roster = remove(s.roster, w)
+	s.refuse(w.id)
+	s.note(nil, w, "%s", text)
+	attempts := w.running
+	w.running = nil
+	for _, a := range attempts {
+		if a.ending {
+			a.job.ending--
+			continue
+		}
+		if a.place < 0 {
+			continue // its job ended over an attempt before it
+		}
+		s.giveBack(a)
+		s.spare(a.job, a.phase, int(a.index), "its worker was lost")
+	}
+	s.loseRuns(w)
+}
+
+func (s *State) refuse(id WorkerID) {
+	s.refused[id] = true
+	s.refusedOld = append(s.refusedOld, id)
+	if len(s.refusedOld) > refusedKept {
+		delete(s.refused, s.refusedOld[0])
+		s.refusedOld = s.refusedOld[1:]
+	}
+}
