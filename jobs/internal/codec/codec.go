@@ -140,7 +140,9 @@ func rawString(slice bool) node {
 }
 
 // isBytes reports whether t is a byte slice, of whatever name.
-func isBytes(t reflect.Type) bool { return t.Kind() == reflect.Slice && t.Elem().Kind() == reflect.Uint8 }
+func isBytes(t reflect.Type) bool {
+	return t.Kind() == reflect.Slice && t.Elem().Kind() == reflect.Uint8
+}
 
 // typeError says that the type at path cannot be encoded, why and what to do.
 func typeError(path string, t reflect.Type, what string) error {

@@ -1,0 +1,155 @@
+// Package jobstest runs a job in the plainest way there is: one goroutine, everything in memory, no combiner, a stable sort.
+// It is what a job's author tests with, and the oracle that the engine's own tests compare the engine with. It shares
+// nothing with the engine, and of package jobs neither the combine table nor Combine.
+package jobstest
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"slices"
+
+	"github.com/millrace/millrace/jobs"
+)
+
+// Object is one input object.
+type Object struct {
+	URL  string
+	Data []byte
+}
+
+// Result is what a job makes of its input.
+type Result struct {
+	Schema     jobs.Schema
+	Partitions [][]Row          // the rows of each partition in order
+	Counters   map[string]int64 // of all tasks together
+	Records    int64            // mapped
+	Pairs      int64            // emitted
+}
+
+// Rows returns the rows of all partitions, one partition after the other.
+func (r *Result) Rows() []Row { return slices.Concat(r.Partitions...) }
+
+// pair is one emitted pair.
+type pair struct{ key, value []byte }
+
+// Oracle runs prog over the objects. Every object is one map task of one block; pairs go to the partition that the program
+// states, or that partition gives for the key's bytes; with neither, to partition 0. The error is the program's own.
+func Oracle(prog jobs.Program, objects []Object, reducers int, partition func(key []byte, n int) int) (*Result, error) {
+	if reducers < 1 {
+		return nil, fmt.Errorf("oracle: %d reducers: there must be 1 at least", reducers)
+	}
+	result := &Result{Schema: prog.Info().Schema, Partitions: make([][]Row, reducers), Counters: map[string]int64{}}
+	groups := make([][]pair, reducers)
+	for _, o := range objects {
+		if err := mapObject(prog, o, reducers, partition, groups, result); err != nil {
+			return nil, err
+		}
+	}
+	for i, pairs := range groups {
+		slices.SortStableFunc(pairs, func(a, b pair) int { return bytes.Compare(a.key, b.key) })
+		t := newTask(reducers)
+		out := &rowSink{schema: result.Schema}
+		if err := prog.Reduce(context.Background(), t, &pairSource{pairs}, out); err != nil {
+			return nil, err
+		}
+		result.Partitions[i] = out.rows
+		result.count(t)
+	}
+	return result, nil
+}
+
+// newTask forbids tables: every pair shows as the map function emitted it.
+func newTask(reducers int) *jobs.Task { return &jobs.Task{Reducers: reducers, Memory: -1} }
+
+func (r *Result) count(t *jobs.Task) {
+	for name, n := range t.Counters() {
+		r.Counters[name] += n
+	}
+	r.Records += t.Records
+	r.Pairs += t.Pairs
+}
+
+// mapObject maps one object and deals its pairs out to the partitions.
+func mapObject(prog jobs.Program, o Object, reducers int, partition func([]byte, int) int, groups [][]pair, result *Result) error {
+	t := newTask(reducers)
+	out := &pairSink{}
+	source := &blockSource{block: jobs.Block{URL: o.URL, Data: o.Data}}
+	if len(o.Data) == 0 && prog.Info().Format.Kind != jobs.FormatFile {
+		source.done = true
+	}
+	if err := prog.Map(context.Background(), t, source, out); err != nil {
+		return err
+	}
+	result.count(t)
+	for _, batch := range out.batches {
+		if err := deal(batch, prog.Info().Partitions, reducers, partition, groups); err != nil {
+			return fmt.Errorf("oracle: map %s: %w", o.URL, err)
+		}
+	}
+	return nil
+}
+
+// deal appends the pairs of a batch to their partitions.
+func deal(batch jobs.Pairs, stated bool, reducers int, partition func([]byte, int) int, groups [][]pair) error {
+	rest := batch.Data
+	for i := range batch.Count {
+		key, value, after, err := jobs.CutPair(rest, nil)
+		if err != nil {
+			return err
+		}
+		rest = after
+		p := 0
+		switch {
+		case stated:
+			p = int(batch.Partitions[i])
+		case partition != nil:
+			p = partition(key, reducers)
+		}
+		if p < 0 || p >= reducers {
+			return fmt.Errorf("key %q goes to partition %d of %d", key, p, reducers)
+		}
+		groups[p] = append(groups[p], pair{key, value})
+	}
+	if len(rest) > 0 {
+		return fmt.Errorf("%d bytes after the last of %d pairs", len(rest), batch.Count)
+	}
+	return nil
+}
+
+// blockSource yields one block.
+type blockSource struct {
+	block jobs.Block
+	done  bool
+}
+
+func (s *blockSource) Next() (jobs.Block, error) {
+	if s.done {
+		return jobs.Block{}, io.EOF
+	}
+	s.done = true
+	return s.block, nil
+}
+
+// pairSink keeps all batches.
+type pairSink struct{ batches []jobs.Pairs }
+
+func (s *pairSink) Put(b jobs.Pairs) (jobs.Pairs, error) {
+	if b.Count > 0 {
+		s.batches = append(s.batches, b)
+	}
+	return jobs.Pairs{}, nil
+}
+
+// pairSource yields each pair as a batch of its own.
+type pairSource struct{ pairs []pair }
+
+func (s *pairSource) Next() ([]byte, error) {
+	if len(s.pairs) == 0 {
+		return nil, io.EOF
+	}
+	p := s.pairs[0]
+	s.pairs = s.pairs[1:]
+	return jobs.AppendPair(nil, p.key, p.value), nil
+}
