@@ -1,0 +1,358 @@
+package shuffle
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"slices"
+	"testing"
+
+	"github.com/millrace/millrace/jobs"
+)
+
+// The partition of a key is part of the output format: a job's parts depend on it for ever.
+func TestHashPartitionGolden(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		key  string
+		n    int
+		want uint32
+	}{
+		{"", 7, 5}, {"a", 7, 0}, {"millrace", 7, 5}, {"the", 1000, 906}, {"\x00\x00\x00\x00\x00\x00\x00\x01", 1000, 691}, {"any", 1, 0},
+	} {
+		if got := hashPartition([]byte(c.key), c.n); got != c.want {
+			t.Errorf("hashPartition(%q, %d) = %d, want %d", c.key, c.n, got, c.want)
+		}
+	}
+}
+
+// Hashing spreads keys evenly: no partition is a tenth off.
+func TestHashPartitionSpread(t *testing.T) {
+	t.Parallel()
+	counts := make([]int, 64)
+	for i := range 640_000 {
+		counts[hashPartition(fmt.Appendf(nil, "key%d", i), 64)]++
+	}
+	if lo, hi := slices.Min(counts), slices.Max(counts); lo < 9_000 || hi > 11_000 {
+		t.Errorf("between %d and %d keys in a partition, want about 10,000", lo, hi)
+	}
+}
+
+// Searching bounds by prefix gives what comparing every bound gives, for all short keys over a small alphabet.
+func TestBoundsPartition(t *testing.T) {
+	t.Parallel()
+	var keys [][]byte
+	var grow func(key []byte)
+	grow = func(key []byte) {
+		keys = append(keys, bytes.Clone(key))
+		if len(key) < 3 {
+			for _, c := range []byte{0, 'a', 0xff} {
+				grow(append(bytes.Clone(key), c))
+			}
+		}
+	}
+	grow(nil)
+	grow([]byte("12345678"))
+	grow([]byte("1234567"))
+	slices.SortFunc(keys, bytes.Compare)
+	keys = slices.CompactFunc(keys, bytes.Equal)
+	b := newBounds(keys)
+	for _, key := range keys {
+		for _, key := range [][]byte{key, append(bytes.Clone(key), 'b')} {
+			want := uint32(0)
+			for _, k := range keys {
+				if bytes.Compare(k, key) <= 0 {
+					want++
+				}
+			}
+			if got := b.partition(key, prefix(key)); got != want {
+				t.Errorf("key %q: partition %d, want %d", key, got, want)
+			}
+		}
+	}
+}
+
+// makeEntries encodes pairs into batches and indexes them.
+func makeEntries(t testing.TB, pairs []pair, partitions int) ([]entry, [][]byte) {
+	t.Helper()
+	w := &Writer{o: WriterOptions{Partitions: partitions}, maxPair: 1 << 30}
+	w.entries = make([]entry, 0, len(pairs)+1)
+	for chunk := range slices.Chunk(pairs, 1000) {
+		b := jobs.Pairs{Count: len(chunk)}
+		for _, p := range chunk {
+			b.Data = jobs.AppendPair(b.Data, []byte(p.key), []byte(p.value))
+		}
+		w.batches = append(w.batches, b.Data)
+		if reached, n, err := w.index(b, uint32(len(w.batches)-1), 0, 0); err != nil || n != len(chunk) || reached != len(b.Data) {
+			t.Fatalf("index: %d of %d pairs, %v", n, len(chunk), err)
+		}
+	}
+	return w.entries, w.batches
+}
+
+// The radix sort gives what a stable comparison sort gives, for sizes around its thresholds, few and many partitions, and
+// keys with common prefixes and repeats.
+func TestSortEqualsReference(t *testing.T) {
+	t.Parallel()
+	for _, partitions := range []int{1, 2, 256, 257, 70_000} {
+		for _, n := range []int{0, 1, 2, insertionMax, insertionMax + 1, smallBucket, smallBucket + 1, 300, 5000} {
+			entries, data := makeEntries(t, randomPairs(uint64(n), n), partitions)
+			want := slices.Clone(entries)
+			sortReference(want, data)
+			sortEntries(entries, data, partitions)
+			if !slices.Equal(entries, want) {
+				t.Fatalf("%d entries, %d partitions: not the reference's order", n, partitions)
+			}
+		}
+	}
+}
+
+// Any bytes as keys sort as the reference sorts them: the input is cut into keys at its first byte.
+func FuzzSort(f *testing.F) {
+	f.Add([]byte(",a,ab,,b,a,aaaaaaaa,aaaaaaaa\x00,aaaaaaaab"), uint8(3))
+	f.Fuzz(func(t *testing.T, data []byte, partitions uint8) {
+		if len(data) == 0 {
+			return
+		}
+		var pairs []pair
+		for key := range bytes.SplitSeq(data[1:], data[:1]) {
+			pairs = append(pairs, pair{key: string(key)}, pair{key: string(key) + "12345678"})
+		}
+		entries, batches := makeEntries(t, pairs, int(partitions)+1)
+		want := slices.Clone(entries)
+		sortReference(want, batches)
+		sortEntries(entries, batches, int(partitions)+1)
+		if !slices.Equal(entries, want) {
+			t.Error("not the reference's order")
+		}
+	})
+}
+
+// A number has one accepted encoding, and decodes as encoding/binary decodes it.
+func FuzzUvarint(f *testing.F) {
+	f.Add([]byte{0x80, 0x01})
+	f.Add(bytes.Repeat([]byte{0xff}, 10))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		v, n := uvarint(b)
+		want, m := binary.Uvarint(b)
+		if m > 0 && len(binary.AppendUvarint(nil, want)) != m {
+			m = -1 // not the shortest form
+		}
+		if (n > 0) != (m > 0) || n > 0 && (v != want || n != m) {
+			t.Errorf("%x: %d, %d; want %d, %d", b, v, n, want, m)
+		}
+	})
+}
+
+// blocksOf is a blockSource over given blocks.
+type blocksOf [][]byte
+
+func (b *blocksOf) next([]byte) ([]byte, error) {
+	if len(*b) == 0 {
+		return nil, io.EOF
+	}
+	block := (*b)[0]
+	*b = (*b)[1:]
+	return block, nil
+}
+
+// sortedBlocks encodes sorted pairs in blocks of at most n pairs.
+func sortedBlocks(pairs []pair, n int) *blocksOf {
+	var out blocksOf
+	for chunk := range slices.Chunk(pairs, n) {
+		var block []byte
+		for i, p := range chunk {
+			if i > 0 && p.key == chunk[i-1].key {
+				block = jobs.AppendSame(block, []byte(p.value))
+			} else {
+				block = jobs.AppendPair(block, []byte(p.key), []byte(p.value))
+			}
+		}
+		out = append(out, block)
+	}
+	return &out
+}
+
+// Merging k sources gives the stable sort of their concatenation, for any k and any block size, also with empty sources;
+// the pairs marked as of the same key are exactly those.
+func TestMergeEqualsReference(t *testing.T) {
+	t.Parallel()
+	var m merger
+	for _, k := range []int{0, 1, 2, 3, 5, 8, 33, 100} {
+		for _, blockPairs := range []int{1, 7, 1000} {
+			var sources []blockSource
+			var all []pair
+			for i := range k {
+				part := randomPairs(uint64(i), i*37%100)
+				all = append(all, part...)
+				sources = append(sources, sortedBlocks(reference(part, func(pair) int { return 0 }), blockPairs))
+			}
+			want := reference(all, func(pair) int { return 0 })
+			m.reset(sources)
+			for i := 0; ; i++ {
+				ok, _, err := m.next()
+				if err != nil {
+					t.Fatal(err)
+				}
+				if !ok {
+					if i != len(want) {
+						t.Errorf("%d sources: %d pairs of %d", k, i, len(want))
+					}
+					break
+				}
+				if got := (pair{0, string(m.key), string(m.value)}); got != want[i] || m.same != (i > 0 && want[i-1].key == got.key) {
+					t.Fatalf("%d sources: pair %d is %v (same %v), want %v", k, i, got, m.same, want[i])
+				}
+			}
+		}
+	}
+}
+
+// A source's error, or a block that holds no pairs, ends the merge with that source's number.
+func TestMergeErrors(t *testing.T) {
+	t.Parallel()
+	good := func() blockSource { return sortedBlocks([]pair{{key: "a"}, {key: "b"}, {key: "c"}}, 1) }
+	broken := errors.New("broken")
+	for name, bad := range map[string]blockSource{
+		"error":      &failAfter{sortedBlocks([]pair{{key: "b"}}, 1), broken},
+		"header 0":   &blocksOf{{0, 0}},
+		"cut key":    &blocksOf{{9, 0, 'x'}},
+		"cut value":  &blocksOf{{2, 9, 'x'}},
+		"cut header": &blocksOf{{0x80}},
+	} {
+		var m merger
+		m.reset([]blockSource{good(), bad, good()})
+		ok, source, err := true, 0, error(nil)
+		for ok && err == nil {
+			ok, source, err = m.next()
+		}
+		if source != 1 || !errors.Is(err, broken) && !errors.Is(err, jobs.ErrPairs) {
+			t.Errorf("%s: source %d, error %v", name, source, err)
+		}
+	}
+}
+
+type failAfter struct {
+	blockSource
+	err error
+}
+
+func (f *failAfter) next(buf []byte) ([]byte, error) {
+	b, err := f.blockSource.next(buf)
+	if err != nil {
+		return nil, f.err
+	}
+	return b, nil
+}
+
+// record writes the i-th pair of the benchmarks: a key of 10 random bytes and a value of 88, 100 bytes encoded.
+func record(r *rand.ChaCha8, key []byte) []byte {
+	binary.BigEndian.PutUint64(key, r.Uint64())
+	binary.BigEndian.PutUint16(key[8:], uint16(r.Uint64()))
+	return key
+}
+
+// BenchmarkWriter sorts 100-byte pairs and writes the run to nowhere: all in memory, and with eight times too little.
+func BenchmarkWriter(b *testing.B) {
+	for _, c := range []struct {
+		name   string
+		memory int64
+	}{{"memory", 256 << 20}, {"spill", 16 << 20}} {
+		b.Run(c.name, func(b *testing.B) {
+			const n = 1 << 20
+			batch := make([]byte, 0, n*100)
+			r, key, value := rand.NewChaCha8([32]byte{}), make([]byte, 10), make([]byte, 88)
+			for range n {
+				batch = jobs.AppendPair(batch, record(r, key), value)
+			}
+			dir := b.TempDir()
+			b.SetBytes(n * 100)
+			b.ReportAllocs()
+			for b.Loop() {
+				w, err := NewWriter(WriterOptions{Partitions: 64, Memory: c.memory, Dir: dir})
+				if err != nil {
+					b.Fatal(err)
+				}
+				p, err := w.Put(jobs.Pairs{})
+				for rest := batch; len(rest) > 0 && err == nil; {
+					size := min(len(rest), cap(p.Data)/100*100)
+					p.Data, p.Count, rest = append(p.Data, rest[:size]...), size/100, rest[size:]
+					p, err = w.Put(p)
+				}
+				if err != nil {
+					b.Fatal(err)
+				}
+				if _, err := w.Finish(b.Context(), io.Discard); err != nil {
+					b.Fatal(err)
+				}
+				w.Close()
+			}
+		})
+	}
+}
+
+// BenchmarkSort sorts entries with random 10-byte keys.
+func BenchmarkSort(b *testing.B) {
+	for name, sort := range map[string]func([]entry, [][]byte, int){
+		"radix":     sortEntries,
+		"reference": func(e []entry, data [][]byte, _ int) { sortReference(e, data) },
+		"sortfunc": func(e []entry, data [][]byte, _ int) {
+			slices.SortFunc(e, func(x, y entry) int { return compareEntries(&x, &y, data) })
+		},
+	} {
+		b.Run(name, func(b *testing.B) {
+			r, key := rand.NewChaCha8([32]byte{}), make([]byte, 10)
+			pairs := make([]pair, 500_000)
+			for i := range pairs {
+				pairs[i] = pair{key: string(record(r, key)), value: "value"}
+			}
+			entries, data := makeEntries(b, pairs, 64)
+			work := slices.Clone(entries)
+			b.SetBytes(int64(len(entries)) * entryBytes)
+			b.ReportAllocs()
+			for b.Loop() {
+				copy(work, entries)
+				sort(work, data, 64)
+			}
+		})
+	}
+}
+
+// BenchmarkMerge merges 100-byte pairs out of k sources in memory.
+func BenchmarkMerge(b *testing.B) {
+	for _, k := range []int{2, 16, 256} {
+		b.Run(fmt.Sprint(k), func(b *testing.B) {
+			const n = 1 << 18
+			r, key := rand.NewChaCha8([32]byte{}), make([]byte, 10)
+			value := string(make([]byte, 88))
+			var sources []*blocksOf
+			for range k {
+				part := make([]pair, n/k)
+				for i := range part {
+					part[i] = pair{key: string(record(r, key)), value: value}
+				}
+				sources = append(sources, sortedBlocks(reference(part, func(pair) int { return 0 }), 2600))
+			}
+			b.SetBytes(n * 100)
+			b.ReportAllocs()
+			var m merger
+			for b.Loop() {
+				var in []blockSource
+				for _, s := range sources {
+					view := *s
+					in = append(in, &view)
+				}
+				m.reset(in)
+				for ok := true; ok; {
+					var err error
+					if ok, _, err = m.next(); err != nil {
+						b.Fatal(err)
+					}
+				}
+			}
+		})
+	}
+}

@@ -1,0 +1,217 @@
+package shuffle
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+
+	"github.com/millrace/millrace/storage/runfile"
+)
+
+const (
+	// maxFanIn bounds the files open in one merge, well below the 1,024 that a process usually may open.
+	maxFanIn = 256
+	// fileBuffer gathers block headers and small blocks into writes that are worth a system call, bytes.
+	fileBuffer = 16 << 10
+	// ctxEvery is how many pairs pass between two looks at the context.
+	ctxEvery = 1 << 14
+)
+
+// spill is a temporary run file. It is open only while it is merged.
+type spill struct {
+	path     string
+	tail     runfile.Tail
+	maxBlock int // bytes that reading it needs
+}
+
+// sink is where sorted pairs go: through a combiner if there is one, into the blocks of a run.
+type sink struct {
+	out      *output
+	combiner *combiner
+}
+
+func (s *sink) add(partition int, key, value []byte, same bool) error {
+	if s.combiner != nil {
+		return s.combiner.add(partition, key, value, same)
+	}
+	return s.out.add(partition, key, value, same)
+}
+
+func (s *sink) close() (runfile.Summary, error) {
+	if s.combiner != nil {
+		if err := s.combiner.close(); err != nil {
+			return runfile.Summary{}, err
+		}
+	}
+	return s.out.close()
+}
+
+// newSink returns a sink that writes a run with blocks of blockSize to dst.
+func (w *Writer) newSink(dst io.Writer, blockSize int) *sink {
+	s := &sink{out: &output{
+		run:       runfile.NewWriter(dst, w.o.Partitions),
+		blockSize: blockSize,
+		maxPair:   w.maxPair,
+		block:     make([]byte, 0, blockSize),
+	}}
+	if w.o.Combine != nil {
+		s.combiner = &combiner{out: s.out, combine: w.o.Combine, limit: w.combineBytes}
+	}
+	return s
+}
+
+// spillTo writes one temporary run: fill puts the pairs into it.
+func (w *Writer) spillTo(fill func(*sink) error) (s spill, err error) {
+	f, err := os.CreateTemp(w.o.Dir, "spill-*.run")
+	if err != nil {
+		return spill{}, fmt.Errorf("spill: %w", err)
+	}
+	defer func() {
+		if err = errors.Join(err, f.Close()); err != nil {
+			err = errors.Join(fmt.Errorf("spill to %s: %w", f.Name(), err), os.Remove(f.Name()))
+		}
+	}()
+	buf := bufio.NewWriterSize(f, fileBuffer)
+	to := w.newSink(buf, w.spillBlock)
+	if err := fill(to); err != nil {
+		return spill{}, err
+	}
+	sum, err := to.close()
+	if err != nil {
+		return spill{}, err
+	}
+	if err := buf.Flush(); err != nil {
+		return spill{}, err
+	}
+	w.spilled += sum.Size
+	tail := runfile.Tail{Size: sum.Size, Partitions: w.o.Partitions, Checksum: sum.Checksum, Pairs: sum.Pairs}
+	return spill{path: f.Name(), tail: tail, maxBlock: max(w.spillBlock, to.out.largest)}, nil
+}
+
+// reduceSpills merges neighbours until the spills left fit into one merge. Neighbours only: equal keys stay in the order of
+// emission.
+func (w *Writer) reduceSpills(ctx context.Context) error {
+	for {
+		if w.fanIn(w.spills) == len(w.spills) {
+			return nil
+		}
+		var next []spill
+		for len(w.spills) > 0 {
+			n := w.fanIn(w.spills)
+			merged, err := w.mergeGroup(ctx, w.spills[:n])
+			if err != nil {
+				w.spills = append(next, w.spills...)
+				return err
+			}
+			next, w.spills = append(next, merged), w.spills[n:]
+		}
+		w.spills = next
+	}
+}
+
+// mergeGroup merges spills to one and removes them.
+func (w *Writer) mergeGroup(ctx context.Context, group []spill) (spill, error) {
+	if len(group) == 1 {
+		return group[0], nil
+	}
+	merged, err := w.spillTo(func(to *sink) error { return w.mergeSpills(ctx, group, to) })
+	if err != nil {
+		return spill{}, err
+	}
+	if err := removeSpills(group); err != nil {
+		return spill{}, errors.Join(err, os.Remove(merged.path))
+	}
+	return merged, nil
+}
+
+// fanIn is how many of the first spills the budget lets be merged at once: at least two, since no block takes more than a
+// quarter of it.
+func (w *Writer) fanIn(spills []spill) int {
+	free := w.o.Memory - runfile.BlockSize - 4*int64(w.combineBytes)
+	n := 0
+	for n < min(len(spills), maxFanIn) {
+		if free -= int64(spills[n].maxBlock); free < 0 && n >= 2 {
+			break
+		}
+		n++
+	}
+	return n
+}
+
+// mergeSpills merges spills into a sink.
+func (w *Writer) mergeSpills(ctx context.Context, spills []spill, to *sink) (err error) {
+	files := make([]*os.File, 0, len(spills))
+	defer func() {
+		for _, f := range files {
+			err = errors.Join(err, f.Close())
+		}
+	}()
+	for _, s := range spills {
+		f, err := os.Open(s.path)
+		if err != nil {
+			return fmt.Errorf("merge spills: %w", err)
+		}
+		files = append(files, f)
+	}
+	var m merger
+	var sources []blockSource
+	for p := range w.o.Partitions {
+		sources = sources[:0]
+		for i, f := range files {
+			section, err := runfile.ReadSectionOf(f, spills[i].tail, p)
+			if err != nil {
+				return fmt.Errorf("merge spill %s: %w", f.Name(), err)
+			}
+			if section.Blocks > 0 {
+				sources = append(sources, newSectionBlocks(f, section))
+			}
+		}
+		m.reset(sources)
+		if err := mergePartition(ctx, &m, p, to); err != nil {
+			return fmt.Errorf("merge spills: %w", err)
+		}
+	}
+	return ctx.Err()
+}
+
+// mergePartition moves one partition's pairs from a merger to a sink.
+func mergePartition(ctx context.Context, m *merger, partition int, to *sink) error {
+	for n := 1; ; n++ {
+		ok, _, err := m.next()
+		if err != nil || !ok {
+			return err
+		}
+		if err := to.add(partition, m.key, m.value, m.same); err != nil {
+			return err
+		}
+		if n%ctxEvery == 0 && ctx.Err() != nil {
+			return ctx.Err()
+		}
+	}
+}
+
+func removeSpills(spills []spill) error {
+	var errs []error
+	for _, s := range spills {
+		if err := os.Remove(s.path); !errors.Is(err, fs.ErrNotExist) {
+			errs = append(errs, err)
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// sectionBlocks is a section of a file as a blockSource.
+type sectionBlocks struct{ r *runfile.Reader }
+
+func newSectionBlocks(f io.ReaderAt, s runfile.Section) sectionBlocks {
+	return sectionBlocks{runfile.NewReader(io.NewSectionReader(f, s.Offset, s.Length), s)}
+}
+
+func (b sectionBlocks) next(buf []byte) ([]byte, error) {
+	block, _, err := b.r.Next(buf)
+	return block, err
+}
