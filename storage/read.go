@@ -148,9 +148,16 @@ func (b *body) Read(p []byte) (int, error) {
 		return 0, nil
 	}
 	n, err := b.read(p)
+	if err == nil && b.left == 0 {
+		// Now rather than with the next Read: who knows the length may not come back for the end.
+		err = b.end()
+	}
+	b.err = err
 	if err != nil {
 		b.disconnect()
-		b.err = err
+	}
+	if err == io.EOF {
+		err = nil
 	}
 	return n, err
 }
