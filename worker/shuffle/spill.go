@@ -171,25 +171,26 @@ func (w *Writer) mergeSpills(ctx context.Context, spills []spill, to *sink) (err
 			}
 		}
 		m.reset(sources)
-		if err := mergePartition(ctx, &m, p, to); err != nil {
+		if _, err := mergePartition(ctx, &m, p, to); err != nil {
 			return fmt.Errorf("merge spills: %w", err)
 		}
 	}
 	return ctx.Err()
 }
 
-// mergePartition moves one partition's pairs from a merger to a sink.
-func mergePartition(ctx context.Context, m *merger, partition int, to *sink) error {
+// mergePartition moves one partition's pairs from a merger to a sink. An error comes with the number of the source that
+// gave it, or -1.
+func mergePartition(ctx context.Context, m *merger, partition int, to *sink) (source int, err error) {
 	for n := 1; ; n++ {
-		ok, _, err := m.next()
+		ok, source, err := m.next()
 		if err != nil || !ok {
-			return err
+			return source, err
 		}
 		if err := to.add(partition, m.key, m.value, m.same); err != nil {
-			return err
+			return -1, err
 		}
 		if n%ctxEvery == 0 && ctx.Err() != nil {
-			return ctx.Err()
+			return -1, ctx.Err()
 		}
 	}
 }

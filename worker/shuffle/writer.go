@@ -2,6 +2,7 @@ package shuffle
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -88,8 +89,10 @@ func NewWriter(o WriterOptions) (*Writer, error) {
 		return nil, fmt.Errorf("shuffle writer: Partitions %d: want 1 to %d", o.Partitions, runfile.MaxPartitions)
 	case o.By > ByBatch:
 		return nil, fmt.Errorf("shuffle writer: By %d is unknown", o.By)
-	case o.By == ByBounds && (len(o.Bounds) >= o.Partitions || !slices.IsSortedFunc(o.Bounds, slices.Compare)):
+	case o.By == ByBounds && (len(o.Bounds) >= o.Partitions || !slices.IsSortedFunc(o.Bounds, bytes.Compare)):
 		return nil, fmt.Errorf("shuffle writer: Bounds: want fewer than %d, ascending; got %d", o.Partitions, len(o.Bounds))
+	case o.By != ByBounds && len(o.Bounds) > 0:
+		return nil, fmt.Errorf("shuffle writer: Bounds: %d are given, but By is not ByBounds", len(o.Bounds))
 	case o.Memory < MinMemory:
 		return nil, fmt.Errorf("shuffle writer: Memory %d bytes: want %d or more", o.Memory, MinMemory)
 	}
@@ -126,6 +129,9 @@ func (w *Writer) Put(b jobs.Pairs) (jobs.Pairs, error) {
 func (w *Writer) take(b jobs.Pairs) error {
 	w.lent = 0
 	w.parts = b.Partitions[:0]
+	if len(b.Partitions) > 0 && w.o.By != ByBatch {
+		return errors.New("a batch states partitions, but By is not ByBatch")
+	}
 	if int64(len(b.Data)) > largestBatch {
 		return fmt.Errorf("a batch of %d bytes is larger than %d", len(b.Data), largestBatch)
 	}

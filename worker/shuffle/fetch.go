@@ -1,0 +1,179 @@
+package shuffle
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/millrace/millrace/storage/runfile"
+)
+
+const (
+	// fetchTries is how often in a row a section is asked for without a verified block as the result. With the backoff, a
+	// worker that restarts its network has 3 s; a worker that is gone is the scheduler's affair.
+	fetchTries   = 6
+	firstBackoff = 100 * time.Millisecond
+	maxBackoff   = 5 * time.Second
+	// defaultStall is how long a fetch may bring no byte before it is tried anew.
+	defaultStall = 30 * time.Second
+)
+
+// FetchError reports a run that could not be read.
+type FetchError struct {
+	Map, Attempt int
+	URL          string
+	Err          error
+}
+
+func (e *FetchError) Error() string {
+	return fmt.Sprintf("fetch the run of map %d, attempt %d, from %s: %v", e.Map, e.Attempt, e.URL, e.Err)
+}
+
+func (e *FetchError) Unwrap() error { return e.Err }
+
+var (
+	errOtherRun = errors.New("another run lies there: the checksum differs")
+	errStalled  = errors.New("no byte came for too long")
+)
+
+// fetcher fetches one section, block by block, over as many answers as it takes.
+type fetcher struct {
+	r       *Reader
+	run     Run
+	section *runfile.Reader // nil before the first answer
+	source  *source
+	buf     []byte // for blocks that are not kept in memory
+}
+
+// fetch returns the run's section, verified, in memory or in a file.
+func (r *Reader) fetch(ctx context.Context, run Run) (*source, error) {
+	f := &fetcher{r: r, run: run}
+	for failures, verified := 0, int64(0); ; {
+		err := f.try(ctx)
+		if err == nil {
+			return f.source, nil
+		}
+		if now := f.verified(); now > verified {
+			failures, verified = 0, now
+		}
+		failures++
+		var local *localError
+		switch {
+		case ctx.Err() != nil:
+			return nil, ctx.Err()
+		case errors.As(err, &local):
+			return nil, local.err
+		case failures == fetchTries || errors.Is(err, ErrNoRun) || errors.Is(err, errOtherRun):
+			return nil, &FetchError{Map: run.Map, Attempt: run.Attempt, URL: run.URL, Err: err}
+		}
+		if err := r.o.Sleep(ctx, r.backoff(failures)); err != nil {
+			return nil, err
+		}
+	}
+}
+
+// backoff doubles from try to try; the jitter of one half keeps reducers apart that failed together.
+func (r *Reader) backoff(failures int) time.Duration {
+	d := min(firstBackoff<<(failures-1), maxBackoff)
+	return d/2 + time.Duration(r.o.Rand()*float64(d))
+}
+
+func (f *fetcher) verified() int64 {
+	if f.section == nil {
+		return 0
+	}
+	return f.section.Verified()
+}
+
+// try asks for the rest of the section and reads it.
+func (f *fetcher) try(ctx context.Context) (err error) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	watch := time.AfterFunc(f.r.o.Stall, func() { cancel(errStalled) })
+	defer watch.Stop()
+	defer func() {
+		if err != nil && errors.Is(context.Cause(ctx), errStalled) {
+			err = fmt.Errorf("%w: %w", errStalled, err)
+		}
+	}()
+	opened, err := f.r.o.Open.Open(ctx, f.run, f.r.o.Partition, f.verified())
+	if err != nil {
+		return err
+	}
+	defer opened.Body.Close() // everything that counts was read and verified
+	if opened.Checksum != f.run.Checksum {
+		return errOtherRun
+	}
+	var body io.Reader = watched{opened.Body, watch, f.r.o.Stall}
+	if f.section == nil {
+		if f.source, err = f.r.place(f.run, opened); err != nil {
+			return err
+		}
+		f.section = runfile.NewReader(nil, opened.Section)
+	} else if f.source.section != opened.Section {
+		return errOtherRun
+	}
+	if f.source.kind == inTemp {
+		body = io.TeeReader(body, &placeWriter{f.r.temp, f.source.offset + f.verified()})
+	}
+	f.section.Resume(body)
+	return f.blocks()
+}
+
+// blocks reads verified blocks to the section's end.
+func (f *fetcher) blocks() error {
+	for {
+		block, _, err := f.section.Next(f.buf)
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		f.r.fetched.Add(int64(len(block)))
+		f.source.maxBlock = max(f.source.maxBlock, len(block))
+		if f.source.kind == inMemory {
+			f.source.blocks = append(f.source.blocks, block)
+		} else {
+			f.buf = block
+		}
+	}
+}
+
+// watched keeps a stall timer off as long as bytes come.
+type watched struct {
+	io.Reader
+	timer *time.Timer
+	stall time.Duration
+}
+
+func (w watched) Read(b []byte) (int, error) {
+	n, err := w.Reader.Read(b)
+	if n > 0 {
+		w.timer.Reset(w.stall)
+	}
+	return n, err
+}
+
+// placeWriter writes to a file from a place on.
+type placeWriter struct {
+	w  io.WriterAt
+	at int64
+}
+
+func (p *placeWriter) Write(b []byte) (int, error) {
+	n, err := p.w.WriteAt(b, p.at)
+	p.at += int64(n)
+	if err != nil {
+		return n, &localError{fmt.Errorf("keep fetched run: %w", err)}
+	}
+	return n, nil
+}
+
+// localError marks a failure of this machine: not the run's, and not to be tried again.
+type localError struct{ err error }
+
+func (e *localError) Error() string { return e.err.Error() }
+func (e *localError) Unwrap() error { return e.err }

@@ -1,0 +1,326 @@
+package shuffle
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/millrace/millrace/jobs"
+	"github.com/millrace/millrace/storage/runfile"
+)
+
+// ReaderOptions configure a Reader.
+type ReaderOptions struct {
+	Partition int
+	Open      Opener // required
+	// Memory is the budget in bytes: half of it for sections, a quarter for fetches in flight, the rest for merging.
+	// Less than MinMemory counts as that. Default: 64 MiB.
+	Memory int64
+	Dir    string        // of temporary files; default: the system's
+	Stall  time.Duration // a fetch that brings no byte for that long is tried anew; default: 30 s
+	// Sleep waits between two tries, Rand (in [0, 1)) gives their jitter and the order of fetches. Default: real ones.
+	Sleep func(ctx context.Context, d time.Duration) error
+	Rand  func() float64
+}
+
+// maxParallel is how many sections are fetched at once at most: enough to hide the latency of small ones.
+const maxParallel = 8
+
+// Reader gives a reduce attempt its partition's pairs of all maps. The caller tells it which runs there are (Total, Add,
+// Lost, from any goroutine) while Run fetches them; Next waits for Run and then yields the merged pairs.
+// It implements jobs.PairSource.
+type Reader struct {
+	o       ReaderOptions
+	fetched atomic.Int64
+	spilled atomic.Int64
+	done    chan struct{} // closed when Run has returned
+	err     error         // what Run returned; valid once done is closed
+	changed chan struct{} // holds a token when something happened since Run looked
+
+	mu      sync.Mutex
+	total   int // number of maps; -1: not known yet
+	maps    map[int]*mapRun
+	pending []*mapRun // to fetch, lost ones among them
+	got     int       // maps whose section is here
+	memory  int64     // bytes of the sections in memory
+	temp    *os.File  // sections on disk, end to end; nil before the first one
+	tempEnd int64
+
+	sources []*source // to merge, in map order; set before done is closed
+	merge   merger
+	held    bool // merge stands at a pair that did not fit the last batch
+	last    error
+}
+
+// mapRun is a map's run, of the attempt that counts now. Lost takes it out of Reader.maps unless it is got.
+type mapRun struct {
+	run    Run
+	source *source            // once fetched
+	cancel context.CancelFunc // while it is fetched
+	lost   bool
+}
+
+// NewReader returns a reader that knows of no runs.
+func NewReader(o ReaderOptions) *Reader {
+	if o.Memory == 0 {
+		o.Memory = defaultMemory
+	}
+	o.Memory = max(o.Memory, MinMemory)
+	if o.Stall == 0 {
+		o.Stall = defaultStall
+	}
+	if o.Sleep == nil {
+		o.Sleep = sleep
+	}
+	if o.Rand == nil {
+		o.Rand = rand.Float64
+	}
+	return &Reader{o: o, total: -1, maps: map[int]*mapRun{}, done: make(chan struct{}), changed: make(chan struct{}, 1)}
+}
+
+func sleep(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-t.C:
+		return nil
+	}
+}
+
+// Total says how many maps there are.
+func (r *Reader) Total(maps int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.total = maps
+	r.notify()
+}
+
+// Add says that a map's run can be read. A map whose section is here, or being fetched, keeps what it has: the master sees
+// to it that all runs of a map are equal.
+func (r *Reader) Add(index, attempt int, url string, size int64, checksum uint64) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.maps[index] != nil {
+		return
+	}
+	m := &mapRun{run: Run{Map: index, Attempt: attempt, URL: url, Size: size, Checksum: checksum}}
+	r.maps[index] = m
+	r.pending = append(r.pending, m)
+	r.notify()
+}
+
+// Lost says that a map attempt's run can be read no more. A section that is here stays good.
+func (r *Reader) Lost(index, attempt int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	m := r.maps[index]
+	if m == nil || m.source != nil || m.run.Attempt != attempt {
+		return
+	}
+	m.lost = true
+	if m.cancel != nil {
+		m.cancel()
+	}
+	delete(r.maps, index)
+}
+
+func (r *Reader) notify() {
+	select {
+	case r.changed <- struct{}{}:
+	default:
+	}
+}
+
+// Fetched is the number of bytes fetched and verified so far.
+func (r *Reader) Fetched() int64 { return r.fetched.Load() }
+
+// Spilled is the number of bytes written to temporary files so far.
+func (r *Reader) Spilled() int64 { return r.spilled.Load() }
+
+// Run fetches the section of every map's run as the runs become known, and merges until one merge is left. A run that
+// cannot be read ends it with a *FetchError. It is called once.
+func (r *Reader) Run(ctx context.Context) error {
+	defer close(r.done)
+	r.err = r.fetchAll(ctx)
+	if r.err == nil {
+		r.err = r.prepare(ctx)
+	}
+	return r.err
+}
+
+func (r *Reader) fetchAll(ctx context.Context) error {
+	g, gctx := errgroup.WithContext(ctx)
+	g.SetLimit(r.parallel())
+	for !r.complete() {
+		m := r.take()
+		if m == nil {
+			select {
+			case <-r.changed:
+				continue
+			case <-gctx.Done():
+			}
+			break
+		}
+		g.Go(func() error { return r.fetchMap(gctx, m) })
+	}
+	if err := g.Wait(); err != nil {
+		return err
+	}
+	return ctx.Err()
+}
+
+// parallel is how many fetches the budget lets run at once: each has a block in its hands.
+func (r *Reader) parallel() int {
+	return int(min(max(r.o.Memory/4/runfile.BlockSize, 1), maxParallel))
+}
+
+func (r *Reader) complete() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.got == r.total
+}
+
+// take picks a run to fetch, any one: in the order of the log, all reducers would ask the same worker at once.
+func (r *Reader) take() *mapRun {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for len(r.pending) > 0 {
+		i, last := int(r.o.Rand()*float64(len(r.pending))), len(r.pending)-1
+		m := r.pending[i]
+		r.pending[i], r.pending = r.pending[last], r.pending[:last]
+		if !m.lost {
+			return m
+		}
+	}
+	return nil
+}
+
+// fetchMap fetches a run, unless it is lost.
+func (r *Reader) fetchMap(ctx context.Context, m *mapRun) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	r.mu.Lock()
+	lost := m.lost
+	m.cancel = cancel
+	r.mu.Unlock()
+	if lost {
+		return nil
+	}
+	s, err := r.fetch(ctx, m.run)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if m.lost {
+		if s != nil {
+			r.releaseLocked(s)
+		}
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	m.source, m.cancel = s, nil
+	r.got++
+	r.notify()
+	return nil
+}
+
+// Next returns the next batch of merged pairs, about 256 KiB in fresh memory, and io.EOF at the end. It waits for Run.
+func (r *Reader) Next() ([]byte, error) {
+	<-r.done
+	if r.err != nil {
+		return nil, r.err
+	}
+	if r.last != nil {
+		return nil, r.last
+	}
+	var batch []byte
+	for {
+		if !r.held {
+			ok, source, err := r.merge.next()
+			if err != nil {
+				r.last = r.sources[source].fail(err)
+				return nil, r.last
+			}
+			if !ok {
+				if r.last = io.EOF; len(batch) == 0 {
+					return nil, io.EOF
+				}
+				return batch, nil
+			}
+		}
+		size := pairSize(r.merge.key, r.merge.value)
+		if len(batch) > 0 && len(batch)+size > runfile.BlockSize {
+			r.held = true
+			return batch, nil
+		}
+		r.held = false
+		if batch == nil {
+			batch = jobs.AppendPair(make([]byte, 0, max(size, runfile.BlockSize)), r.merge.key, r.merge.value)
+		} else if r.merge.same {
+			batch = jobs.AppendSame(batch, r.merge.value)
+		} else {
+			batch = jobs.AppendPair(batch, r.merge.key, r.merge.value)
+		}
+	}
+}
+
+// Close removes the temporary files. Run must have returned.
+func (r *Reader) Close() error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var errs []error
+	for _, s := range r.sources {
+		if s.kind == inMerged {
+			errs = append(errs, os.Remove(s.path))
+		}
+	}
+	if r.temp != nil {
+		errs = append(errs, r.temp.Close(), os.Remove(r.temp.Name()))
+	}
+	r.sources, r.temp, r.maps, r.last = nil, nil, nil, errors.New("shuffle reader: it is closed")
+	return errors.Join(errs...)
+}
+
+// place finds a section's place: in its own file if it stays on this machine, in memory, or in the temporary file.
+func (r *Reader) place(run Run, o *Opened) (*source, error) {
+	s := &source{run: run, section: o.Section, path: o.Path}
+	if o.Path != "" {
+		s.kind = inRun
+		return s, nil
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.memory+o.Section.Length <= r.o.Memory/2 {
+		s.kind = inMemory
+		r.memory += o.Section.Length
+		return s, nil
+	}
+	if r.temp == nil {
+		f, err := os.CreateTemp(r.o.Dir, "fetch-*.tmp")
+		if err != nil {
+			return nil, &localError{fmt.Errorf("keep fetched run: %w", err)}
+		}
+		r.temp = f
+	}
+	s.kind, s.offset, s.file = inTemp, r.tempEnd, r.temp
+	r.tempEnd += o.Section.Length
+	r.spilled.Add(o.Section.Length)
+	return s, nil
+}
+
+func (r *Reader) releaseLocked(s *source) {
+	if s.kind == inMemory {
+		r.memory -= s.section.Length
+		s.blocks = nil
+	}
+}

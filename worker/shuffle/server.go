@@ -1,0 +1,176 @@
+package shuffle
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net/http"
+	"os"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/millrace/millrace/storage/runfile"
+)
+
+const (
+	runsPath = "/runs/"
+	// sectionHeader carries the section's index entry, see runfile.Section.Text.
+	sectionHeader = "Millrace-Section"
+)
+
+// Server serves the sections of a worker's runs:
+//
+//	GET /runs/ID?partition=P    with Range, to resume
+//	200, 206  the section's bytes; its index entry in Millrace-Section, the run's checksum in ETag (hexadecimal)
+//	400       no such partition
+//	404       no such run
+//	500       the run's file cannot be read
+//
+// Of each run it keeps the footer only: the system's page cache holds the indexes, and an entry is one small read.
+type Server struct {
+	client *http.Client // shared by all attempts, so that connections are used again
+
+	mu   sync.RWMutex
+	runs map[string]served
+	jobs map[string][]string // ids of each job's runs
+}
+
+// served is one run.
+type served struct {
+	path string
+	tail runfile.Tail
+}
+
+// NewServer returns a server without runs.
+func NewServer() *Server {
+	return &Server{client: newClient(), runs: map[string]served{}, jobs: map[string][]string{}}
+}
+
+// Add serves the run in the file at path, of a job, under an id. The file is the server's from now on.
+func (s *Server) Add(id, path, job string) (err error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return fmt.Errorf("serve run %s: %w", id, err)
+	}
+	defer func() { err = errors.Join(err, f.Close()) }()
+	info, err := f.Stat()
+	if err != nil {
+		return fmt.Errorf("serve run %s: %w", id, err)
+	}
+	tail, err := runfile.ReadTail(f, info.Size())
+	if err != nil {
+		return fmt.Errorf("serve run %s: %w", id, err)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if _, ok := s.runs[id]; ok {
+		return fmt.Errorf("serve run %s: the id is taken", id)
+	}
+	s.runs[id] = served{path, tail}
+	s.jobs[job] = append(s.jobs[job], id)
+	return nil
+}
+
+// Drop stops serving a job's runs and removes their files. A section that is being sent is sent to its end.
+func (s *Server) Drop(job string) error {
+	s.mu.Lock()
+	var paths []string
+	for _, id := range s.jobs[job] {
+		paths = append(paths, s.runs[id].path)
+		delete(s.runs, id)
+	}
+	delete(s.jobs, job)
+	s.mu.Unlock()
+	var errs []error
+	for _, p := range paths {
+		if err := os.Remove(p); !errors.Is(err, fs.ErrNotExist) {
+			errs = append(errs, err)
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// ServeHTTP implements http.Handler.
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if r.Method != http.MethodGet && r.Method != http.MethodHead {
+		w.Header().Set("Allow", "GET, HEAD")
+		http.Error(w, "only GET and HEAD", http.StatusMethodNotAllowed)
+		return
+	}
+	id, ok := strings.CutPrefix(r.URL.Path, runsPath)
+	run, found := s.run(id)
+	if !ok || !found {
+		http.Error(w, "no such run", http.StatusNotFound)
+		return
+	}
+	partition, err := strconv.Atoi(r.URL.Query().Get("partition"))
+	if err != nil || partition < 0 || partition >= run.tail.Partitions {
+		http.Error(w, fmt.Sprintf("partition: want 0 to %d", run.tail.Partitions-1), http.StatusBadRequest)
+		return
+	}
+	s.serve(w, r, run, partition)
+}
+
+func (s *Server) run(id string) (served, bool) {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	run, ok := s.runs[id]
+	return run, ok
+}
+
+// serve sends one section. The reader verifies the blocks, so they go out as they are.
+func (s *Server) serve(w http.ResponseWriter, r *http.Request, run served, partition int) {
+	f, err := os.Open(run.path)
+	if errors.Is(err, fs.ErrNotExist) {
+		http.Error(w, "no such run: its file is gone", http.StatusNotFound)
+		return
+	}
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusInternalServerError)
+		return
+	}
+	defer f.Close() // it was only read
+	section, err := runfile.ReadSectionOf(f, run.tail, partition)
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusInternalServerError)
+		return
+	}
+	h := w.Header()
+	h.Set("Content-Type", "application/octet-stream")
+	h.Set("ETag", fmt.Sprintf(`"%016x"`, run.tail.Checksum))
+	h.Set(sectionHeader, section.Text(partition))
+	http.ServeContent(w, r, "", time.Time{}, io.NewSectionReader(f, section.Offset, section.Length))
+}
+
+// Opener returns an opener of any run's sections for a reducer on this worker, whose runs have URLs under self
+// ("http://host:port"): its own runs are read from their files, other workers' over HTTP, and all else from the store.
+func (s *Server) Opener(self string, store Store) Opener {
+	return anyOpener{server: s, self: self + runsPath, http: HTTPOpener{s.client}, store: StoreOpener{store}}
+}
+
+type anyOpener struct {
+	server *Server
+	self   string
+	http   HTTPOpener
+	store  StoreOpener
+}
+
+// Open implements Opener.
+func (o anyOpener) Open(ctx context.Context, run Run, partition int, from int64) (*Opened, error) {
+	if id, ok := strings.CutPrefix(run.URL, o.self); ok {
+		own, ok := o.server.run(id)
+		if !ok {
+			return nil, ErrNoRun
+		}
+		run.URL = "file://" + own.path
+		return FileOpener{}.Open(ctx, run, partition, from)
+	}
+	if strings.HasPrefix(run.URL, "http://") || strings.HasPrefix(run.URL, "https://") {
+		return o.http.Open(ctx, run, partition, from)
+	}
+	return o.store.Open(ctx, run, partition, from)
+}
