@@ -85,9 +85,7 @@ func (s *State) preempt() {
 			if a == nil {
 				break
 			}
-			if err := a.phase.end(a); err != nil {
-				panic("sched: preempt: " + err.Error())
-			}
+			s.giveBack(a)
 			s.kill(a, "a map task that it waits for needs the slot")
 		}
 	}

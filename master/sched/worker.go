@@ -83,6 +83,7 @@ func (s *State) poll(p Poll) {
 	for _, o := range p.Done {
 		s.finish(w, o)
 	}
+	s.trim(w)
 	w.kept = len(w.running)
 	if !w.idle && w.canTake() {
 		w.idle = true
@@ -181,6 +182,29 @@ func (s *State) reconcile(w *worker, p Poll) {
 		s.emit(Assign{Worker: w.id, Attempt: a.id()})
 		return false
 	})
+}
+
+// trim takes attempts back from a worker that has fewer slots than it had: the worker may have queued a map behind a reduce
+// that waits for it. A draining worker keeps what it runs, whatever slots it reports.
+func (s *State) trim(w *worker) {
+	for !w.draining {
+		n := 0
+		var last *attempt
+		for _, a := range w.running {
+			if a.ending {
+				continue
+			}
+			n++
+			if last == nil || a.phase.kind > last.phase.kind || a.phase.kind == last.phase.kind && a.less(last) {
+				last = a
+			}
+		}
+		if n <= w.slots {
+			return
+		}
+		s.giveBack(last)
+		s.kill(last, "the worker has fewer slots now")
+	}
 }
 
 func (a *attempt) progress(now time.Duration, pr Progress) {
