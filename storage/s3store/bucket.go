@@ -39,48 +39,70 @@ type bucket struct {
 	seen   atomic.Bool // an answer has shown that the bucket is there
 }
 
-// List calls yield for objects and common prefixes in key order. S3 gives each page's objects first and its prefixes after
-// them, so with a delimiter a page at a time is held and sorted.
+// List calls yield for objects and common prefixes in key order.
 func (b *bucket) List(ctx context.Context, prefix, delim string, yield func(storage.Object) bool) error {
-	if delim != "" && delim != "/" {
-		return fmt.Errorf("delimiter %q: S3 listings here know only \"/\"", delim)
+	switch delim {
+	case "":
+		return b.list(ctx, prefix, delim, yield)
+	case "/":
+		return b.listLevel(ctx, prefix, yield)
+	default:
+		return fmt.Errorf("delimiter %q: listings of S3 know only \"/\" here", delim)
 	}
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	// The library hides where a page begins; the request for it does not.
+}
+
+// listLevel lists with common prefixes. S3 gives each page's objects first and its prefixes after them, so a page at a time is
+// held and sorted. The library hides where a page begins; the request for it does not.
+func (b *bucket) listLevel(ctx context.Context, prefix string, yield func(storage.Object) bool) error {
 	var requests atomic.Int64
-	traced := httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{WroteRequest: func(httptrace.WroteRequestInfo) { requests.Add(1) }})
+	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
+		WroteRequest: func(httptrace.WroteRequestInfo) { requests.Add(1) },
+	})
 	var page []storage.Object
+	more := true
 	flush := func() bool {
 		slices.SortFunc(page, func(x, y storage.Object) int { return strings.Compare(x.Key, y.Key) })
 		for _, o := range page {
-			if !yield(o) {
-				return false
+			if more = yield(o); !more {
+				break
 			}
 		}
 		page = page[:0]
-		return true
+		return more
 	}
+	seen := int64(0)
+	err := b.list(ctx, prefix, "/", func(o storage.Object) bool {
+		if now := requests.Load(); now != seen {
+			if seen = now; !flush() {
+				return false
+			}
+		}
+		page = append(page, o)
+		return true
+	})
+	if err == nil && more {
+		flush()
+	}
+	return err
+}
+
+// list is a listing in the server's order.
+func (b *bucket) list(ctx context.Context, prefix, delim string, yield func(storage.Object) bool) error {
 	noOwner := false
-	of := int64(0)
-	for info := range b.client.core.ListObjectsIter(traced, b.name, minio.ListObjectsOptions{
-		Prefix: prefix, Recursive: delim == "", FetchOwner: &noOwner,
-	}) {
+	options := minio.ListObjectsOptions{Prefix: prefix, Recursive: delim == "", FetchOwner: &noOwner}
+	for info := range b.client.core.ListObjectsIter(ctx, b.name, options) {
 		if info.Err != nil {
 			return b.client.fail(ctx, info.Err, storage.ErrPrecondition)
 		}
-		if now := requests.Load(); now != of {
-			if of = now; !flush() {
-				return nil
-			}
+		b.seen.Store(true)
+		if !yield(listed(info, delim)) {
+			return nil
 		}
-		page = append(page, listed(info, delim))
 	}
 	if err := context.Cause(ctx); err != nil {
 		return err // the library ends a cancelled listing as if it were complete
 	}
 	b.seen.Store(true)
-	flush()
 	return nil
 }
 
@@ -145,7 +167,7 @@ func (b *bucket) Read(ctx context.Context, key string, off, n int64, etag string
 		if answer, ok := errors.AsType[minio.ErrorResponse](err); ok && answer.StatusCode == http.StatusRequestedRangeNotSatisfiable {
 			return b.behind(ctx, key, off, etag)
 		}
-		return nil, storage.Object{}, b.missing(ctx, b.client.fail(ctx, err, storage.ErrChanged))
+		return nil, storage.Object{}, b.missing(ctx, key, b.client.fail(ctx, err, storage.ErrChanged))
 	}
 	b.seen.Store(true)
 	o := object(info)
@@ -172,7 +194,7 @@ func (b *bucket) stat(ctx context.Context, key, etag string) (storage.Object, er
 	}
 	info, err := b.client.core.StatObject(ctx, b.name, key, opts)
 	if err != nil {
-		return storage.Object{}, b.missing(ctx, b.client.fail(ctx, err, storage.ErrChanged))
+		return storage.Object{}, b.missing(ctx, key, b.client.fail(ctx, err, storage.ErrChanged))
 	}
 	b.seen.Store(true)
 	o := object(info)
@@ -192,21 +214,18 @@ func (b *bucket) behind(ctx context.Context, key string, off int64, etag string)
 	return http.NoBody, o, err
 }
 
-// missing finds out whether a missing object's bucket is there, since a HEAD cannot say so and some servers do not. It asks
-// until something of the bucket has been seen.
-func (b *bucket) missing(ctx context.Context, err error) error {
+// missing finds out whether a missing object's bucket is there, and the access key known: a HEAD cannot say so, and some servers
+// do not. A listing can. It is asked for until something of the bucket has been seen.
+func (b *bucket) missing(ctx context.Context, key string, err error) error {
 	if !errors.Is(err, storage.ErrNotFound) || b.seen.Load() {
 		return err
 	}
-	there, probe := b.client.core.BucketExists(ctx, b.name)
-	switch {
-	case probe != nil:
-		return err // it may be forbidden to ask
-	case !there:
-		return fmt.Errorf("%w (%s has no bucket %s)", storage.ErrNoBucket, b.client.endpoint, b.name)
+	// By the key's prefix, since a policy may allow no other.
+	probe := b.List(ctx, key, "", func(storage.Object) bool { return false })
+	if errors.Is(probe, storage.ErrNoBucket) || errors.Is(probe, errUnknownKey) {
+		return probe
 	}
-	b.seen.Store(true)
-	return err
+	return err // whatever else is wrong with a listing, it was not what the caller asked for
 }
 
 // rangeOf is the Range header for n bytes from off (n < 0: to the end).

@@ -24,10 +24,11 @@
 //
 //	MinIO        lists pending uploads by a prefix only when it is a whole key: uploads are listed without one as well,
 //	             and compared here (Uploads.List)
-//	versitygw    keeps keys as paths: a/b cannot be there while a is an object. Its conditional writes are atomic since
+//	versitygw    answers an unknown access key with 404: that is ErrDenied here.
+//	             It keeps keys as paths: a/b cannot be there while a is an object. Its conditional writes are atomic since
 //	             1.8.0, on file systems with locks
 //	AWS          names a region in the error when another is asked for: the error says what to set
-//	any          answers a HEAD for a missing object without saying whether the bucket is there: the bucket is asked for
+//	any          answers a HEAD for a missing object without saying whether the bucket is there: it is listed
 //	             when none of its objects has been seen yet (bucket.missing)
 //	any          may fail a completion after it has answered 200: the body is looked at (minio-go does)
 package s3store

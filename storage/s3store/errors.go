@@ -23,6 +23,9 @@ var codes = map[string]error{
 	"NoSuchUpload": storage.ErrNotFound,
 	"NoSuchBucket": storage.ErrNoBucket,
 
+	"InvalidAccessKeyId": errUnknownKey,
+	"XAdminUserNotFound": errUnknownKey, // versitygw, with status 404
+
 	"InvalidBucketName":       storage.ErrBadURL,
 	"InvalidURI":              storage.ErrBadURL,
 	"KeyTooLongError":         storage.ErrBadURL,
@@ -50,16 +53,21 @@ var codes = map[string]error{
 	// The body changed on its way: the server has refused it.
 	"BadDigest":                     errDamaged,
 	"XMinioContentChecksumMismatch": errDamaged,
+	"XAmzContentChecksumMismatch":   errDamaged,
 	"XAmzContentSHA256Mismatch":     errDamaged,
 	"IncompleteBody":                errDamaged,
 	"RequestTimeout":                errDamaged,
 }
+
+// errUnknownKey is a refusal of whoever holds this access key, whatever is asked for.
+var errUnknownKey = fmt.Errorf("%w: unknown access key", storage.ErrDenied)
 
 // errDamaged is a request that did not arrive as it was sent, and was not done.
 var errDamaged = errors.New("damaged on its way")
 
 // hints are what a person does about a refusal.
 var hints = map[string]string{
+	"XAdminUserNotFound":    "check AWS_ACCESS_KEY_ID or the profile, and that the endpoint is the one they are for",
 	"InvalidAccessKeyId":    "check AWS_ACCESS_KEY_ID or the profile, and that the endpoint is the one they are for",
 	"SignatureDoesNotMatch": "check AWS_SECRET_ACCESS_KEY or the profile",
 	"ExpiredToken":          "get new temporary credentials",

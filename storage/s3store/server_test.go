@@ -28,13 +28,14 @@ func client(t testing.TB, o s3store.Options) *s3store.Client {
 	return c
 }
 
+func starters() map[string]func(testing.TB) *servers.Server {
+	return map[string]func(testing.TB) *servers.Server{"minio": servers.MinIO, "versitygw": servers.VersityGW}
+}
+
 // The Backend keeps the contract of all backends over MinIO and over versitygw.
 func TestConformance(t *testing.T) {
 	t.Parallel()
-	for name, start := range map[string]func(testing.TB) *servers.Server{
-		"minio":     servers.MinIO,
-		"versitygw": servers.VersityGW,
-	} {
+	for name, start := range starters() {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			s := start(t)
