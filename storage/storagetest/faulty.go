@@ -71,8 +71,8 @@ type FaultyBackend struct {
 	calls map[Op]int
 }
 
-// Faulty wraps a backend so that calls fail as planned. The first fault that hits a call counts. It hides what else the
-// backend can do (storage.InputLister and the like).
+// Faulty wraps a backend so that calls fail as planned. The first fault that hits a call counts. Seal counts
+// as a Part. It hides that a backend is a storage.InputLister: inputs are listed as those of any bucket.
 func Faulty(b storage.Backend, plan ...Fault) *FaultyBackend {
 	f := &FaultyBackend{b: b, calls: map[Op]int{}}
 	f.Plan(plan...)
@@ -306,4 +306,27 @@ func (u faultyUploads) Abort(ctx context.Context, key, id string) error {
 
 func (u faultyUploads) List(ctx context.Context, prefix, id string, yield func(storage.Part) bool) error {
 	return u.f.call(ctx, OpUploads, prefix, func() error { return u.f.b.Uploads().List(ctx, prefix, id, yield) })
+}
+
+// PartsETag implements storage.PartsETag if the backend does.
+func (u faultyUploads) PartsETag(parts []storage.Part) string {
+	if b, ok := u.f.b.Uploads().(storage.PartsETag); ok {
+		return b.PartsETag(parts)
+	}
+	return ""
+}
+
+// PartsInOrder implements storage.InOrder if the backend does.
+func (u faultyUploads) PartsInOrder() bool {
+	b, ok := u.f.b.Uploads().(storage.InOrder)
+	return ok && b.PartsInOrder()
+}
+
+// Seal implements storage.Sealer if the backend does.
+func (u faultyUploads) Seal(ctx context.Context, key, id string) error {
+	b, ok := u.f.b.Uploads().(storage.Sealer)
+	if !ok {
+		return nil
+	}
+	return u.f.call(ctx, OpPart, key, func() error { return b.Seal(ctx, key, id) })
 }
