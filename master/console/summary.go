@@ -1,0 +1,124 @@
+package console
+
+import (
+	"fmt"
+	"io"
+	"maps"
+	"path"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/dustin/go-humanize"
+	"github.com/jedib0t/go-pretty/v6/text"
+	"github.com/millrace/millrace/master/sched"
+	"github.com/millrace/millrace/master/wire"
+)
+
+// Summary writes what a job that has ended did: how much, how fast, what its counters say, and where its output lies. Of a
+// job that failed it writes the whole error.
+func Summary(out io.Writer, st wire.JobStatus, elapsed time.Duration) error {
+	var b strings.Builder
+	switch st.State {
+	case sched.Done:
+		fmt.Fprintf(&b, "%s committed in %s\n", Line(st.Job), span(elapsed))
+	case sched.JobFailed:
+		fmt.Fprintf(&b, "%s failed after %s: %s\n", Line(st.Job), span(elapsed), strings.TrimSpace(Lines(st.Error)))
+	default:
+		fmt.Fprintf(&b, "%s %s after %s\n", Line(st.Job), st.State, span(elapsed))
+	}
+	b.WriteString("\n")
+	facts := []fact{{"input", inputFact(st, elapsed)}, {"tasks", tasksFact(st)}, {"shuffle", shuffleFact(st)}}
+	if st.State == sched.Done {
+		facts = append(facts, fact{"output", outputFact(st)})
+	}
+	writeFacts(&b, append(facts, counterFacts(st.Counters)...))
+	if st.State == sched.Done {
+		b.WriteString("\n")
+		writeFacts(&b, openFacts(st))
+	}
+	_, err := io.WriteString(out, b.String())
+	return err
+}
+
+// fact is a line of a summary: a label, which may be empty, and what is to be said.
+type fact struct{ label, text string }
+
+func writeFacts(b *strings.Builder, facts []fact) {
+	for _, f := range facts {
+		b.WriteString(strings.TrimRight(fmt.Sprintf("  %-10s %s", f.label, f.text), " ") + "\n")
+	}
+}
+
+func inputFact(st wire.JobStatus, elapsed time.Duration) string {
+	s := fmt.Sprintf("%s in %s, %s", amount(st.InBytes), count(st.Objects, "object", "objects"), count(st.Records, "record", "records"))
+	if rate := speed(st.InBytes, elapsed); rate != "" {
+		s += ", " + rate
+	}
+	return s
+}
+
+func tasksFact(st wire.JobStatus) string {
+	s := fmt.Sprintf("%d map, %d reduce", st.Map.Tasks, st.Reduce.Tasks)
+	if st.Retries > 0 {
+		s += ", " + count(st.Retries, "retry", "retries")
+	}
+	return s
+}
+
+func shuffleFact(st wire.JobStatus) string {
+	s := fmt.Sprintf("%s, %s", count(st.Pairs, "pair", "pairs"), amount(st.Shuffled))
+	if st.Spilled > 0 {
+		s += ", " + amount(st.Spilled) + " spilled to disk"
+	}
+	return s
+}
+
+func outputFact(st wire.JobStatus) string {
+	return fmt.Sprintf("%s, %s in %s", count(st.Rows, "row", "rows"), amount(st.OutBytes), count(st.NumParts, "part", "parts"))
+}
+
+// counterFacts aligns the counters' names and their numbers.
+func counterFacts(counters map[string]int64) []fact {
+	names, numbers := 0, 0
+	for name, n := range counters {
+		names = max(names, text.StringWidth(Line(name)))
+		numbers = max(numbers, len(humanize.Comma(n)))
+	}
+	var facts []fact
+	for _, name := range slices.Sorted(maps.Keys(counters)) {
+		shown := Line(name)
+		facts = append(facts, fact{"", fmt.Sprintf("%s%*s", shown, names-text.StringWidth(shown)+2+numbers, humanize.Comma(counters[name]))})
+	}
+	if len(facts) > 0 {
+		facts[0].label = "counters"
+	}
+	return facts
+}
+
+// openFacts says where the parts lie and how to read them.
+func openFacts(st wire.JobStatus) []fact {
+	folder := Line(place(st.Output))
+	facts := []fact{{"parts", partsFact(st)}, {"show", "millrace cat " + word(folder)}}
+	if st.NumParts > 0 {
+		facts = append(facts, fact{"open", fmt.Sprintf("polars.scan_ipc(%q).collect()", strings.TrimSuffix(folder, "/")+"/*.arrow")},
+			fact{"", fmt.Sprintf("duckdb.arrow(pyarrow.dataset.dataset(%q, format=\"arrow\"))", folder)})
+	}
+	return facts
+}
+
+// partsFact names the first part, and the last one by its base name.
+func partsFact(st wire.JobStatus) string {
+	if len(st.Parts) == 0 {
+		return Line(place(st.Output))
+	}
+	first := Line(place(st.Parts[0]))
+	switch last := Line(path.Base(place(st.Parts[len(st.Parts)-1]))); {
+	case st.NumParts <= 1:
+		return first
+	case len(st.Parts) < st.NumParts:
+		return fmt.Sprintf("%s … (%s)", first, count(st.NumParts, "part", "parts"))
+	default:
+		return first + " … " + last
+	}
+}
