@@ -1,0 +1,208 @@
+package layering
+
+import "strings"
+
+// edges lists the millrace packages that each package may import. "" is the front door, at the top of the tree; "none" is
+// nothing. A row for "x/..." holds for every package below x that has none of its own. The order is from the ground up.
+const edges = `
+	# What a job's author imports.
+	jobs                     < jobs/internal/codec
+	jobs/internal/codec      < none
+	jobs/jobstest            < jobs jobs/internal/codec
+	jobs/plan                < jobs
+	jobs/builtin             < jobs jobs/...
+	jobs/...                 < jobs
+
+	# Bytes at rest. They know no jobs, master or worker.
+	storage                  < none
+	storage/localstore       < storage
+	storage/memstore         < storage
+	storage/s3store          < storage
+	storage/backends         < storage storage/localstore storage/memstore storage/s3store
+	storage/storagetest      < storage
+	storage/storagetest/...  < storage storage/storagetest
+	storage/input            < storage
+	storage/runfile          < none
+	storage/arrowfile        < none
+	storage/manifest         < storage
+	storage/output           < storage storage/arrowfile storage/manifest
+
+	# The control plane.
+	master/sched             < none
+	master/wire              < jobs/plan master/sched storage
+	master/journal           < master/sched
+	master/journal/journaltest < master/journal
+	master/memha             < master/journal
+	master/etcdha            < master/journal
+	master                   < jobs jobs/plan master/journal master/sched master/wire storage storage/manifest storage/output
+	master/status            < jobs/plan master master/sched master/wire
+	master/web               < master/status
+	master/console           < master/wire storage/arrowfile storage/output
+
+	# The data plane. It meets the control plane in master/wire only.
+	worker                   < jobs jobs/plan master/wire storage storage/arrowfile storage/input storage/manifest worker/shuffle
+	worker/shuffle           < jobs storage storage/runfile
+	worker/program           < jobs jobs/plan
+	worker/program/...       < jobs worker/program
+
+	# The front door and the commands.
+	millrace                 < jobs jobs/... master master/console master/journal master/memha master/sched master/wire storage storage/... worker worker/program
+	cmd/internal/layering    < none
+	cmd/...                  < millrace jobs jobs/... master master/... storage storage/... worker worker/... cmd/internal/...
+`
+
+// testEdges lists what the tests of a package may import beyond edges, the suites for tests (packages named ...test and
+// what is below them) and the implementations in memory.
+const testEdges = `
+	storage                  < storage/localstore
+	master/wire              < jobs
+	worker/...               < storage/backends storage/localstore
+	master                   < jobs/... storage/backends storage/localstore worker worker/program
+	worker                   < jobs/... master master/sched storage/backends storage/localstore worker/program
+`
+
+// inMemory are the implementations that the tests of any package may stand on.
+var inMemory = []string{"storage/memstore", "master/memha"}
+
+// doors lists which packages may import a dependency: a module's path, or the beginning of it. "any" is every package but
+// those of closed. Tests may use what the packages they test may, and errgroup.
+const doors = `
+	github.com/apache/arrow          < storage/arrowfile
+	github.com/google/flatbuffers    < storage/arrowfile
+	github.com/minio/minio-go        < storage/s3store
+	gopkg.in/ini.v1                  < storage/s3store
+	go.etcd.io                       < master/etcdha
+	github.com/gin-gonic             < master/web
+	github.com/tetratelabs/wazero    < worker/program worker/program/...
+	github.com/prometheus            < master/web cmd/millrace
+	github.com/spf13                 < millrace cmd/...
+	github.com/bmatcuk/doublestar    < storage storage/storagetest
+	github.com/dustin/go-humanize    < millrace master/console cmd/...
+	github.com/jedib0t/go-pretty     < millrace master/console cmd/...
+	github.com/klauspost/compress    < storage/input storage/runfile
+	github.com/zeebo/xxh3            < storage/runfile worker/shuffle jobs/internal/codec
+	github.com/google/uuid           < millrace cmd/...
+	golang.org/x/term                < millrace master/console cmd/...
+	golang.org/x/sys                 < storage/localstore worker cmd/...
+	golang.org/x/tools               < cmd/internal/layering
+	golang.org/x/sync                < any
+`
+
+// closed are the packages that import the standard library only, whatever doors says of "any".
+var closed = []string{"jobs", "jobs/...", "master/sched"}
+
+// foreign lists what packages must not import of the standard library ("net" stands also for what is below it).
+const foreign = `
+	master/sched < net os io sync context log math/rand syscall runtime
+	jobs         < net os log syscall
+	jobs/...     < net log syscall
+	storage      < log
+	storage/...  < log
+	master/wire  < log os/exec
+	master/journal < log net os
+	master/memha < log net os
+	worker/shuffle < log
+`
+
+// only lists the packages that may import a part of the standard library at all.
+const only = `
+	net/rpc      < master/wire
+	encoding/gob < master/wire
+	os/exec      < cmd/... worker/program worker/program/... storage/storagetest/...
+	unsafe       < jobs jobs/internal/codec storage/arrowfile worker/shuffle
+	flag         < none
+`
+
+// apart lists what a program that imports a package must not be made to link, by way of whatever it imports.
+const apart = `
+	millrace < go.etcd.io github.com/gin-gonic
+	worker   < go.etcd.io github.com/gin-gonic
+	jobs     < golang.org github.com gopkg.in
+`
+
+// timeless are packages that are told the time, and what of package time they must not use.
+var (
+	timeless  = []string{"master/sched", "jobs/plan"}
+	timeCalls = []string{"Now", "Since", "Until", "Sleep", "After", "AfterFunc", "NewTimer", "NewTicker", "Tick"}
+)
+
+// Bounds on sizes.
+const (
+	maxFileLines  = 600 // of a source file, tests not counted
+	maxFuncLines  = 70  // of a function, tests not counted
+	maxMethods    = 5   // of an interface
+	minTestsRatio = 0.8 // lines of tests to lines of source, over the whole tree
+)
+
+// namesNothing are package names that say nothing of what is inside.
+var namesNothing = []string{"util", "utils", "common", "helper", "helpers", "types", "base", "misc", "lib", "shared"}
+
+// bannedWords must not stand in any text file of the tree, whatever their case, but those of wordsAllowed.
+var bannedWords = []string{
+	"/root/", "/home/", "/users/", // paths of somebody's machine
+	"proxy.golang.org", "sum.golang.org", "pypi.org", "npmjs.org", "crates.io", // where packages happen to come from
+	"fixme", "xxx:", "hack:", // a name for the problem, and an issue, say more
+}
+
+// wordsAllowed are the files in which bannedWords may stand: this list, and texts that somebody else wrote.
+var wordsAllowed = []string{"cmd/internal/layering/", "testdata/text/", "go.sum", "LICENSE", ".git/"}
+
+// skipMark begins the reason of every test that is left out, so that a run's log can be searched for what it did not prove.
+const skipMark = "LEFT OUT: "
+
+// row is a line of a table.
+type row struct {
+	name    string
+	allowed []string
+}
+
+// parse reads a table of lines "name < word word ...", with comments after "#".
+func parse(table string) []row {
+	var rows []row
+	for line := range strings.Lines(table) {
+		line, _, _ = strings.Cut(line, "#")
+		name, words, found := strings.Cut(line, "<")
+		if found {
+			rows = append(rows, row{strings.TrimSpace(name), strings.Fields(words)})
+		}
+	}
+	return rows
+}
+
+// find returns the row for a package: its own, or that of the longest "x/..." above it.
+func find(rows []row, pkg string) (row, bool) {
+	var best row
+	found := false
+	for _, r := range rows {
+		if r.name == pkg {
+			return r, true
+		}
+		if matches(r.name, pkg) && len(r.name) > len(best.name) {
+			best, found = r, true
+		}
+	}
+	return best, found
+}
+
+// matches says whether a pattern, a package or "x/..." for those below x, covers a package.
+func matches(pattern, pkg string) bool {
+	if above, ok := strings.CutSuffix(pattern, "..."); ok {
+		return strings.HasPrefix(pkg, above) && len(pkg) > len(above)
+	}
+	return pattern == pkg
+}
+
+// covers says whether one of the patterns covers a package.
+func covers(patterns []string, pkg string) bool {
+	for _, p := range patterns {
+		if matches(p, pkg) {
+			return true
+		}
+	}
+	return false
+}
+
+// within says whether an import path is name or below it.
+func within(path, name string) bool {
+	return path == name || strings.HasPrefix(path, name+"/")
+}
