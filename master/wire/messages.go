@@ -8,15 +8,38 @@ import (
 	"github.com/millrace/millrace/storage"
 )
 
+// The words of the scheduler that workers and the CLI use, who must not import it.
 type (
-	JobID     = sched.JobID
-	WorkerID  = sched.WorkerID
-	TaskID    = sched.TaskID
-	AttemptID = sched.AttemptID
-	Progress  = sched.Progress
-	Failure   = sched.Failure
+	JobID       = sched.JobID
+	WorkerID    = sched.WorkerID
+	Phase       = sched.Phase
+	TaskID      = sched.TaskID
+	AttemptID   = sched.AttemptID
+	Progress    = sched.Progress
+	Failure     = sched.Failure
+	FailureKind = sched.FailureKind
+	JobState    = sched.JobState
 )
 
+const (
+	Sample = sched.Sample
+	Map    = sched.Map
+	Reduce = sched.Reduce
+
+	FailTask     = sched.FailTask
+	FailFetch    = sched.FailFetch
+	FailReturned = sched.FailReturned
+	FailJob      = sched.FailJob
+
+	Running    = sched.Running
+	Committing = sched.Committing
+	Done       = sched.Done
+	JobFailed  = sched.JobFailed
+	Cancelled  = sched.Cancelled
+)
+
+// PollArgs is a worker's heartbeat, report and request. A worker has one Poll waiting at a time; when it has something
+// to report meanwhile, it sends the next one, and the master answers the older one empty.
 type PollArgs struct {
 	Worker   WorkerID
 	Seq      uint64 // counts the worker's polls
@@ -31,6 +54,7 @@ type PollArgs struct {
 	Wait     time.Duration
 }
 
+// PollReply is the master's answer.
 type PollReply struct {
 	Term   uint64
 	Assign []Task // a worker ignores attempts that it has had before
@@ -39,11 +63,13 @@ type PollReply struct {
 	Needed bool    // the worker's runs are still needed: a draining worker stays
 }
 
+// Task is an attempt to run.
 type Task struct {
 	Attempt AttemptID
 	Split   plan.Split // of a map or sample task
 }
 
+// Outcome is an attempt's end.
 type Outcome struct {
 	Attempt  AttemptID
 	Failure  *Failure
@@ -57,10 +83,12 @@ type Outcome struct {
 	Elapsed  time.Duration
 }
 
+// SampleResult is the partition boundaries: partition p gets the keys from Bounds[p-1] on and below Bounds[p].
 type SampleResult struct {
 	Bounds [][]byte // ascending, fewer than Reducers, at most 64 bytes each
 }
 
+// MapResult is a finished run.
 type MapResult struct {
 	URL      string // of the run: http on the worker, or the bucket's
 	Size     int64
@@ -68,22 +96,25 @@ type MapResult struct {
 	Pairs    int64
 }
 
+// ReduceResult is a finished part, not visible yet.
 type ReduceResult struct {
 	Part   storage.Pending
 	Rows   int64
 	Groups int64
 }
 
+// JobArgs asks for what a worker must know of a job before it runs a task of it.
 type JobArgs struct{ Job JobID }
 
+// JobReply describes a job to a worker.
 type JobReply struct {
-	Spec    plan.Spec // Reducers, Shuffle and Compression filled in
-	Maps    int
-	Sampled bool     // Bounds are final: the job has been sampled, or needs no sample
-	Bounds  [][]byte // of a totally ordered job, once sampled
-	Work    string   // URL of the job's own folder for runs in the bucket
+	Spec   plan.Spec // Reducers, Shuffle and Compression filled in
+	Maps   int
+	Bounds [][]byte // of a totally ordered job, once sampled
+	Work   string   // URL of the job's own folder for runs in the bucket
 }
 
+// RunsArgs asks for the job's run log from Cursor on.
 type RunsArgs struct {
 	Job    JobID
 	Cursor int
@@ -91,31 +122,37 @@ type RunsArgs struct {
 	Wait   time.Duration // when there is nothing new
 }
 
+// RunsReply is a page of the run log. Reading it from 0 and applying the events in order gives the runs to read now.
 type RunsReply struct {
 	Events []RunEvent
 	Cursor int
 	Maps   int
 }
 
+// RunEvent says that a map task's run can be read, or can be read no more.
 type RunEvent struct {
 	Attempt AttemptID
 	Lost    bool
 	Run     MapResult
 }
 
+// SubmitArgs submits a job under an id that the client made: submitting it again is the same job.
 type SubmitArgs struct {
 	Job  JobID
 	Spec plan.Spec
 }
 
+// SubmitReply acknowledges a job.
 type SubmitReply struct{ Job JobID }
 
+// WatchArgs asks for a job's status once it is newer than Version, or after Wait.
 type WatchArgs struct {
 	Job     JobID // a unique prefix of the id will do
 	Version uint64
 	Wait    time.Duration
 }
 
+// JobStatus is what people want to know of a job.
 type JobStatus struct {
 	Version   uint64
 	ID        JobID
@@ -123,7 +160,7 @@ type JobStatus struct {
 	Params    map[string]string
 	Inputs    []string
 	Output    string
-	State     sched.JobState
+	State     JobState
 	Error     string // of a failed job: the whole message
 	Submitted time.Time
 	Ended     time.Time // zero while it runs
@@ -144,34 +181,42 @@ type JobStatus struct {
 	Counters  map[string]int64
 }
 
+// PhaseStatus is the state of the tasks of one phase.
 type PhaseStatus struct {
 	Tasks, Done, Running, Failed int
 	Bytes, BytesDone             int64
 }
 
+// ListArgs asks for the jobs that the master knows, the newest first.
 type ListArgs struct{ Max int }
 
+// ListReply is a page of jobs.
 type ListReply struct {
 	Jobs []JobStatus // without Counters, Inputs and Parts
 	More bool
 }
 
+// CancelArgs cancels a job.
 type CancelArgs struct{ Job JobID }
 
-type CancelReply struct{ State sched.JobState }
+// CancelReply says what the job's state is after the request.
+type CancelReply struct{ State JobState }
 
+// LogsArgs asks for a job's log from line Cursor on, waiting up to Wait for something new.
 type LogsArgs struct {
 	Job    JobID
 	Cursor int
 	Wait   time.Duration
 }
 
+// LogsReply is a page of a job's log.
 type LogsReply struct {
 	Lines  []LogLine
 	Cursor int
 	End    bool // the job has ended and nothing follows
 }
 
+// LogLine is one event of a job.
 type LogLine struct {
 	Time    time.Time
 	Attempt string // "" when it concerns no single attempt
