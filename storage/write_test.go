@@ -154,4 +154,3 @@ func TestTransient(t *testing.T) {
 		t.Error("a refusal for now is final")
 	}
 }
-
