@@ -3,12 +3,17 @@ package s3store_test
 import (
 	"bytes"
 	"context"
+	"encoding/pem"
 	"errors"
 	"io"
+	"log"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"net/http/httputil"
 	"net/url"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -233,5 +238,27 @@ func TestFlippedBit(t *testing.T) {
 				t.Error(err)
 			}
 		})
+	}
+}
+
+// A server whose certificate a private authority has signed is trusted when the authority is named, and refused for good
+// when it is not.
+func TestPrivateAuthority(t *testing.T) {
+	t.Parallel()
+	s := httptest.NewUnstartedServer(object(3, nil, 200, "abc"))
+	s.Config.ErrorLog = log.New(io.Discard, "", 0) // the refused handshake
+	s.StartTLS()
+	t.Cleanup(s.Close)
+	file := filepath.Join(t.TempDir(), "ca.pem")
+	cert := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: s.Certificate().Raw})
+	if err := os.WriteFile(file, cert, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := read(t.Context(), bucketAt(t, s.URL, func(o *s3store.Options) { o.CAFile = file }), -1, ""); err != nil {
+		t.Errorf("with the authority: %v", err)
+	}
+	err := read(t.Context(), bucketAt(t, s.URL), -1, "")
+	if !errors.Is(err, storage.ErrUnreachable) || storage.IsTransient(err) || !strings.Contains(err.Error(), "AWS_CA_BUNDLE") {
+		t.Errorf("without: got %v, want a final ErrUnreachable with a remedy", err)
 	}
 }

@@ -1,6 +1,7 @@
 package s3store_test
 
 import (
+	"errors"
 	"testing"
 
 	"github.com/millrace/millrace/storage"
@@ -41,6 +42,26 @@ func TestConformance(t *testing.T) {
 			s := start(t)
 			c := client(t, options(s))
 			storagetest.Run(t, func(t *testing.T) storage.Backend { return c.Bucket(s.NewBucket(t)) })
+		})
+	}
+}
+
+// Without a region set, the service is asked for the bucket's.
+func TestRegionIsAsked(t *testing.T) {
+	t.Parallel()
+	for name, start := range starters() {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := start(t)
+			o := options(s)
+			o.Region = ""
+			b := client(t, o).Bucket(s.NewBucket(t))
+			if _, err := b.Put(t.Context(), "key", []byte("abc"), true); err != nil {
+				t.Error(err)
+			}
+			if err := read(t.Context(), client(t, o).Bucket("no-such-bucket"), -1, ""); !errors.Is(err, storage.ErrNoBucket) {
+				t.Errorf("missing bucket: got %v, want ErrNoBucket", err)
+			}
 		})
 	}
 }
