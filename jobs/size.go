@@ -50,3 +50,18 @@ func (s Size) String() string {
 	}
 	return strconv.FormatInt(int64(s), 10) + "B"
 }
+
+// Set reads a size of 1 byte or more, so that a Size is a command-line flag as it is.
+func (s *Size) Set(text string) error {
+	n, err := ParseSize(text)
+	if err == nil && n == 0 {
+		err = fmt.Errorf("%q is no size to work with: give 1 byte or more, as in 64MiB", text)
+	}
+	if err == nil {
+		*s = n
+	}
+	return err
+}
+
+// Type names the kind of value in help texts.
+func (*Size) Type() string { return "SIZE" }

@@ -108,10 +108,11 @@ type JobArgs struct{ Job JobID }
 
 // JobReply describes a job to a worker.
 type JobReply struct {
-	Spec   plan.Spec // Reducers, Shuffle and Compression filled in
-	Maps   int
-	Bounds [][]byte // of a totally ordered job, once sampled
-	Work   string   // URL of the job's own folder for runs in the bucket
+	Spec    plan.Spec // Reducers, Shuffle and Compression filled in
+	Maps    int
+	Sampled bool     // Bounds are final: the job has been sampled, or needs no sample
+	Bounds  [][]byte // of a totally ordered job, once sampled
+	Work    string   // URL of the job's own folder for runs in the bucket
 }
 
 // RunsArgs asks for the job's run log from Cursor on.
@@ -151,6 +152,9 @@ type WatchArgs struct {
 	Version uint64
 	Wait    time.Duration
 }
+
+// MaxPartsShown bounds JobStatus.Parts; the manifest has them all.
+const MaxPartsShown = 100
 
 // JobStatus is what people want to know of a job.
 type JobStatus struct {

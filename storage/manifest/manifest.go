@@ -16,12 +16,11 @@ const Name = "_SUCCESS"
 // Version is the format that this package writes. A reader refuses a higher one.
 const Version = 1
 
-// Manifest describes a committed output. Only ID, PutID and the times differ between two runs of the same job over the
-// same input.
+// Manifest describes a committed output. Only ID and the times differ between two runs of the same job over the
+// same input; writing it again after a lost answer writes the same bytes.
 type Manifest struct {
 	Version   int               `json:"version"`
 	ID        string            `json:"id"`     // the job's
-	PutID     string            `json:"put_id"` // of this very object: tells a repeated write of our own from another's
 	Job       string            `json:"job"`
 	Params    map[string]string `json:"params,omitempty"`
 	Program   string            `json:"program"`

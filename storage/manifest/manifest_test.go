@@ -12,7 +12,7 @@ import (
 func TestRoundTrip(t *testing.T) {
 	t.Parallel()
 	want := &Manifest{
-		Version: Version, ID: "a1", PutID: "p1", Job: "wordcount", Params: map[string]string{"lower": "true"}, Program: "builtin",
+		Version: Version, ID: "a1", Job: "wordcount", Params: map[string]string{"lower": "true"}, Program: "builtin",
 		Inputs:   Inputs{URLs: []string{"s3://b/*"}, Objects: 2, Bytes: 7, Records: 3, Listed: []Input{{"s3://b/x", 7, "e"}}, Digest: "d"},
 		Schema:   json.RawMessage(`{"fields":[]}`),
 		Parts:    []Part{{PartName(0), 3, 10, 0xfeedbeef}},

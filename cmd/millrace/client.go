@@ -1,0 +1,186 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/millrace/millrace"
+	"github.com/millrace/millrace/jobs/builtin"
+	"github.com/millrace/millrace/master/console"
+	"github.com/millrace/millrace/master/wire"
+	"github.com/millrace/millrace/storage/backends"
+	"github.com/millrace/millrace/worker/program"
+)
+
+func submitCommand() *cobra.Command {
+	var o millrace.Options
+	var report millrace.Report
+	var masters []string
+	var id string
+	var detach, wait bool
+	c := &cobra.Command{
+		Use:   "submit JOB INPUT... -o OUTPUT",
+		Short: "Run a job on a cluster",
+		Long: "Submit a job to a cluster and wait for its end with a progress bar; --detach prints the job's id and returns at once. " +
+			"Ctrl-C while waiting cancels the job.",
+		Example: "  millrace submit wordcount 's3://logs/2026/*' -o s3://out/words --master 10.0.0.1:7800\n" +
+			"  millrace submit sort -p format=records s3://data/in.dat -o s3://out/sorted --detach",
+		Args: func(c *cobra.Command, args []string) error {
+			if len(args) < 2 {
+				return millrace.Usage(fmt.Errorf("name a job and its input: write %s", c.UseLine()))
+			}
+			return nil
+		},
+		RunE: func(c *cobra.Command, args []string) error {
+			reg, err := program.NewRegistry(millrace.Version, builtin.All()...)
+			if err != nil {
+				return err
+			}
+			o.Inputs = args[1:]
+			spec, err := o.Spec(reg, args[0])
+			if err != nil {
+				return millrace.Usage(err)
+			}
+			cl, err := dial(c.Context(), masters, wire.RoleClient, clientConnectFor)
+			if err != nil {
+				return err
+			}
+			defer cl.Close()
+			job := wire.JobID(id)
+			if job == "" {
+				job = millrace.NewJobID()
+			}
+			if _, err := cl.Submit(c.Context(), &wire.SubmitArgs{Job: job, Spec: spec}); err != nil {
+				return err
+			}
+			if detach && !wait {
+				fmt.Println(job)
+				return nil
+			}
+			return follow(c.Context(), cl, job, true, &report)
+		},
+	}
+	fs := c.Flags()
+	fs.SortFlags = false
+	masterFlag(fs, &masters)
+	millrace.JobFlags(fs, &o)
+	fs.BoolVar(&wait, "wait", false, "wait for the end (the default)")
+	fs.BoolVar(&detach, "detach", false, "print the job's id and return")
+	fs.StringVar(&id, "id", "", "the job's id, 32 hexadecimal digits: submitting it again is the same job (default: a new one)")
+	report.Flags(fs)
+	c.MarkFlagsMutuallyExclusive("wait", "detach")
+	return c
+}
+
+// follow watches a job to its end and prints its summary.
+func follow(ctx context.Context, cl *wire.Client, id wire.JobID, cancel bool, report *millrace.Report) error {
+	show, end := report.Progress(os.Stderr)
+	status, err := millrace.Follow(ctx, cl, id, cancel, show)
+	end()
+	return errors.Join(err, report.Summary(context.WithoutCancel(ctx), backends.New(backends.Options{}), status))
+}
+
+// withMaster is a command that asks a master one thing.
+func withMaster(c *cobra.Command, run func(ctx context.Context, cl *wire.Client, args []string) error) *cobra.Command {
+	var masters []string
+	masterFlag(c.Flags(), &masters)
+	if check := c.Args; check != nil {
+		c.Args = func(c *cobra.Command, args []string) error { return millrace.Usage(check(c, args)) }
+	}
+	c.RunE = func(c *cobra.Command, args []string) error {
+		cl, err := dial(c.Context(), masters, wire.RoleClient, clientConnectFor)
+		if err != nil {
+			return err
+		}
+		defer cl.Close()
+		return run(c.Context(), cl, args)
+	}
+	return c
+}
+
+func listCommand() *cobra.Command {
+	var limit int
+	c := &cobra.Command{Use: "list", Short: "List a cluster's jobs, the newest first", Args: cobra.NoArgs}
+	c.Flags().IntVar(&limit, "limit", 50, "jobs at most")
+	return withMaster(c, func(ctx context.Context, cl *wire.Client, _ []string) error {
+		reply, err := cl.List(ctx, &wire.ListArgs{Max: limit})
+		if err != nil {
+			return err
+		}
+		_, width := console.Terminal(os.Stdout)
+		if err := console.JobsTable(os.Stdout, reply.Jobs, time.Now(), width); err != nil {
+			return err
+		}
+		if reply.More {
+			fmt.Fprintf(os.Stderr, "There are more: see --limit.\n")
+		}
+		return nil
+	})
+}
+
+func statusCommand() *cobra.Command {
+	var report millrace.Report
+	c := &cobra.Command{Use: "status ID", Short: "Show where a job stands; a unique beginning of the id will do", Args: cobra.ExactArgs(1)}
+	c.Flags().BoolVar(&report.JSON, "json", false, "print it as JSON")
+	return withMaster(c, func(ctx context.Context, cl *wire.Client, args []string) error {
+		s, err := cl.Watch(ctx, &wire.WatchArgs{Job: wire.JobID(args[0])})
+		if err != nil {
+			return err
+		}
+		if report.JSON {
+			return report.Summary(ctx, nil, s)
+		}
+		return console.StatusText(os.Stdout, *s, time.Now())
+	})
+}
+
+func waitCommand() *cobra.Command {
+	var report millrace.Report
+	c := &cobra.Command{Use: "wait ID", Short: "Wait for a job's end with a progress bar; Ctrl-C leaves the job alone", Args: cobra.ExactArgs(1)}
+	report.Flags(c.Flags())
+	return withMaster(c, func(ctx context.Context, cl *wire.Client, args []string) error {
+		return follow(ctx, cl, wire.JobID(args[0]), false, &report)
+	})
+}
+
+func cancelCommand() *cobra.Command {
+	c := &cobra.Command{Use: "cancel ID", Short: "Cancel a job: nothing of it stays in its output", Args: cobra.ExactArgs(1)}
+	return withMaster(c, func(ctx context.Context, cl *wire.Client, args []string) error {
+		reply, err := cl.Cancel(ctx, &wire.CancelArgs{Job: wire.JobID(args[0])})
+		if err != nil {
+			return err
+		}
+		fmt.Println(reply.State)
+		return nil
+	})
+}
+
+func logsCommand() *cobra.Command {
+	var followLog bool
+	c := &cobra.Command{Use: "logs ID", Short: "Print what happened to a job: failed attempts, lost workers, its end", Args: cobra.ExactArgs(1)}
+	c.Flags().BoolVarP(&followLog, "follow", "f", false, "go on until the job ends")
+	return withMaster(c, func(ctx context.Context, cl *wire.Client, args []string) error {
+		logs := &wire.LogsArgs{Job: wire.JobID(args[0])}
+		for {
+			reply, err := cl.Logs(ctx, logs)
+			if err != nil {
+				return err
+			}
+			for _, l := range reply.Lines {
+				fmt.Println(console.LogLine(l))
+			}
+			if reply.End || len(reply.Lines) == 0 && !followLog {
+				return nil
+			}
+			logs.Cursor = reply.Cursor
+			if followLog {
+				logs.Wait = 20 * time.Second
+			}
+		}
+	})
+}

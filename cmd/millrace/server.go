@@ -1,0 +1,234 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"os"
+	"runtime/debug"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/millrace/millrace"
+	"github.com/millrace/millrace/jobs/builtin"
+	"github.com/millrace/millrace/master"
+	"github.com/millrace/millrace/master/memha"
+	"github.com/millrace/millrace/master/wire"
+	"github.com/millrace/millrace/storage/backends"
+	"github.com/millrace/millrace/worker"
+	"github.com/millrace/millrace/worker/program"
+)
+
+// serverFlags are what master and worker have in common.
+type serverFlags struct {
+	listen     string
+	logFormat  string
+	withParent bool
+}
+
+func (f *serverFlags) define(fs *pflag.FlagSet, listen, what string) {
+	fs.StringVar(&f.listen, "listen", listen, what)
+	fs.StringVar(&f.logFormat, "log-format", "text", "of the log on stderr: text or json")
+	fs.BoolVar(&f.withParent, "with-parent", false, "end when standard input does")
+	_ = fs.MarkHidden("with-parent") // fails only for an unknown name
+}
+
+// logger makes the process's log.
+func (f *serverFlags) logger() (*slog.Logger, error) {
+	switch f.logFormat {
+	case "text":
+		return slog.New(slog.NewTextHandler(os.Stderr, nil)), nil
+	case "json":
+		return slog.New(slog.NewJSONHandler(os.Stderr, nil)), nil
+	}
+	return nil, millrace.Usage(fmt.Errorf("log format %q: choose text or json", f.logFormat))
+}
+
+// loopback refuses addresses that other machines reach: there is no TLS and no token yet.
+func (f *serverFlags) loopback() error {
+	host, _, err := net.SplitHostPort(f.listen)
+	if err != nil {
+		return millrace.Usage(fmt.Errorf("--listen %s: %w: write host:port, as in 127.0.0.1:7800", f.listen, err))
+	}
+	if host == "localhost" {
+		return nil
+	}
+	if ip := net.ParseIP(host); ip == nil || !ip.IsLoopback() {
+		return millrace.Usage(fmt.Errorf("--listen %s: this version serves loopback addresses only, since it has no TLS and no tokens yet: use 127.0.0.1:PORT", f.listen))
+	}
+	return nil
+}
+
+// bind returns a context that ends with ctx, and with the parent process if that was asked for.
+func (f *serverFlags) bind(ctx context.Context) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancel(ctx)
+	if f.withParent {
+		go func() { // ends with the process
+			_, _ = io.Copy(io.Discard, os.Stdin)
+			cancel()
+		}()
+	}
+	return ctx, cancel
+}
+
+func masterCommand() *cobra.Command {
+	var f serverFlags
+	c := &cobra.Command{
+		Use:     "master",
+		Short:   "Run a cluster's master",
+		Long:    "Run a cluster's master until it is told to end. It prints the address that it listens on. Its jobs live in memory: they end with it.",
+		Example: "  millrace master --listen 127.0.0.1:7800",
+		Args:    cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			log, err := f.logger()
+			if err != nil {
+				return err
+			}
+			if err := f.loopback(); err != nil {
+				return err
+			}
+			ctx, cancel := f.bind(c.Context())
+			defer cancel()
+			return runMaster(ctx, f.listen, log)
+		},
+	}
+	f.define(c.Flags(), "127.0.0.1:7800", "address for workers and clients; port 0 chooses a free one")
+	return c
+}
+
+func runMaster(ctx context.Context, listen string, log *slog.Logger) error {
+	mem := memha.New()
+	m, err := master.New(master.Options{
+		Store: backends.New(backends.Options{}), Backend: mem, Election: mem, Volatile: true, Log: log,
+		Server: wire.ServerOptions{Report: func(i wire.Incident) {
+			log.Warn("connection", "remote", i.Remote, "op", i.Op, "error", i.Err, "stack", string(i.Stack))
+		}},
+	})
+	if err != nil {
+		return err
+	}
+	l, err := net.Listen("tcp", listen)
+	if err != nil {
+		return fmt.Errorf("master: listen on %s: %w: choose another address with --listen", listen, err)
+	}
+	fmt.Println(l.Addr())
+	log.Info("master ready", "address", l.Addr().String(), "version", millrace.Version)
+	return m.Run(ctx, l)
+}
+
+// workerFlags are the options of a worker process.
+type workerFlags struct {
+	serverFlags
+	masters []string
+	slots   int
+	memory  int64
+	tempDir string
+	drain   time.Duration
+}
+
+func workerCommand() *cobra.Command {
+	var f workerFlags
+	c := &cobra.Command{
+		Use:   "worker --master HOST:PORT",
+		Short: "Run a cluster's worker",
+		Long: "Run a worker until it is told to end. On SIGTERM or Ctrl-C it drains: it takes nothing new, finishes its tasks or hands them back, " +
+			"and serves what it has made until that is needed no more. A second signal ends it at once.",
+		Example: "  millrace worker --master 127.0.0.1:7800 --slots 4 --memory 2GiB",
+		Args:    cobra.NoArgs,
+		RunE:    func(c *cobra.Command, _ []string) error { return runWorker(c.Context(), &f) },
+	}
+	fs := c.Flags()
+	fs.SortFlags = false
+	masterFlag(fs, &f.masters)
+	fs.IntVar(&f.slots, "slots", 0, "tasks at a time (default: the CPUs)")
+	fs.Var((*jobs.Size)(&f.memory), "memory", "memory for buffers (default: half of what there is)")
+	fs.StringVar(&f.tempDir, "temp-dir", "", "folder for runs and spills (default: the system's)")
+	fs.DurationVar(&f.drain, "drain", 30*time.Second, "how long tasks may go on after the first signal")
+	f.define(fs, "127.0.0.1:0", "address where runs are served to other workers; port 0 chooses a free one")
+	return c
+}
+
+// masterFlag defines --master.
+func masterFlag(fs *pflag.FlagSet, addrs *[]string) {
+	fs.StringSliceVar(addrs, "master", nil, "address of the master, HOST:PORT; several with commas (or MILLRACE_MASTER)")
+}
+
+// connectFor is how long a worker and a client look for a master before they give up a call.
+const (
+	workerConnectFor = time.Minute
+	clientConnectFor = 5 * time.Second
+)
+
+func runWorker(ctx context.Context, f *workerFlags) error {
+	log, err := f.logger()
+	if err != nil {
+		return err
+	}
+	if err := f.loopback(); err != nil {
+		return err
+	}
+	if f.memory == 0 {
+		f.memory = worker.DefaultMemory()
+	}
+	debug.SetMemoryLimit(f.memory)
+	reg, err := program.NewRegistry(millrace.Version, builtin.All()...)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := f.bind(ctx)
+	defer cancel()
+	c, err := dial(ctx, f.masters, wire.RoleWorker, workerConnectFor)
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	w, err := worker.New(worker.Options{
+		Master: c, Programs: reg, Store: backends.New(backends.Options{}), Slots: f.slots, Memory: f.memory, TempDir: f.tempDir,
+		Listen: f.listen, Drain: f.drain, Log: log,
+	})
+	if err != nil {
+		return millrace.Usage(err)
+	}
+	// The first signal drains; the worker ends by itself then. The parent's end is no reason to wait.
+	g, gctx := errgroup.WithContext(context.WithoutCancel(ctx))
+	gctx, end := context.WithCancel(gctx)
+	g.Go(func() error {
+		defer end()
+		return w.Run(gctx)
+	})
+	g.Go(func() error {
+		select {
+		case <-gctx.Done():
+		case <-ctx.Done():
+			if errors.Is(context.Cause(ctx), millrace.ErrInterrupted) {
+				log.Info("draining", "at most", f.drain)
+				w.Drain()
+			} else {
+				end()
+			}
+		}
+		return nil
+	})
+	fmt.Println("worker of", c.Master())
+	log.Info("worker ready", "master", c.Master(), "version", millrace.Version)
+	return g.Wait()
+}
+
+// dial connects to a master.
+func dial(ctx context.Context, masters []string, role wire.Role, retry time.Duration) (*wire.Client, error) {
+	if len(masters) == 0 {
+		return nil, millrace.Usage(errors.New("no master: name one with --master HOST:PORT or in MILLRACE_MASTER; 'millrace cluster' starts one here"))
+	}
+	for _, a := range masters {
+		if _, _, err := net.SplitHostPort(a); err != nil {
+			return nil, millrace.Usage(fmt.Errorf("--master %s: %w: write HOST:PORT", a, err))
+		}
+	}
+	return wire.Dial(ctx, masters, wire.ClientOptions{Role: role, RetryFor: retry})
+}

@@ -1,0 +1,9 @@
+// Package master is the control plane of a millrace cluster: it takes jobs from clients, cuts their input into tasks,
+// hands these to workers that poll, and makes the output visible, once, when all of them are done.
+//
+// What to do next is decided by package sched alone. This package carries it out: one goroutine (loop.go) feeds events to
+// the scheduler, makes its records durable in the journal, and then performs its effects. The rest is the two faces of
+// net/rpc (workers.go, clients.go), planning and checking a submitted job (submit.go), and the commit protocol (commit.go).
+//
+// It never runs a job's code, never reads an input's bytes and never sees a key. Worker and master meet only in master/wire.
+package master

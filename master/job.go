@@ -1,0 +1,198 @@
+package master
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"time"
+
+	"github.com/millrace/millrace/jobs/plan"
+	"github.com/millrace/millrace/master/sched"
+	"github.com/millrace/millrace/master/wire"
+	"github.com/millrace/millrace/storage/manifest"
+)
+
+// job is what the master keeps of a job beyond the scheduler's view. Master.mu guards it.
+type job struct {
+	id        sched.JobID
+	spec      plan.Spec
+	plan      *plan.Plan
+	submitted time.Time
+	decided   time.Time // when the decision to commit was made durable
+	ended     time.Time // zero while it runs
+	swept     bool      // what it left in its output has been removed
+	state     sched.JobState
+	reason    string
+
+	sampled bool // bounds are known, or not needed
+	bounds  [][]byte
+	runs    []wire.RunEvent // the run log: only ever appended to
+	maps    []share         // what each map task's newest selected attempt added to the totals
+	reduces []share
+	parts   []wire.ReduceResult // by partition
+	total   share
+	retries int
+
+	log     []wire.LogLine
+	dropped int // lines that no longer are in log
+	version uint64
+	changed chan struct{} // closed and made anew whenever something above changes
+}
+
+// share is what one task's selected attempt contributes to the job's totals. A task that is selected again replaces its
+// share, so that counters are exact under retries.
+type share struct {
+	records, pairs, shuffled, spilled, rows, bytes int64
+	counters                                       map[string]int64
+}
+
+func newJob(id sched.JobID, p *plan.Plan, now time.Time) *job {
+	return &job{
+		id: id, spec: p.Spec, plan: p, submitted: now, state: sched.Running,
+		maps: make([]share, p.Maps), reduces: make([]share, p.Reducers), parts: make([]wire.ReduceResult, p.Reducers),
+		total:   share{counters: map[string]int64{}},
+		sampled: !needsSample(p),
+		changed: make(chan struct{}),
+	}
+}
+
+// touch tells those who wait that the job changed.
+func (j *job) touch() {
+	j.version++
+	close(j.changed)
+	j.changed = make(chan struct{})
+}
+
+// work is the folder for what lies in the bucket only while the job runs.
+func (j *job) work() string {
+	return j.spec.Output + "/.millrace-" + string(j.id)
+}
+
+// partURL is where partition p's part will be.
+func (j *job) partURL(p int) string {
+	return j.spec.Output + "/" + manifest.PartName(p)
+}
+
+// selected takes the result of a selected attempt into the job.
+func (j *job) selected(e sched.Selected, o *wire.Outcome) {
+	t := e.Attempt.Task
+	switch t.Phase {
+	case sched.Sample:
+		j.bounds, j.sampled = o.Sample.Bounds, true
+	case sched.Map:
+		j.runs = append(j.runs, wire.RunEvent{Attempt: e.Attempt, Run: *o.Map})
+		j.count(&j.maps[t.Index], share{records: o.Records, pairs: o.Map.Pairs, shuffled: o.Map.Size, spilled: o.Spilled, counters: o.Counters})
+	case sched.Reduce:
+		j.parts[t.Index] = *o.Reduce
+		j.count(&j.reduces[t.Index], share{spilled: o.Spilled, rows: o.Reduce.Rows, bytes: o.Reduce.Part.Size, counters: o.Counters})
+	}
+	j.touch()
+}
+
+// count replaces a task's share of the totals.
+func (j *job) count(slot *share, s share) {
+	j.total.add(*slot, -1)
+	j.total.add(s, 1)
+	*slot = s
+}
+
+func (t *share) add(s share, sign int64) {
+	t.records += sign * s.records
+	t.pairs += sign * s.pairs
+	t.shuffled += sign * s.shuffled
+	t.spilled += sign * s.spilled
+	t.rows += sign * s.rows
+	t.bytes += sign * s.bytes
+	for name, n := range s.counters {
+		t.counters[name] += sign * n
+	}
+}
+
+func (j *job) runLost(e sched.RunLost) {
+	j.runs = append(j.runs, wire.RunEvent{Attempt: e.Attempt, Lost: true})
+	j.touch()
+}
+
+func (j *job) end(now time.Time, state sched.JobState, reason string) {
+	j.ended, j.state, j.reason = now, state, reason
+	text := state.String()
+	if reason != "" {
+		text += ": " + reason
+	}
+	j.logf(now, "", "", text)
+}
+
+// logf adds a line to the job's log.
+func (j *job) logf(now time.Time, attempt, worker, text string) {
+	if len(j.log) >= maxLogLines {
+		n := maxLogLines / 10
+		j.log = append(j.log[:0], j.log[n:]...)
+		j.dropped += n
+	}
+	j.log = append(j.log, wire.LogLine{Time: now, Attempt: attempt, Worker: worker, Text: text})
+	j.touch()
+}
+
+// statusLocked describes a job for people.
+func (m *Master) statusLocked(j *job) *wire.JobStatus {
+	s := &wire.JobStatus{
+		Version: j.version, ID: j.id, Job: j.spec.Job, Params: j.spec.Params, Inputs: j.spec.Inputs, Output: j.spec.Output,
+		State: j.state, Error: j.reason, Submitted: j.submitted, Retries: j.retries,
+		Objects: len(j.plan.Objects), InBytes: j.plan.InBytes, Records: j.total.records, Pairs: j.total.pairs, Shuffled: j.total.shuffled,
+		Spilled: j.total.spilled, Rows: j.total.rows, OutBytes: j.total.bytes, NumParts: len(j.parts),
+		Counters: maps.Clone(j.total.counters), Workers: len(m.workers),
+	}
+	if j.swept { // not earlier: a client that sees the end may look into the output at once
+		s.Ended = j.ended
+	}
+	if v, ok := m.sched.Job(j.id); ok {
+		s.Map, s.Reduce = phaseStatus(v.Map), phaseStatus(v.Reduce)
+		if j.ended.IsZero() {
+			s.State = v.State
+		}
+	}
+	if s.State == sched.Done {
+		for p := range min(len(j.parts), wire.MaxPartsShown) {
+			s.Parts = append(s.Parts, j.partURL(p))
+		}
+	}
+	return s
+}
+
+func phaseStatus(v sched.PhaseView) wire.PhaseStatus {
+	return wire.PhaseStatus{Tasks: v.Tasks, Done: v.Done, Running: v.Running, Failed: v.Failed, Bytes: v.Bytes, BytesDone: v.BytesDone}
+}
+
+// manifest is what the committed output says of itself.
+func (j *job) manifest() (*manifest.Manifest, error) {
+	schema, err := json.Marshal(j.spec.Info.Schema)
+	if err != nil {
+		return nil, fmt.Errorf("manifest of job %s: schema: %w", j.id, err)
+	}
+	m := &manifest.Manifest{
+		Version: manifest.Version, ID: string(j.id), Job: j.spec.Job, Params: j.spec.Params, Program: j.spec.Program,
+		Inputs: manifest.Inputs{
+			URLs: j.spec.Inputs, Objects: len(j.plan.Objects), Bytes: j.plan.InBytes, Records: j.total.records, Digest: digest(j.plan.Objects),
+		},
+		Schema: schema, Rows: j.total.rows, Bytes: j.total.bytes, Counters: j.total.counters,
+		Submitted: j.submitted.UTC(), Decided: j.decided.UTC(),
+	}
+	for _, o := range j.plan.Objects[:min(len(j.plan.Objects), manifest.MaxListed)] {
+		m.Inputs.Listed = append(m.Inputs.Listed, manifest.Input{URL: o.URL, Size: o.Size, ETag: o.ETag})
+	}
+	for p, r := range j.parts {
+		m.Parts = append(m.Parts, manifest.Part{Name: manifest.PartName(p), Rows: r.Rows, Bytes: r.Part.Size, CRC32C: r.Part.CRC32C})
+	}
+	return m, nil
+}
+
+// digest identifies what a job read.
+func digest(objects []plan.Object) string {
+	h := sha256.New()
+	for _, o := range objects {
+		fmt.Fprintf(h, "%q %d %q\n", o.URL, o.Size, o.ETag)
+	}
+	return hex.EncodeToString(h.Sum(nil))
+}

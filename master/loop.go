@@ -1,0 +1,216 @@
+package master
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/millrace/millrace/master/sched"
+	"github.com/millrace/millrace/master/wire"
+)
+
+// request is one event on its way into the scheduler.
+type request struct {
+	event sched.Event
+	// prepare runs under the lock just before the step; if it returns false the event is dropped.
+	prepare func() bool
+	done    chan struct{} // closed when the effects have been carried out
+}
+
+// step hands an event to the loop and waits until its effects are durable and carried out.
+func (m *Master) step(ctx context.Context, ev sched.Event, prepare func() bool) error {
+	r := request{event: ev, prepare: prepare, done: make(chan struct{})}
+	select {
+	case m.requests <- r:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	select {
+	case <-r.done:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// loop is the one goroutine that steps the scheduler. It decides nothing:
+//
+//	events -> Step -> records durable in the journal -> effects carried out -> askers released
+//
+// Events that arrive while a batch is being made durable form the next batch.
+func (m *Master) loop(ctx context.Context) error {
+	start := time.Now()
+	tick := time.NewTicker(m.o.Tick)
+	defer tick.Stop()
+	for {
+		var batch []request
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-tick.C:
+			batch = append(batch, request{event: sched.Tick{}, done: make(chan struct{})})
+		case r := <-m.requests:
+			batch = append(batch, r)
+		}
+		batch = m.gather(batch)
+		effects, records, err := m.stepAll(time.Since(start), batch)
+		if err != nil {
+			return err
+		}
+		for _, r := range records {
+			if err := m.journal.Append(ctx, r.job, r.records); err != nil {
+				return fmt.Errorf("master: journal of job %s: %w", r.job, err)
+			}
+		}
+		m.carryOut(ctx, effects)
+		for _, r := range batch {
+			close(r.done)
+		}
+	}
+}
+
+// gather takes what else is waiting, up to maxBatch events.
+func (m *Master) gather(batch []request) []request {
+	for len(batch) < maxBatch {
+		select {
+		case r := <-m.requests:
+			batch = append(batch, r)
+		default:
+			return batch
+		}
+	}
+	return batch
+}
+
+// stepAll steps the scheduler through a batch and returns the effects and the encoded records among them.
+func (m *Master) stepAll(at time.Duration, batch []request) ([]sched.Effect, []jobRecords, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	var effects []sched.Effect
+	for _, r := range batch {
+		if r.prepare == nil || r.prepare() {
+			effects = append(effects, m.sched.Step(at, r.event)...)
+		}
+	}
+	records, err := m.encodeLocked(effects)
+	return effects, records, err
+}
+
+// carryOut performs effects whose records are durable.
+func (m *Master) carryOut(ctx context.Context, effects []sched.Effect) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, e := range effects {
+		m.carryOutLocked(ctx, e)
+	}
+	clear(m.results)
+}
+
+func (m *Master) carryOutLocked(ctx context.Context, e sched.Effect) {
+	switch e := e.(type) {
+	case sched.Assign:
+		m.assignLocked(e)
+	case sched.Kill:
+		m.mailLocked(e.Worker, func(w *workerState) { w.kill = append(w.kill, e.Attempt) })
+	case sched.Refused:
+		m.mailLocked(e.Worker, func(w *workerState) { w.refused = true })
+	case sched.Selected:
+		m.jobs[e.Attempt.Task.Job].selected(e, m.results[e.Attempt])
+	case sched.RunLost:
+		m.jobs[e.Attempt.Task.Job].runLost(e)
+	case sched.Commit:
+		j := m.jobs[e.Job]
+		m.background.Go(func() error { return m.commit(ctx, j) })
+	case sched.Ended:
+		m.endedLocked(ctx, e)
+	case sched.Failed:
+		m.failedLocked(e)
+	case sched.Noted:
+		m.notedLocked(e)
+	case sched.Record: // durable already
+	default:
+		panic(fmt.Sprintf("master: effect %T is not known", e))
+	}
+}
+
+func (m *Master) assignLocked(e sched.Assign) {
+	j := m.jobs[e.Attempt.Task.Job]
+	t := wire.Task{Attempt: e.Attempt}
+	switch e.Attempt.Task.Phase {
+	case sched.Sample:
+		t.Split = j.plan.Sample()
+	case sched.Map:
+		t.Split = j.plan.Split(e.Attempt.Task.Index)
+	}
+	m.mailLocked(e.Worker, func(w *workerState) { w.assign = append(w.assign, t) })
+}
+
+// mailLocked leaves something for a worker's next answer and releases its waiting poll.
+func (m *Master) mailLocked(id sched.WorkerID, put func(*workerState)) {
+	w := m.workers[id]
+	if w == nil { // it left within this batch
+		return
+	}
+	put(w)
+	w.wakeLocked()
+}
+
+func (m *Master) failedLocked(e sched.Failed) {
+	j := m.jobs[e.Attempt.Task.Job]
+	j.retries++
+	text := e.Failure.Text
+	if e.Failure.Kind == sched.FailTask {
+		text = fmt.Sprintf("attempt failed (%d of %d): %s", e.Charged, e.Max, text)
+	}
+	j.logf(m.o.Now(), e.Attempt.String(), m.workerName(e.Worker), text)
+	m.o.Log.Warn("attempt failed", "job", j.id, "attempt", e.Attempt.String(), "worker", e.Worker, "charged", e.Charged, "error", e.Failure.Text)
+}
+
+func (m *Master) notedLocked(e sched.Noted) {
+	m.o.Log.Info(e.Text, "job", e.Job, "worker", e.Worker)
+	for _, id := range m.order {
+		j := m.jobs[id]
+		if e.Job == id || e.Job == "" && j.ended.IsZero() {
+			j.logf(m.o.Now(), "", m.workerName(e.Worker), e.Text)
+		}
+	}
+}
+
+func (m *Master) endedLocked(ctx context.Context, e sched.Ended) {
+	j := m.jobs[e.Job]
+	j.end(m.o.Now(), e.State, e.Reason)
+	level := slog.LevelInfo
+	if e.State == sched.JobFailed {
+		level = slog.LevelError
+	}
+	m.o.Log.Log(ctx, level, "job ended", "job", j.id, "state", e.State.String(), "reason", e.Reason)
+	for _, w := range m.workers { // wakes all: the order does not show
+		w.wakeLocked()
+	}
+	m.background.Go(func() error {
+		m.afterEnd(context.WithoutCancel(ctx), j, e.State)
+		return nil
+	})
+	m.forgetOldLocked()
+}
+
+// forgetOldLocked drops the oldest ended jobs beyond maxEndedJobs.
+func (m *Master) forgetOldLocked() {
+	ended := 0
+	for _, id := range m.order {
+		if !m.jobs[id].ended.IsZero() {
+			ended++
+		}
+	}
+	kept := m.order[:0]
+	for _, id := range m.order {
+		if ended > maxEndedJobs && !m.jobs[id].ended.IsZero() {
+			delete(m.jobs, id)
+			ended--
+			continue
+		}
+		kept = append(kept, id)
+	}
+	m.order = kept
+}

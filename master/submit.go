@@ -1,0 +1,231 @@
+package master
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path"
+	"strings"
+	"time"
+
+	"github.com/millrace/millrace/jobs/plan"
+	"github.com/millrace/millrace/master/journal"
+	"github.com/millrace/millrace/master/sched"
+	"github.com/millrace/millrace/master/wire"
+	"github.com/millrace/millrace/storage"
+	"github.com/millrace/millrace/storage/manifest"
+)
+
+// Submit plans a job and hands it to the scheduler. Submitting an id again is the same job: nothing happens twice.
+func (m *Master) Submit(ctx context.Context, args *wire.SubmitArgs) (*wire.SubmitReply, error) {
+	if len(args.Job) < 8 {
+		return nil, refuse(wire.ErrBadSpec, "submit", fmt.Sprintf("job id %q is too short: use 32 hexadecimal digits", args.Job))
+	}
+	known, done, err := m.beginSubmit(ctx, args.Job)
+	if known || err != nil {
+		return &wire.SubmitReply{Job: args.Job}, err
+	}
+	defer done()
+	j, err := m.planJob(ctx, args)
+	if err != nil {
+		return nil, asRefusal("submit "+args.Spec.Job, err)
+	}
+	err = m.step(ctx, j.submitEvent(), func() bool {
+		m.jobs[j.id] = j
+		m.order = append(m.order, j.id)
+		return true
+	})
+	if err != nil {
+		return nil, refuse(wire.ErrShuttingDown, "submit", "the master is stopping")
+	}
+	m.o.Log.Info("job submitted", "job", j.id, "name", j.spec.Job, "output", j.spec.Output, "maps", j.plan.Maps, "reducers", j.plan.Reducers)
+	return &wire.SubmitReply{Job: j.id}, nil
+}
+
+// beginSubmit says whether the id is known already; if it is being planned by another call, it waits for that one.
+func (m *Master) beginSubmit(ctx context.Context, id sched.JobID) (known bool, done func(), err error) {
+	for {
+		m.mu.Lock()
+		if m.jobs[id] != nil {
+			m.mu.Unlock()
+			return true, nil, nil
+		}
+		other := m.planning[id]
+		if other == nil {
+			mine := make(chan struct{})
+			m.planning[id] = mine
+			m.mu.Unlock()
+			return false, func() {
+				m.mu.Lock()
+				delete(m.planning, id)
+				m.mu.Unlock()
+				close(mine)
+			}, nil
+		}
+		m.mu.Unlock()
+		select {
+		case <-other:
+		case <-ctx.Done():
+			return false, nil, ctx.Err()
+		}
+	}
+}
+
+// planJob lists the inputs, plans the tasks, checks that the output is free and claims it.
+func (m *Master) planJob(ctx context.Context, args *wire.SubmitArgs) (*job, error) {
+	p, err := Plan(ctx, m.o.Store, args.Spec)
+	if err != nil {
+		return nil, err
+	}
+	if err := m.checkOutput(ctx, p.Spec); err != nil {
+		return nil, err
+	}
+	if err := m.journal.Claim(ctx, p.Spec.Output, args.Job); err != nil {
+		if errors.Is(err, journal.ErrClaimed) {
+			return nil, refuse(wire.ErrOutputTaken, "output "+p.Spec.Output, "a running job writes there ("+err.Error()+"): wait for it, cancel it, or choose another output")
+		}
+		return nil, err
+	}
+	return newJob(args.Job, p, m.o.Now()), nil
+}
+
+// Plan lists a spec's inputs and cuts them into tasks, and fills in the spec's defaults. It is what Submit runs and what
+// `millrace plan` shows.
+func Plan(ctx context.Context, st *storage.Store, spec plan.Spec) (*plan.Plan, error) {
+	listed, err := st.Expand(ctx, spec.Inputs)
+	if err != nil {
+		return nil, err
+	}
+	objects := make([]plan.Object, len(listed))
+	for i, l := range listed {
+		objects[i] = plan.Object{URL: l.URL, Size: l.Size, ETag: l.ETag}
+	}
+	out, err := storage.ParseURL(spec.Output)
+	if err != nil {
+		return nil, err
+	}
+	spec.Output = strings.TrimSuffix(out.String(), "/")
+	p, err := plan.Make(spec, objects)
+	if err != nil {
+		return nil, err
+	}
+	return p, plan.CheckOutput(p.Spec, objects)
+}
+
+func (j *job) submitEvent() sched.Submit {
+	ev := sched.Submit{
+		Job: j.id, Weight: max(1, j.spec.Weight), Sample: !j.sampled,
+		Reducers: j.plan.Reducers, MaxAttempts: j.spec.MaxAttempts, Backup: j.spec.Backup, Durable: j.spec.Shuffle == "bucket",
+	}
+	for i := range j.plan.Maps {
+		ev.Maps = append(ev.Maps, j.plan.SplitBytes(i))
+	}
+	return ev
+}
+
+// needsSample says whether the job's partition boundaries come from a sample of its input.
+func needsSample(p *plan.Plan) bool { return p.Spec.Info.TotalOrder && p.Reducers > 1 && p.InBytes > 0 }
+
+// checkOutput refuses an output folder that holds anything, unless it is to be overwritten; and then anything that no
+// millrace job wrote.
+func (m *Master) checkOutput(ctx context.Context, spec plan.Spec) error {
+	success, foreign := false, ""
+	folder := spec.Output + "/"
+	err := m.o.Store.List(ctx, folder, func(o storage.Info) bool {
+		switch name := strings.TrimPrefix(o.URL, folder); {
+		case name == manifest.Name:
+			success = true
+		case strings.HasPrefix(name, "."): // a pending upload's file, or what a dead job left
+		case isPart(name) && spec.Overwrite:
+		default:
+			foreign = name
+		}
+		return foreign == ""
+	})
+	switch {
+	case errors.Is(err, storage.ErrNotFound):
+		return nil
+	case err != nil:
+		return err
+	case foreign != "" && spec.Overwrite && !isPart(foreign):
+		return refuse(wire.ErrOutputTaken, "output "+spec.Output, "it holds "+foreign+", which no job wrote: --overwrite replaces only outputs of millrace; choose another output")
+	case success && !spec.Overwrite:
+		return refuse(wire.ErrOutputTaken, "output "+spec.Output, "it holds a finished output already: choose another output, or pass --overwrite to replace it")
+	case foreign != "":
+		return refuse(wire.ErrOutputTaken, "output "+spec.Output, "the folder is not empty (it holds "+foreign+"): choose another output")
+	}
+	return nil
+}
+
+// isPart says whether a name is that of a part file.
+func isPart(name string) bool {
+	ok, err := path.Match("part-[0-9][0-9][0-9][0-9][0-9]*.arrow", name)
+	return err == nil && ok
+}
+
+// asRefusal gives an error that crosses the wire its code.
+func asRefusal(op string, err error) error {
+	var r *refusal
+	if errors.As(err, &r) {
+		return err
+	}
+	return refuse(wire.ErrBadSpec, op, err.Error())
+}
+
+// afterEnd cleans up behind a job: nothing of it may stay but, if it committed, its parts and manifest.
+func (m *Master) afterEnd(ctx context.Context, j *job, state sched.JobState) {
+	if state != sched.Done { // a commit sweeps before it writes the manifest
+		m.sweep(ctx, j)
+	}
+	if err := m.journal.Release(ctx, j.spec.Output, j.id); err != nil {
+		m.o.Log.Warn("release output", "job", j.id, "output", j.spec.Output, "error", err)
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	j.swept = true
+	j.touch()
+}
+
+// sweep aborts every pending upload in the job's output, which this job has claimed, and removes its work folder. What
+// it cannot remove it logs: an orphan is invisible, and costs only its space.
+func (m *Master) sweep(ctx context.Context, j *job) {
+	ctx, cancel := context.WithTimeout(ctx, sweepTimeout)
+	defer cancel()
+	if err := m.trySweep(ctx, j); err != nil {
+		m.o.Log.Warn("sweep output", "job", j.id, "output", j.spec.Output, "error", err)
+	}
+}
+
+func (m *Master) trySweep(ctx context.Context, j *job) error {
+	folder := j.spec.Output + "/"
+	var uploads []storage.Pending
+	err := m.o.Store.Uploads(ctx, folder, func(url, id string, _ time.Time) bool {
+		uploads = append(uploads, storage.Pending{URL: url, ID: id})
+		return true
+	})
+	if err != nil {
+		return err
+	}
+	for _, p := range uploads {
+		if err := m.o.Store.Abort(ctx, p); err != nil {
+			return err
+		}
+	}
+	if j.spec.Shuffle != "bucket" {
+		return nil
+	}
+	var work []string
+	err = m.o.Store.List(ctx, j.work()+"/", func(o storage.Info) bool {
+		work = append(work, o.URL)
+		return true
+	})
+	if err != nil && !errors.Is(err, storage.ErrNotFound) {
+		return err
+	}
+	for _, url := range work {
+		if err := m.o.Store.Remove(ctx, url); err != nil {
+			return err
+		}
+	}
+	return nil
+}

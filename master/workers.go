@@ -1,0 +1,193 @@
+package master
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/millrace/millrace/master/sched"
+	"github.com/millrace/millrace/master/wire"
+)
+
+// workerState is what the master keeps of a worker beyond the scheduler's view: its address, and the answer that waits
+// for its next poll.
+type workerState struct {
+	name    string // host and process, for people
+	seq     uint64 // of the newest poll
+	wake    chan struct{}
+	assign  []wire.Task
+	kill    []sched.AttemptID
+	refused bool
+}
+
+// wakeLocked releases the worker's waiting poll.
+func (w *workerState) wakeLocked() {
+	close(w.wake)
+	w.wake = make(chan struct{})
+}
+
+// Poll takes a worker's report and answers with work. It waits for some when there is none.
+func (m *Master) Poll(ctx context.Context, args *wire.PollArgs) (*wire.PollReply, error) {
+	if args.Leaving {
+		return m.leave(ctx, args)
+	}
+	ev := sched.Poll{Worker: args.Worker, Slots: args.Slots, Draining: args.Draining, Running: args.Running}
+	for _, o := range args.Done {
+		out := sched.Outcome{Attempt: o.Attempt, Failure: o.Failure}
+		if o.Map != nil {
+			out.Checksum = o.Map.Checksum
+		}
+		ev.Done = append(ev.Done, out)
+	}
+	if err := m.step(ctx, ev, func() bool { return m.preparePoll(args) }); err != nil {
+		return nil, refuse(wire.ErrShuttingDown, "poll", "the master is stopping")
+	}
+	return m.answer(ctx, args)
+}
+
+// preparePoll runs in the loop, under the lock: it drops a poll that a newer one overtook and puts the results where the
+// effects of this batch find them.
+func (m *Master) preparePoll(args *wire.PollArgs) bool {
+	w := m.workers[args.Worker]
+	if w == nil {
+		w = &workerState{wake: make(chan struct{})}
+		m.workers[args.Worker] = w
+	}
+	if args.Seq <= w.seq {
+		return false
+	}
+	w.seq = args.Seq
+	w.name = args.Host
+	// What an older answer did not deliver the scheduler will find missing in this report, and give again.
+	w.assign, w.kill = nil, nil
+	w.wakeLocked()
+	for i := range args.Done {
+		if o := &args.Done[i]; o.Failure == nil {
+			m.results[o.Attempt] = o
+		}
+	}
+	return true
+}
+
+// answer waits until there is something for the worker, a newer poll overtook this one, or its time is over.
+func (m *Master) answer(ctx context.Context, args *wire.PollArgs) (*wire.PollReply, error) {
+	timer := time.NewTimer(min(args.Wait, maxPollWait))
+	defer timer.Stop()
+	for expired := false; ; {
+		m.mu.Lock()
+		w := m.workers[args.Worker]
+		if w == nil || w.seq != args.Seq {
+			m.mu.Unlock()
+			return &wire.PollReply{Term: m.journal.Term().N}, nil
+		}
+		if w.refused {
+			delete(m.workers, args.Worker)
+			m.mu.Unlock()
+			return nil, refuse(wire.ErrWorkerLost, "poll", "this worker was declared lost: it comes back under a new id")
+		}
+		reply := &wire.PollReply{Term: m.journal.Term().N, Assign: w.assign, Kill: w.kill}
+		reply.Ended, reply.Needed = m.holdingLocked(args.Holding)
+		if expired || len(reply.Assign)+len(reply.Kill)+len(reply.Ended) > 0 {
+			w.assign, w.kill = nil, nil
+			m.mu.Unlock()
+			return reply, nil
+		}
+		wake := w.wake
+		m.mu.Unlock()
+		select {
+		case <-wake:
+		case <-timer.C:
+			expired = true
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+}
+
+// holdingLocked says which of the jobs that a worker keeps files of have ended, and whether any has not.
+func (m *Master) holdingLocked(holding []sched.JobID) (ended []sched.JobID, needed bool) {
+	for _, id := range holding {
+		if j := m.jobs[id]; j == nil || !j.ended.IsZero() {
+			ended = append(ended, id)
+		} else {
+			needed = true
+		}
+	}
+	return ended, needed
+}
+
+func (m *Master) leave(ctx context.Context, args *wire.PollArgs) (*wire.PollReply, error) {
+	err := m.step(ctx, sched.Leave{Worker: args.Worker}, func() bool {
+		if w := m.workers[args.Worker]; w != nil {
+			w.wakeLocked()
+			delete(m.workers, args.Worker)
+		}
+		return true
+	})
+	if err != nil {
+		return nil, refuse(wire.ErrShuttingDown, "poll", "the master is stopping")
+	}
+	return &wire.PollReply{Term: m.journal.Term().N}, nil
+}
+
+// workerName is a worker's name for people.
+func (m *Master) workerName(id sched.WorkerID) string {
+	if w := m.workers[id]; w != nil && w.name != "" {
+		return w.name
+	}
+	return string(id)
+}
+
+// Job tells a worker what it must know of a job.
+func (m *Master) Job(_ context.Context, args *wire.JobArgs) (*wire.JobReply, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	j, err := m.findLocked(args.Job)
+	if err != nil {
+		return nil, err
+	}
+	if !j.ended.IsZero() {
+		return nil, refuse(wire.ErrJobEnded, fmt.Sprintf("job %s", j.id), "it has ended: "+j.state.String())
+	}
+	return &wire.JobReply{Spec: j.spec, Maps: j.plan.Maps, Sampled: j.sampled, Bounds: j.bounds, Work: j.work()}, nil
+}
+
+// Runs returns what is new in a job's run log, and waits for something new if there is nothing.
+func (m *Master) Runs(ctx context.Context, args *wire.RunsArgs) (*wire.RunsReply, error) {
+	timer := time.NewTimer(min(args.Wait, maxPollWait))
+	defer timer.Stop()
+	for expired := false; ; {
+		m.mu.Lock()
+		j, err := m.findLocked(args.Job)
+		if err != nil {
+			m.mu.Unlock()
+			return nil, err
+		}
+		from := min(max(args.Cursor, 0), len(j.runs))
+		to := min(len(j.runs), from+clampPage(args.Max))
+		if to > from || expired || !j.ended.IsZero() {
+			reply := &wire.RunsReply{Events: j.runs[from:to:to], Cursor: to, Maps: j.plan.Maps}
+			m.mu.Unlock()
+			return reply, nil
+		}
+		changed := j.changed
+		m.mu.Unlock()
+		select {
+		case <-changed:
+		case <-timer.C:
+			expired = true
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+}
+
+// maxPage bounds the items of one answer: 2,000 run events of about 300 bytes stay well under a frame of 4 MiB.
+const maxPage = 2000
+
+func clampPage(n int) int {
+	if n <= 0 || n > maxPage {
+		return maxPage
+	}
+	return n
+}

@@ -1,0 +1,150 @@
+package worker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime/debug"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/millrace/millrace/jobs"
+	"github.com/millrace/millrace/master/sched"
+	"github.com/millrace/millrace/master/wire"
+	"github.com/millrace/millrace/storage"
+	"github.com/millrace/millrace/worker/shuffle"
+)
+
+// errKilled is why an attempt's context ended when the master, or this worker's drain, gave it up.
+var errKilled = errors.New("attempt given up")
+
+// attempt is one running attempt.
+type attempt struct {
+	task   wire.Task
+	cancel context.CancelCauseFunc
+	bytes  atomic.Int64 // of its input so far
+	total  atomic.Int64 // expected, 0 while unknown
+}
+
+func (a *attempt) progress() wire.Progress {
+	return wire.Progress{Attempt: a.task.Attempt, Bytes: a.bytes.Load(), Total: a.total.Load()}
+}
+
+// jobState is what a worker keeps of a job: its description and code, asked for once.
+type jobState struct {
+	mu    sync.Mutex // held while asking, so that the attempts of a job ask once
+	reply *wire.JobReply
+	code  jobs.Program
+}
+
+// startLocked runs an attempt in a slot.
+func (w *Worker) startLocked(ctx context.Context, attempts *errgroup.Group, t wire.Task) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	a := &attempt{task: t, cancel: cancel}
+	w.running[t.Attempt] = a
+	id := w.id
+	js := w.jobs[t.Attempt.Task.Job]
+	if js == nil {
+		js = new(jobState)
+		w.jobs[t.Attempt.Task.Job] = js
+	}
+	attempts.Go(func() error {
+		start := time.Now()
+		out := w.try(ctx, a, js)
+		cancel(nil)
+		out.Attempt, out.Elapsed = t.Attempt, time.Since(start)
+		w.finished(id, out)
+		return nil
+	})
+}
+
+// finished puts an outcome on its way to the master.
+func (w *Worker) finished(id wire.WorkerID, out *wire.Outcome) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if id != w.id { // an attempt of a former incarnation
+		return
+	}
+	delete(w.running, out.Attempt)
+	w.serial++
+	w.done = append(w.done, report{w.serial, *out})
+	select {
+	case <-w.wake:
+	default:
+		close(w.wake)
+	}
+}
+
+// try runs the task's body. It never panics: whatever goes wrong is the attempt's failure.
+func (w *Worker) try(ctx context.Context, a *attempt, js *jobState) (out *wire.Outcome) {
+	defer func() {
+		if r := recover(); r != nil {
+			out = &wire.Outcome{Failure: &wire.Failure{Text: fmt.Sprintf("millrace itself failed: %v: please report this\n%s", r, debug.Stack())}}
+		}
+	}()
+	err := js.load(ctx, w, a.task.Attempt.Task)
+	if err == nil {
+		out, err = w.body(ctx, a, js)
+	}
+	if err != nil {
+		return &wire.Outcome{Failure: failure(ctx, a, err)}
+	}
+	return out
+}
+
+func (w *Worker) body(ctx context.Context, a *attempt, js *jobState) (*wire.Outcome, error) {
+	switch phase := a.task.Attempt.Task.Phase; phase {
+	case sched.Sample:
+		return w.runSample(ctx, a, js)
+	case sched.Map:
+		return w.runMap(ctx, a, js)
+	case sched.Reduce:
+		return w.runReduce(ctx, a, js)
+	default:
+		return nil, fmt.Errorf("task %s: phase %d is not known to this worker: use the same millrace on both sides", a.task.Attempt, phase)
+	}
+}
+
+// load asks for the job and loads its code, unless that is known. What is known from before the sample task is asked for
+// again, since the boundaries come from it.
+func (js *jobState) load(ctx context.Context, w *Worker, id wire.TaskID) error {
+	js.mu.Lock()
+	defer js.mu.Unlock()
+	if js.reply != nil && (js.reply.Sampled || id.Phase == sched.Sample) {
+		return nil
+	}
+	reply, err := w.o.Master.Job(ctx, &wire.JobArgs{Job: id.Job})
+	if err != nil {
+		return err
+	}
+	code, err := w.o.Programs.Load(reply.Spec)
+	if err != nil {
+		return err
+	}
+	js.reply, js.code = reply, code
+	return nil
+}
+
+// failure says whose fault an error is.
+func failure(ctx context.Context, a *attempt, err error) *wire.Failure {
+	f := &wire.Failure{Kind: sched.FailTask, Text: err.Error()}
+	var fetch *shuffle.FetchError
+	var record *jobs.RecordError
+	switch {
+	case ctx.Err() != nil:
+		f.Kind = sched.FailReturned
+		f.Text = "given up"
+	case errors.As(err, &fetch):
+		f.Kind = sched.FailFetch
+		f.Run = wire.AttemptID{Task: wire.TaskID{Job: a.task.Attempt.Task.Job, Phase: sched.Map, Index: fetch.Map}, N: fetch.Attempt}
+	case errors.Is(err, storage.ErrChanged):
+		f.Kind = sched.FailJob
+		f.Text = "input changed while the job ran: " + err.Error() + ": run the job again when nothing writes to its input"
+	case errors.As(err, &record) && record.Stack != "":
+		f.Text += "\n" + record.Stack
+	}
+	return f
+}

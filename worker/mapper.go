@@ -1,0 +1,146 @@
+package worker
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+
+	"github.com/millrace/millrace/jobs"
+	"github.com/millrace/millrace/jobs/plan"
+	"github.com/millrace/millrace/master/wire"
+	"github.com/millrace/millrace/storage"
+	"github.com/millrace/millrace/storage/input"
+	"github.com/millrace/millrace/worker/shuffle"
+)
+
+// How a slot's memory is shared out. The rest is blocks in flight, the runtime's own and room for garbage.
+const (
+	tableShare = 4 // the program's combine table gets a 4th
+	sortShare  = 2 // the sort buffer, or a reducer's fetched runs, half
+)
+
+// runMap is the map task:
+//
+//	split -> blocks of whole records -> the program's map function -> pairs, partitioned, combined and sorted -> one run
+func (w *Worker) runMap(ctx context.Context, a *attempt, js *jobState) (*wire.Outcome, error) {
+	blocks := w.openSplit(ctx, a, js.code.Info())
+	defer blocks.Close()
+
+	slot := w.o.Memory / int64(w.o.Slots)
+	task := &jobs.Task{Reducers: js.reply.Spec.Reducers, Memory: slot / tableShare}
+	opts := shuffle.WriterOptions{
+		Partitions: js.reply.Spec.Reducers, Memory: slot / sortShare, Dir: w.dir,
+	}
+	info := js.code.Info()
+	switch {
+	case info.Partitions:
+		opts.By = shuffle.ByBatch
+	case info.TotalOrder:
+		opts.By, opts.Bounds = shuffle.ByBounds, js.reply.Bounds
+	}
+	if info.Combines {
+		opts.Combine = func(in, out []byte) ([]byte, error) { return js.code.Combine(task, in, out) }
+	}
+	pairs, err := shuffle.NewWriter(opts)
+	if err != nil {
+		return nil, err
+	}
+	defer pairs.Close()
+
+	if err := js.code.Map(ctx, task, blocks, pairs); err != nil {
+		return nil, err
+	}
+	run, err := w.writeRun(ctx, a, js, pairs)
+	if err != nil {
+		return nil, err
+	}
+	return &wire.Outcome{
+		Map: run, Counters: task.Counters(), Records: task.Records, Bytes: blocks.Bytes(), Spilled: pairs.Spilled(),
+	}, nil
+}
+
+// writeRun merges the pairs to one run: a file that this worker serves, or an object in the job's work folder.
+func (w *Worker) writeRun(ctx context.Context, a *attempt, js *jobState, pairs *shuffle.Writer) (*wire.MapResult, error) {
+	if js.reply.Spec.Shuffle == "bucket" {
+		return w.writeBucketRun(ctx, a, js, pairs)
+	}
+	var b [16]byte
+	_, _ = rand.Read(b[:]) // never fails
+	id := hex.EncodeToString(b[:])
+	path := filepath.Join(w.dir, id+".run")
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("write run: %w", err)
+	}
+	sum, err := pairs.Finish(ctx, f)
+	if err = errors.Join(err, f.Close()); err != nil {
+		return nil, errors.Join(fmt.Errorf("write run: %w", err), os.Remove(path))
+	}
+	if err := w.runs.Add(id, path, string(a.task.Attempt.Task.Job)); err != nil {
+		return nil, errors.Join(err, os.Remove(path))
+	}
+	return &wire.MapResult{URL: w.runURL + "/runs/" + id, Size: sum.Size, Checksum: sum.Checksum, Pairs: sum.Pairs}, nil
+}
+
+// writeBucketRun puts the run into the bucket, where it outlives the worker. Nothing else ever writes this attempt's key.
+func (w *Worker) writeBucketRun(ctx context.Context, a *attempt, js *jobState, pairs *shuffle.Writer) (*wire.MapResult, error) {
+	t := a.task.Attempt
+	url := fmt.Sprintf("%s/map-%05d.%d.run", js.reply.Work, t.Task.Index, t.N)
+	up, err := w.o.Store.Create(ctx, url, storage.UploadOptions{})
+	if err != nil {
+		return nil, fmt.Errorf("write run: %w", err)
+	}
+	sum, err := pairs.Finish(ctx, up)
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("write run: %w", err), up.Abort(context.WithoutCancel(ctx)))
+	}
+	pending, err := up.Finish(ctx)
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("write run: %w", err), up.Abort(context.WithoutCancel(ctx)))
+	}
+	if err := w.o.Store.Complete(ctx, pending); err != nil {
+		return nil, fmt.Errorf("write run: %w", err)
+	}
+	return &wire.MapResult{URL: url, Size: sum.Size, Checksum: sum.Checksum, Pairs: sum.Pairs}, nil
+}
+
+// splitBlocks is a split's blocks on their way to the program; it counts the attempt's progress.
+type splitBlocks struct {
+	*input.Reader
+	attempt *attempt
+}
+
+// openSplit starts reading the attempt's split.
+func (w *Worker) openSplit(ctx context.Context, a *attempt, info jobs.Info) *splitBlocks {
+	pieces := make([]input.Piece, len(a.task.Split.Pieces))
+	var total int64
+	for i, p := range a.task.Split.Pieces {
+		pieces[i] = inputPiece(p)
+		total += p.Length
+	}
+	a.total.Store(total)
+	f := input.Format{Kind: input.Kind(info.Format.Kind), Length: info.Format.Length}
+	return &splitBlocks{Reader: input.Open(ctx, w.o.Store, pieces, f, input.Options{}), attempt: a}
+}
+
+func inputPiece(p plan.Piece) input.Piece {
+	return input.Piece{URL: p.URL, ETag: p.ETag, Size: p.Size, Offset: p.Offset, Length: p.Length}
+}
+
+// Next implements jobs.BlockSource.
+func (b *splitBlocks) Next() (jobs.Block, error) {
+	block, err := b.Reader.Next()
+	b.attempt.bytes.Store(b.Bytes())
+	if err != nil {
+		if err == io.EOF {
+			return jobs.Block{}, io.EOF
+		}
+		return jobs.Block{}, err
+	}
+	return jobs.Block{URL: block.URL, Offset: block.Offset, Data: block.Data}, nil
+}

@@ -1,0 +1,201 @@
+package worker
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"slices"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/millrace/millrace/master/wire"
+)
+
+// answered is a poll that came back.
+type answered struct {
+	seq    uint64
+	serial uint64 // outcomes up to this one went with it
+	reply  *wire.PollReply
+	err    error
+}
+
+// maxPolls bounds the polls under way: one that waits for work, and one that overtakes it because there is something to
+// report.
+const maxPolls = 2
+
+// retryPoll is the pause after a poll that failed; the client has already tried every address.
+const retryPoll = 200 * time.Millisecond
+
+// poll is the conversation with the master: it ends when ctx does or the worker has drained. Attempts run in a group of
+// their own, which it waits for.
+func (w *Worker) poll(ctx context.Context) error {
+	actx, cancel := context.WithCancel(ctx)
+	attempts := new(errgroup.Group)
+	defer func() {
+		cancel()
+		_ = attempts.Wait() // attempts report by outcome, never by error
+	}()
+	var (
+		replies  = make(chan answered, maxPolls)
+		flying   int
+		start    = true // send a poll
+		drain    = w.drain
+		handback <-chan time.Time
+	)
+	for {
+		w.mu.Lock()
+		wake := w.wake
+		if start && flying < maxPolls {
+			args, serial := w.pollArgs(drain == nil)
+			flying++
+			start = false
+			attempts.Go(func() error {
+				reply, err := w.o.Master.Poll(ctx, args)
+				replies <- answered{args.Seq, serial, reply, err}
+				return nil
+			})
+		}
+		w.mu.Unlock()
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-drain:
+			drain, start = nil, true
+			handback = time.After(w.o.Drain)
+		case <-handback:
+			cancel() // the attempts come back as returned
+		case <-wake:
+			start = true
+		case a := <-replies:
+			flying--
+			if a.err != nil && !errors.Is(a.err, wire.ErrWorkerLost) {
+				w.o.Log.Warn("poll", "error", a.err)
+				if !pause(ctx, retryPoll) {
+					return nil
+				}
+			}
+			start = start || flying == 0
+			if w.take(actx, attempts, a) && drain == nil {
+				w.leave(ctx)
+				return nil
+			}
+		}
+	}
+}
+
+// pause waits, and says whether ctx lives on.
+func pause(ctx context.Context, d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// pollArgs is the next report. mu is held.
+func (w *Worker) pollArgs(draining bool) (*wire.PollArgs, uint64) {
+	w.seq++
+	host, _ := os.Hostname() // for people only
+	args := &wire.PollArgs{
+		Worker: w.id, Seq: w.seq, Host: fmt.Sprintf("%s/%d", host, os.Getpid()), RunsURL: w.runURL, Slots: w.o.Slots,
+		Draining: draining, Wait: w.o.Poll, Holding: slices.Sorted(maps.Keys(w.jobs)),
+	}
+	for _, a := range w.running {
+		args.Running = append(args.Running, a.progress())
+	}
+	slices.SortFunc(args.Running, func(a, b wire.Progress) int { return compareAttempts(a.Attempt, b.Attempt) })
+	for _, r := range w.done {
+		args.Done = append(args.Done, r.outcome)
+	}
+	w.wake = make(chan struct{})
+	return args, w.serial
+}
+
+func compareAttempts(a, b wire.AttemptID) int {
+	return cmp.Or(
+		cmp.Compare(a.Task.Job, b.Task.Job), cmp.Compare(a.Task.Phase, b.Task.Phase),
+		cmp.Compare(a.Task.Index, b.Task.Index), cmp.Compare(a.N, b.N),
+	)
+}
+
+// take applies an answer, and says whether a draining worker may go.
+func (w *Worker) take(ctx context.Context, attempts *errgroup.Group, a answered) (free bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if errors.Is(a.err, wire.ErrWorkerLost) {
+		w.loseAllLocked(a.seq)
+		return false
+	}
+	if a.err != nil || a.seq > w.seq { // the latter: an answer to a former incarnation
+		return false
+	}
+	w.done = slices.DeleteFunc(w.done, func(r report) bool { return r.serial <= a.serial })
+	for _, id := range a.reply.Kill {
+		if at := w.running[id]; at != nil {
+			at.cancel(errKilled)
+		}
+	}
+	for _, id := range a.reply.Ended {
+		w.dropLocked(id)
+	}
+	for _, t := range a.reply.Assign {
+		if !w.had[t.Attempt] {
+			w.had[t.Attempt] = true
+			w.startLocked(ctx, attempts, t)
+		}
+	}
+	return len(w.running) == 0 && len(w.done) == 0 && !a.reply.Needed && a.seq == w.seq
+}
+
+// loseAllLocked gives up everything: the master has declared the worker lost, so its attempts and runs count no more.
+func (w *Worker) loseAllLocked(seq uint64) {
+	if seq > w.seq {
+		return // the answer to a poll of a former incarnation
+	}
+	w.o.Log.Warn("declared lost by the master: starting anew", "worker", w.id)
+	for _, a := range w.running {
+		a.cancel(errKilled)
+	}
+	for id := range w.jobs {
+		w.dropRuns(id)
+	}
+	w.reset()
+}
+
+// dropLocked forgets an ended job: its attempts, runs and code.
+func (w *Worker) dropLocked(id wire.JobID) {
+	for _, a := range w.running {
+		if a.task.Attempt.Task.Job == id {
+			a.cancel(errKilled)
+			return // it is dropped when its last attempt has ended
+		}
+	}
+	w.dropRuns(id)
+	delete(w.jobs, id)
+	maps.DeleteFunc(w.had, func(a wire.AttemptID, _ bool) bool { return a.Task.Job == id })
+}
+
+// dropRuns removes a job's runs. What cannot be removed now goes with the worker's folder.
+func (w *Worker) dropRuns(id wire.JobID) {
+	if err := w.runs.Drop(string(id)); err != nil {
+		w.o.Log.Warn("remove runs", "job", id, "error", err)
+	}
+}
+
+// leave tells the master that the worker is gone, so that it need not wait for the lease to end.
+func (w *Worker) leave(ctx context.Context) {
+	w.mu.Lock()
+	args, _ := w.pollArgs(true)
+	w.mu.Unlock()
+	args.Leaving = true
+	if _, err := w.o.Master.Poll(ctx, args); err != nil {
+		w.o.Log.Warn("leave", "error", err)
+	}
+}

@@ -1,0 +1,61 @@
+// Package program is how a job's code is brought to a worker. Behind jobs.Program all ways look the same to the engine;
+// the one that exists is in process: jobs that are compiled into the binary.
+package program
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/millrace/millrace/jobs"
+	"github.com/millrace/millrace/jobs/plan"
+)
+
+// Registry is the jobs that a binary carries.
+type Registry struct {
+	jobs    []*jobs.Job
+	version string
+}
+
+// NewRegistry makes a registry of the jobs of a binary of that version. Two jobs of one name are an error.
+func NewRegistry(version string, list ...*jobs.Job) (*Registry, error) {
+	r := &Registry{jobs: slices.Clone(list), version: version}
+	slices.SortFunc(r.jobs, func(a, b *jobs.Job) int { return strings.Compare(a.Name(), b.Name()) })
+	for i := 1; i < len(r.jobs); i++ {
+		if r.jobs[i].Name() == r.jobs[i-1].Name() {
+			return nil, fmt.Errorf("two jobs are named %q: give each a name of its own", r.jobs[i].Name())
+		}
+	}
+	return r, nil
+}
+
+// Jobs returns the jobs, by name.
+func (r *Registry) Jobs() []*jobs.Job { return slices.Clone(r.jobs) }
+
+// Job returns the job of that name, or an error that lists the names there are.
+func (r *Registry) Job(name string) (*jobs.Job, error) {
+	names := make([]string, len(r.jobs))
+	for i, j := range r.jobs {
+		if j.Name() == name {
+			return j, nil
+		}
+		names[i] = j.Name()
+	}
+	return nil, fmt.Errorf("unknown job %q: this program carries %s", name, strings.Join(names, ", "))
+}
+
+// Digest identifies the code of a job of this binary. A worker runs only tasks whose digest is its own, so that two
+// versions of a job are never mixed.
+func (r *Registry) Digest(job string) string { return "builtin " + job + " " + r.version }
+
+// Load returns the code of a spec's job, bound to its parameters.
+func (r *Registry) Load(spec plan.Spec) (jobs.Program, error) {
+	if want := r.Digest(spec.Job); spec.Program != want {
+		return nil, fmt.Errorf("job %s was submitted by another version of its program (%s, this worker runs %s): use the same millrace on both sides", spec.Job, spec.Program, want)
+	}
+	j, err := r.Job(spec.Job)
+	if err != nil {
+		return nil, err
+	}
+	return j.Bind(spec.Params)
+}

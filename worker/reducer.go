@@ -1,0 +1,140 @@
+package worker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/millrace/millrace/jobs"
+	"github.com/millrace/millrace/master/wire"
+	"github.com/millrace/millrace/storage"
+	"github.com/millrace/millrace/storage/arrowfile"
+	"github.com/millrace/millrace/storage/manifest"
+	"github.com/millrace/millrace/worker/shuffle"
+)
+
+// runsWait is how long a reducer's question for new runs waits at the master.
+const runsWait = 10 * time.Second
+
+// runReduce is the reduce task:
+//
+//	runs of all maps, this partition's sections -> merged pairs -> the program's reduce function -> columns -> a pending part
+//
+// It begins while maps still run, and fetches what there is.
+func (w *Worker) runReduce(ctx context.Context, a *attempt, js *jobState) (out *wire.Outcome, err error) {
+	slot := w.o.Memory / int64(w.o.Slots)
+	pairs := shuffle.NewReader(shuffle.ReaderOptions{
+		Partition: a.task.Attempt.Task.Index, Memory: slot / sortShare, Dir: w.dir, Open: w.runs.Opener(w.runURL, w.o.Store),
+	})
+	// The group ends with the reduce function, also when it ends early.
+	ctx, stop := context.WithCancelCause(ctx)
+	g, gctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return w.followRuns(gctx, a, pairs) })
+	g.Go(func() error { return pairs.Run(gctx) })
+	g.Go(func() error {
+		defer stop(errReduced)
+		out, err = w.reduceToPart(gctx, a, js, pairs)
+		return err
+	})
+	werr := g.Wait()
+	if e := pairs.Close(); err == nil {
+		err = e
+	}
+	if err != nil && werr != nil { // the first failure is the cause, the others follow from it
+		return nil, werr
+	}
+	return out, err
+}
+
+// errReduced ends what only served the reduce function.
+var errReduced = errors.New("reduced")
+
+// followRuns tells the reader which runs there are, as the master's run log grows, until all maps have one.
+func (w *Worker) followRuns(ctx context.Context, a *attempt, pairs *shuffle.Reader) error {
+	args := &wire.RunsArgs{Job: a.task.Attempt.Task.Job, Wait: runsWait}
+	for {
+		reply, err := w.o.Master.Runs(ctx, args)
+		switch {
+		case context.Cause(ctx) == errReduced:
+			return nil
+		case err != nil && ctx.Err() == nil && errors.Is(err, wire.ErrUnreachable):
+			if !pause(ctx, retryPoll) {
+				return nil
+			}
+			continue
+		case err != nil:
+			return fmt.Errorf("ask for runs: %w", err)
+		}
+		pairs.Total(reply.Maps)
+		for _, e := range reply.Events {
+			if e.Lost {
+				pairs.Lost(e.Attempt.Task.Index, e.Attempt.N)
+			} else {
+				pairs.Add(e.Attempt.Task.Index, e.Attempt.N, e.Run.URL, e.Run.Size, e.Run.Checksum)
+			}
+		}
+		args.Cursor = reply.Cursor
+	}
+}
+
+// reduceToPart runs the reduce function over the merged pairs and writes its rows as an Arrow file into a pending upload.
+func (w *Worker) reduceToPart(ctx context.Context, a *attempt, js *jobState, pairs *shuffle.Reader) (_ *wire.Outcome, err error) {
+	url := js.reply.Spec.Output + "/" + manifest.PartName(a.task.Attempt.Task.Index)
+	up, err := w.o.Store.Create(ctx, url, storage.UploadOptions{})
+	if err != nil {
+		return nil, fmt.Errorf("write part: %w", err)
+	}
+	defer func() {
+		if err != nil { // nothing of a failed attempt stays in the output
+			err = errors.Join(err, up.Abort(context.WithoutCancel(ctx)))
+		}
+	}()
+	file, err := arrowfile.NewWriter(up, arrowSchema(js.code.Info().Schema), arrowfile.Options{Compression: js.reply.Spec.Compression})
+	if err != nil {
+		return nil, err
+	}
+	task := &jobs.Task{Reducers: js.reply.Spec.Reducers}
+	in := &countedPairs{Reader: pairs, attempt: a}
+	if err := js.code.Reduce(ctx, task, in, rowSink{file}); err != nil {
+		return nil, err
+	}
+	stats, err := file.Close()
+	if err != nil {
+		return nil, fmt.Errorf("write part: %w", err)
+	}
+	part, err := up.Finish(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("write part: %w", err)
+	}
+	return &wire.Outcome{
+		Reduce: &wire.ReduceResult{Part: part, Rows: stats.Rows, Groups: task.Groups}, Counters: task.Counters(), Bytes: pairs.Fetched(), Spilled: pairs.Spilled(),
+	}, nil
+}
+
+// countedPairs counts the attempt's progress: half of it is fetching, half is reducing.
+type countedPairs struct {
+	*shuffle.Reader
+	attempt *attempt
+	read    atomic.Int64
+}
+
+// Next implements jobs.PairSource.
+func (p *countedPairs) Next() ([]byte, error) {
+	b, err := p.Reader.Next()
+	read := p.read.Add(int64(len(b)))
+	p.attempt.bytes.Store(read)
+	p.attempt.total.Store(max(read, p.Fetched()))
+	return b, err
+}
+
+// rowSink puts batches of rows into an Arrow file.
+type rowSink struct{ file *arrowfile.Writer }
+
+// Put implements jobs.RowSink.
+func (s rowSink) Put(c jobs.Columns) error {
+	return s.file.Write(arrowfile.Batch{Rows: c.Rows, Columns: arrowColumns(c.Columns)})
+}

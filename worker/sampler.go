@@ -1,0 +1,70 @@
+package worker
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"slices"
+
+	"github.com/millrace/millrace/jobs"
+	"github.com/millrace/millrace/master/wire"
+)
+
+// maxBound is the length to which a boundary is cut: any byte string is a valid boundary, and R of them go to every
+// worker.
+const maxBound = 64
+
+// maxSampleBytes bounds the keys of a sample in memory.
+const maxSampleBytes = 64 << 20
+
+// runSample is the sample task: it maps records at fixed places of the input and cuts their sorted keys into as many
+// equal shares as there are partitions. The places depend on the input alone, so the boundaries do too.
+func (w *Worker) runSample(ctx context.Context, a *attempt, js *jobState) (*wire.Outcome, error) {
+	blocks := w.openSplit(ctx, a, js.code.Info())
+	defer blocks.Close()
+	keys := new(keySink)
+	task := &jobs.Task{Reducers: js.reply.Spec.Reducers, Memory: w.o.Memory / int64(w.o.Slots) / tableShare}
+	if err := js.code.Map(ctx, task, blocks, keys); err != nil {
+		return nil, err
+	}
+	slices.SortFunc(keys.keys, bytes.Compare)
+	if js.code.Info().Combines { // how often a key comes depends on when the combine table was full
+		keys.keys = slices.CompactFunc(keys.keys, bytes.Equal)
+	}
+	return &wire.Outcome{Sample: &wire.SampleResult{Bounds: boundaries(keys.keys, js.reply.Spec.Reducers)}, Bytes: blocks.Bytes()}, nil
+}
+
+// boundaries cuts sorted keys into n shares of about equal size.
+func boundaries(keys [][]byte, n int) [][]byte {
+	var out [][]byte
+	for i := 1; i < n && len(keys) > 0; i++ {
+		k := keys[i*len(keys)/n]
+		k = slices.Clone(k[:min(len(k), maxBound)])
+		if len(out) == 0 || bytes.Compare(out[len(out)-1], k) < 0 {
+			out = append(out, k)
+		}
+	}
+	return out
+}
+
+// keySink is a jobs.PairSink that keeps the keys.
+type keySink struct {
+	keys  [][]byte
+	bytes int
+}
+
+func (s *keySink) Put(p jobs.Pairs) (jobs.Pairs, error) {
+	var key []byte
+	var err error
+	for data := p.Data; len(data) > 0; {
+		if key, _, data, err = jobs.CutPair(data, key); err != nil {
+			return jobs.Pairs{}, fmt.Errorf("sample: %w", err)
+		}
+		k := slices.Clone(key[:min(len(key), maxBound)])
+		s.keys = append(s.keys, k)
+		if s.bytes += len(k); s.bytes > maxSampleBytes {
+			return jobs.Pairs{}, fmt.Errorf("sample: the map function made more than %d bytes of keys from a sample of the input", maxSampleBytes)
+		}
+	}
+	return jobs.Pairs{Data: p.Data[:0]}, nil
+}
