@@ -21,7 +21,7 @@ func TestOnRealText(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		texts = append(texts, string(data))
+		texts = append(texts, string(data[:100_000])) // the race detector makes expressions slow
 	}
 	for _, pattern := range []string{"Watson", "^$", `\bl[a-z]+t\b.*colou?r`, "é|æ"} {
 		for _, invert := range []bool{false, true} {

@@ -1,13 +1,10 @@
 package input_test
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -60,7 +57,7 @@ func TestWholeFiles(t *testing.T) {
 // Every fault of an object ends the reading with an error that names it, never with fewer records.
 func TestFaults(t *testing.T) {
 	t.Parallel()
-	boom := errors.New("boom")
+	boom := fmt.Errorf("source %s: boom", url)
 	fixed := func(n int) input.Format { return input.Format{Kind: input.Fixed, Length: n} }
 	for _, test := range []struct {
 		name   string
@@ -71,11 +68,16 @@ func TestFaults(t *testing.T) {
 	}{
 		{"another ETag", func(s *source, _ []input.Piece) { s.etag = "v2" }, input.Format{}, storage.ErrChanged, "input changed"},
 		{"another size", func(_ *source, p []input.Piece) { p[0].Size++ }, input.Format{}, storage.ErrChanged, "has 12 bytes now, had 13"},
-		{"a short body", func(s *source, _ []input.Piece) { s.short = 8 }, input.Format{}, storage.ErrChanged, "ends at byte 8 of 12"},
-		{"short fixed records", func(s *source, _ []input.Piece) { s.short = 8 }, fixed(4), storage.ErrChanged, "ends at byte 8 of 12"},
+		{"a short body", func(s *source, _ []input.Piece) { s.short = 8 }, input.Format{}, storage.ErrChanged, "ends at byte 8, not 12"},
+		{"short fixed records", func(s *source, _ []input.Piece) { s.short = 8 }, fixed(4), storage.ErrChanged, "ends at byte 8, not 12"},
 		{"a short file", func(s *source, _ []input.Piece) { s.short = 8 }, input.Format{Kind: input.File}, storage.ErrChanged, "ends at byte 8"},
-		{"a failing source", func(s *source, _ []input.Piece) { s.fail = func(string, int64) error { return boom } }, input.Format{}, boom, "at byte 0"},
+		{"a failing source", func(s *source, _ []input.Piece) { s.fail = func(string, int64) error { return boom } }, input.Format{}, boom, "input at byte 0: source"},
 		{"no such object", func(s *source, _ []input.Piece) { delete(s.objects, url) }, input.Format{}, nil, "no such object"},
+		{"a change noticed late", func(s *source, _ []input.Piece) { s.late = fmt.Errorf("%s: %w", url, storage.ErrChanged) }, input.Format{}, storage.ErrChanged, "input changed"},
+		{"noticed beyond the piece", func(s *source, p []input.Piece) {
+			s.late = fmt.Errorf("%s: %w", url, storage.ErrChanged)
+			p[0].Length = 2
+		}, input.Format{}, storage.ErrChanged, "input changed"},
 		{"half a record", func(*source, []input.Piece) {}, fixed(5), input.ErrRecord, "12 bytes are not a whole number of 5-byte records"},
 		{"no record length", func(*source, []input.Piece) {}, fixed(0), input.ErrRecord, "record length 0"},
 		{"huge records", func(*source, []input.Piece) {}, fixed(1 << 30), input.ErrRecord, "between 1 and 67108864"},
@@ -223,68 +225,4 @@ func TestReadAheadIsBounded(t *testing.T) {
 		}
 		r.Close()
 	})
-}
-
-// local is a source of files, as plain as can be.
-type local struct{}
-
-func (local) Read(_ context.Context, url string, off, n int64, _ string) (io.ReadCloser, storage.Info, error) {
-	f, err := os.Open(url)
-	if err != nil {
-		return nil, storage.Info{}, err
-	}
-	st, err := f.Stat()
-	if err != nil {
-		return nil, storage.Info{}, err
-	}
-	if _, err := f.Seek(off, io.SeekStart); err != nil {
-		return nil, storage.Info{}, err
-	}
-	return f, storage.Info{Size: st.Size()}, nil
-}
-
-func BenchmarkSmallFiles(b *testing.B) {
-	dir := b.TempDir()
-	var pieces []input.Piece
-	for i := range 2000 {
-		name := filepath.Join(dir, fmt.Sprint(i))
-		if err := os.WriteFile(name, bytes.Repeat([]byte("0123456789abcde\n"), 128), 0o600); err != nil {
-			b.Fatal(err)
-		}
-		pieces = append(pieces, input.Piece{URL: name, Size: 2048, Length: 2048})
-	}
-	b.ReportAllocs()
-	files := 0
-	for b.Loop() {
-		drain(b, input.Open(b.Context(), local{}, pieces, input.Format{}, input.Options{}))
-		files += len(pieces)
-	}
-	b.ReportMetric(float64(files)/b.Elapsed().Seconds(), "files/s")
-}
-
-func BenchmarkLargeFile(b *testing.B) {
-	name := filepath.Join(b.TempDir(), "large")
-	data := bytes.Repeat([]byte(strings.Repeat("x", 76)+"\n"), 64<<20/77)
-	if err := os.WriteFile(name, data, 0o600); err != nil {
-		b.Fatal(err)
-	}
-	size := int64(len(data))
-	b.SetBytes(size)
-	b.ReportAllocs()
-	for b.Loop() {
-		drain(b, input.Open(b.Context(), local{}, []input.Piece{{URL: name, Size: size, Length: size}}, input.Format{}, input.Options{}))
-	}
-}
-
-func drain(b *testing.B, r *input.Reader) {
-	for {
-		if _, err := r.Next(); errors.Is(err, io.EOF) {
-			break
-		} else if err != nil {
-			b.Fatal(err)
-		}
-	}
-	if err := r.Close(); err != nil {
-		b.Fatal(err)
-	}
 }

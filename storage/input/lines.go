@@ -3,7 +3,6 @@ package input
 import (
 	"bytes"
 	"context"
-	"fmt"
 )
 
 // lines sends the lines that begin within the piece, as blocks.
@@ -37,8 +36,9 @@ func (o *object) lines(ctx context.Context, opts Options) error {
 			}
 		}
 		n, last := cut(data, p.end()-begin, o.pos == p.Size)
-		if err := checkLine(data, n, begin, opts.MaxRecord); err != nil {
-			return err
+		if tooLong(data, n, opts.MaxRecord) {
+			return o.fail("%w: the line at byte %d is longer than %d bytes: if this is not text, use a job that reads "+
+				"fixed records or whole files; otherwise break the line", ErrRecord, begin, opts.MaxRecord)
 		}
 		if n > 0 {
 			if err := o.send(ctx, begin, data[:n:n]); err != nil {
@@ -92,25 +92,18 @@ func cut(data []byte, end int64, atEnd bool) (n int, last bool) {
 	return bytes.LastIndexByte(data, '\n') + 1, false
 }
 
-// checkLine reports a first line over the limit, of which n bytes of data hold whole lines. No other line of a buffer can
-// be longer than what was read into it at once, which is within the limit.
-func checkLine(data []byte, n int, begin int64, limit int) error {
+// tooLong reports whether the first line of a buffer, of which n bytes are whole lines, is over the limit. No other line
+// can be longer than what is read at once, which is within the limit.
+func tooLong(data []byte, n, limit int) bool {
 	if len(data) <= limit {
-		return nil
+		return false
 	}
-	size := bytes.IndexByte(data[:n], '\n')
-	switch {
-	case size < 0 && n > 0:
-		size = n // at the end of the object
-	case size < 0:
-		size = len(data)
+	end := bytes.IndexByte(data[:n], '\n')
+	if end < 0 { // it ends with the object, or goes on beyond the buffer
+		end = len(data)
 	}
-	if size > 0 && data[size-1] == '\r' {
-		size--
+	if end > 0 && data[end-1] == '\r' {
+		end--
 	}
-	if size <= limit {
-		return nil
-	}
-	return fmt.Errorf("%w: the line at byte %d is longer than %d bytes: if this is not text, "+
-		"use a job that reads fixed records or whole files; otherwise break the line", ErrRecord, begin, limit)
+	return end > limit
 }

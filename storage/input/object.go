@@ -40,16 +40,21 @@ func (o *object) read(ctx context.Context, f Format, opts Options) error {
 			err = o.whole(ctx)
 		}
 	}
-	if cause := o.close(); err == nil {
-		err = cause
+	if err == nil {
+		err = o.finish()
 	}
-	switch {
-	case err == nil:
-		return nil
-	case errors.Is(err, storage.ErrChanged):
-		return fmt.Errorf("read %s: input changed during the job: %w", o.piece.URL, err)
+	if o.body != nil {
+		o.body.Close() // after an error, which says more
 	}
-	return fmt.Errorf("read %s: %w", o.piece.URL, err)
+	if errors.Is(err, storage.ErrChanged) {
+		return fmt.Errorf("input changed during the job: %w", err)
+	}
+	return err
+}
+
+// fail is an error of this package's own; those of the source name the object themselves.
+func (o *object) fail(format string, args ...any) error {
+	return fmt.Errorf("read %s: "+format, append([]any{o.piece.URL}, args...)...)
 }
 
 // check reports a piece or a record length that cannot be read.
@@ -57,20 +62,20 @@ func (o *object) check(f Format, opts Options) error {
 	p := o.piece
 	switch {
 	case f.Kind > File:
-		return fmt.Errorf("record format %d: not known to this version", f.Kind)
+		return o.fail("record format %d: not known to this version", f.Kind)
 	case p.Offset < 0 || p.Length < 0 || p.Offset > p.Size || p.Length > p.Size-p.Offset:
-		return fmt.Errorf("bytes %d+%d of an object of %d bytes: not a piece of it", p.Offset, p.Length, p.Size)
+		return o.fail("bytes %d+%d of an object of %d bytes: not a piece of it", p.Offset, p.Length, p.Size)
 	case f.Kind == Fixed && (f.Length < 1 || f.Length > opts.MaxRecord):
-		return fmt.Errorf("%w: record length %d: must be between 1 and %d bytes", ErrRecord, f.Length, opts.MaxRecord)
+		return o.fail("%w: record length %d: must be between 1 and %d bytes", ErrRecord, f.Length, opts.MaxRecord)
 	case f.Kind == Fixed && p.Size%int64(f.Length) != 0:
-		return fmt.Errorf("%w: %d bytes are not a whole number of %d-byte records: the last one has %d bytes; "+
+		return o.fail("%w: %d bytes are not a whole number of %d-byte records: the last one has %d bytes; "+
 			"mend the object or choose another record length", ErrRecord, p.Size, f.Length, p.Size%int64(f.Length))
 	case f.Kind == Fixed && (p.Offset%int64(f.Length) != 0 || p.Length%int64(f.Length) != 0):
-		return fmt.Errorf("bytes %d+%d: not whole records of %d bytes", p.Offset, p.Length, f.Length)
+		return o.fail("bytes %d+%d: not whole records of %d bytes", p.Offset, p.Length, f.Length)
 	case f.Kind == File && p.Length != p.Size:
-		return fmt.Errorf("bytes %d+%d of %d: a file that is one record is not cut", p.Offset, p.Length, p.Size)
+		return o.fail("bytes %d+%d of %d: a file that is one record is not cut", p.Offset, p.Length, p.Size)
 	case f.Kind == File && p.Size > opts.MaxFile:
-		return fmt.Errorf("%w: %d bytes are more than the %d that a file read as one record may have: "+
+		return o.fail("%w: %d bytes are more than the %d that a file read as one record may have: "+
 			"use a job that reads lines or fixed records, or smaller files", ErrRecord, p.Size, opts.MaxFile)
 	}
 	return nil
@@ -89,12 +94,12 @@ func (o *object) fill(ctx context.Context, buf []byte) error {
 		buf = buf[n:]
 		switch {
 		case errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF):
-			return fmt.Errorf("ends at byte %d of %d: %w", o.pos, o.piece.Size, storage.ErrChanged)
+			return o.short()
 		case err != nil:
-			return fmt.Errorf("at byte %d: %w", o.pos, err)
+			return fmt.Errorf("input at byte %d: %w", o.pos, err)
 		}
 		if o.pos == o.until {
-			if err := o.close(); err != nil {
+			if err := o.finish(); err != nil {
 				return err
 			}
 		}
@@ -107,26 +112,40 @@ func (o *object) request(ctx context.Context, n int64) error {
 	o.until = min(o.piece.Size, max(o.until, o.pos+n))
 	body, info, err := o.src.Read(ctx, o.piece.URL, o.pos, o.until-o.pos, o.piece.ETag)
 	if err != nil {
-		return fmt.Errorf("at byte %d: %w", o.pos, err)
+		return fmt.Errorf("input at byte %d: %w", o.pos, err)
 	}
 	o.body = body
 	if info.Size != o.piece.Size {
-		return fmt.Errorf("has %d bytes now, had %d: %w", info.Size, o.piece.Size, storage.ErrChanged)
+		return o.fail("has %d bytes now, had %d: %w", info.Size, o.piece.Size, storage.ErrChanged)
 	}
 	return nil
 }
 
-// close ends the current request, if there is one.
-func (o *object) close() error {
+// finish reads the current request to its end, if there is one, and closes it: only there does a source say that the
+// object changed meanwhile, and a connection that is read to its end can be used again. It is at most maxBeyond away.
+func (o *object) finish() error {
 	if o.body == nil {
 		return nil
 	}
-	err := o.body.Close()
+	n, err := io.Copy(io.Discard, o.body)
+	o.pos += n
+	if err != nil {
+		return fmt.Errorf("input at byte %d: %w", o.pos, err)
+	}
+	if o.pos != o.until {
+		return o.short()
+	}
+	err = o.body.Close()
 	o.body = nil
 	if err != nil {
-		return fmt.Errorf("at byte %d: %w", o.pos, err)
+		return fmt.Errorf("input at byte %d: %w", o.pos, err)
 	}
 	return nil
+}
+
+// short reports a body that ended before, or went on beyond, where an object of this size must end.
+func (o *object) short() error {
+	return o.fail("ends at byte %d, not %d: %w", o.pos, o.until, storage.ErrChanged)
 }
 
 // send hands a block to the reader.

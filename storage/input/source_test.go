@@ -20,6 +20,7 @@ type source struct {
 	etag    string // of all objects
 	slow    bool   // bodies yield a byte at a time
 	fail    func(url string, off int64) error
+	late    error // at the end of each body
 	short   int64 // bodies end before this offset, if it is not 0
 
 	mu       sync.Mutex
@@ -39,7 +40,7 @@ func (s *source) Read(ctx context.Context, url string, off, n int64, etag string
 	case s.fail != nil && s.fail(url, off) != nil:
 		return nil, storage.Info{}, s.fail(url, off)
 	case !ok:
-		return nil, storage.Info{}, errors.New("no such object")
+		return nil, storage.Info{}, fmt.Errorf("source %s: no such object", url)
 	case etag != s.etag:
 		return nil, storage.Info{}, fmt.Errorf("%s: %w", url, storage.ErrChanged)
 	case off < 0 || n <= 0 || off >= int64(len(data)):
@@ -53,6 +54,9 @@ func (s *source) Read(ctx context.Context, url string, off, n int64, etag string
 	s.open++
 	s.mostOpen = max(s.mostOpen, s.open)
 	var r io.Reader = bytes.NewReader(part)
+	if s.late != nil {
+		r = io.MultiReader(r, iotest.ErrReader(s.late))
+	}
 	if s.slow {
 		r = iotest.OneByteReader(r)
 	}
