@@ -4,7 +4,6 @@ import (
 	"encoding/csv"
 	"fmt"
 	"io"
-	"slices"
 	"strings"
 
 	"github.com/millrace/millrace/storage/arrowfile"
@@ -40,6 +39,7 @@ type Rows struct {
 
 	write func(b arrowfile.Batch, rows int) error
 	flush func() error
+	left  func() int // columns that a table left out
 }
 
 // NewRows returns a Rows that writes to out, which should be buffered for many rows.
@@ -48,7 +48,7 @@ func NewRows(out io.Writer, s arrowfile.Schema, o RowOptions) (*Rows, error) {
 	switch o.Format {
 	case "", FormatTable:
 		t := &tableRows{out: out, schema: s, width: o.Width}
-		r.write, r.flush = t.write, t.flush
+		r.write, r.flush, r.left = t.write, t.flush, func() int { return t.left }
 	case FormatCSV:
 		c := csv.NewWriter(out)
 		r.write = func(b arrowfile.Batch, rows int) error { return r.writeCSV(c, b, rows) }
@@ -99,11 +99,21 @@ func (r *Rows) Close() error {
 	if err := r.flush(); err != nil {
 		return err
 	}
-	if left := r.o.Total - r.rows; left > 0 && (r.o.Format == "" || r.o.Format == FormatTable) {
-		_, err := fmt.Fprintf(r.out, "… %s\n", count(left, "more row", "more rows"))
-		return err
+	if r.left == nil {
+		return nil
 	}
-	return nil
+	var more []string
+	if n := r.o.Total - r.rows; n > 0 {
+		more = append(more, count(n, "more row", "more rows"))
+	}
+	if n := r.left(); n > 0 {
+		more = append(more, count(n, "more column", "more columns"))
+	}
+	if len(more) == 0 {
+		return nil
+	}
+	_, err := fmt.Fprintf(r.out, "… %s\n", strings.Join(more, ", "))
+	return err
 }
 
 func (r *Rows) header() []string {
@@ -184,13 +194,4 @@ func FirstRows(out io.Writer, s arrowfile.Schema, next func() (arrowfile.Batch, 
 		return err
 	}
 	return w.Close()
-}
-
-// headers are a table's column names, each safe and on one line.
-func headers(s arrowfile.Schema) []string {
-	names := make([]string, len(s.Fields))
-	for i, f := range s.Fields {
-		names[i] = Line(f.Name)
-	}
-	return slices.Clip(names)
 }

@@ -26,6 +26,7 @@ type tableRows struct {
 	page   [][]string
 	widest []int // columns of a terminal that each column wants
 	pages  int
+	left   int // columns that the last page had no room for
 	buf    []byte
 }
 
@@ -62,9 +63,13 @@ func (t *tableRows) flush() error { return t.print(true) }
 
 // print writes the page that was gathered, with the header on the first one and the closing line on the last one.
 func (t *tableRows) print(last bool) error {
-	names := headers(t.schema)
+	names := make([]string, len(t.schema.Fields))
+	for i, f := range t.schema.Fields {
+		names[i] = Line(f.Name)
+	}
 	t.measure(names)
 	widths, shown := fit(t.widest, t.stiff(), t.width)
+	t.left = len(names) - shown
 	w := table.NewWriter()
 	w.SetStyle(boxed())
 	w.SetColumnConfigs(t.configs(widths[:shown]))

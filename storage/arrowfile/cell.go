@@ -177,12 +177,17 @@ func appendTime(dst []byte, data []byte, row int) []byte {
 	return time.Unix(0, int64(binary.LittleEndian.Uint64(data[8*row:]))).UTC().AppendFormat(dst, time.RFC3339Nano)
 }
 
-// AppendQuoted appends text as a JSON string. Besides what JSON asks for it escapes every control character, so that a
-// terminal which shows the line can take no orders from it; bytes that are not UTF-8 become U+FFFD.
+// AppendQuoted appends text as a JSON string. Besides what JSON asks for it escapes every control character and the marks
+// that reorder text, so that a terminal which shows the line can take no orders from it; bytes that are not UTF-8 become
+// U+FFFD.
 func AppendQuoted(dst, text []byte) []byte {
 	const digits = "0123456789abcdef"
 	dst = append(dst, '"')
 	for len(text) > 0 {
+		if n := plainPrefix(text); n > 0 {
+			dst, text = append(dst, text[:n]...), text[n:]
+			continue
+		}
 		r, n := utf8.DecodeRune(text)
 		switch {
 		case r == '"' || r == '\\':
@@ -195,6 +200,8 @@ func AppendQuoted(dst, text []byte) []byte {
 			dst = append(dst, '\\', 't')
 		case unicode.IsControl(r):
 			dst = append(dst, '\\', 'u', '0', '0', digits[r>>4], digits[r&15])
+		case unicode.Is(unicode.Bidi_Control, r):
+			dst = append(dst, '\\', 'u', digits[r>>12], digits[r>>8&15], digits[r>>4&15], digits[r&15])
 		case r == utf8.RuneError && n == 1:
 			dst = append(dst, "\uFFFD"...)
 		default:
@@ -203,6 +210,16 @@ func AppendQuoted(dst, text []byte) []byte {
 		text = text[n:]
 	}
 	return append(dst, '"')
+}
+
+// plainPrefix returns the length of the ASCII text at the beginning that a JSON string shows as it is.
+func plainPrefix(text []byte) int {
+	for i, b := range text {
+		if b < ' ' || b >= 0x7f || b == '"' || b == '\\' {
+			return i
+		}
+	}
+	return len(text)
 }
 
 func printable(value []byte) bool {

@@ -64,6 +64,7 @@ func TestCells(t *testing.T) {
 		{Field{Type: TypeFloat32}, numbers(TypeFloat32, f32(float32(math.Inf(-1)))), "-Inf", "null"},
 		{Field{Type: TypeString}, texts("a\"b\\c\nd\te\rf\x01"), "a\"b\\c\nd\te\rf\x01", `"a\"b\\c\nd\te\rf\u0001"`},
 		{Field{Type: TypeString}, texts("\x1b[31m \u009b \x7f"), "\x1b[31m \u009b \x7f", `"\u001b[31m \u009b \u007f"`},
+		{Field{Type: TypeString}, texts("a\u202eb"), "a\u202eb", `"a\u202eb"`},
 		{Field{Type: TypeString}, texts("日本 🙂"), "日本 🙂", `"日本 🙂"`},
 		{Field{Type: TypeBytes}, texts("plain text"), "plain text", `"cGxhaW4gdGV4dA=="`},
 		{Field{Type: TypeBytes}, texts("\x00\xff"), "0x00ff", `"AP8="`},
@@ -103,7 +104,7 @@ func TestRowsAreJSON(t *testing.T) {
 // Whatever the text, AppendQuoted makes a JSON string of it that reads back the same (what is not UTF-8 as U+FFFD) and
 // holds no control character.
 func FuzzAppendQuoted(f *testing.F) {
-	for _, seed := range []string{"", "plain", "\"\\\n\r\t\x00\x1b\x7f\u0085\u009b", "日本 🙂", "\xff\xc3", "\u2028"} {
+	for _, seed := range []string{"", "plain", "\"\\\n\r\t\x00\x1b\x7f\u0085\u009b", "日本 🙂", "\xff\xc3", "\u2028", "\u202e\u2066"} {
 		f.Add([]byte(seed))
 	}
 	f.Fuzz(func(t *testing.T, text []byte) {

@@ -9,7 +9,7 @@
 //	0          "ARROW1\0\0"
 //	8          the schema message
 //	           one message per batch: metadata, then the buffers of its columns, each padded to 8 bytes
-//	           end-less: the footer (a flatbuffer: the schema again, a block of 24 bytes per batch)
+//	           the footer: a flatbuffer with the schema again and a block of 24 bytes per batch
 //	size-10    length of the footer, uint32
 //	size-6     "ARROW1"
 //
