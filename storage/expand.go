@@ -42,7 +42,7 @@ func (s *Store) Expand(ctx context.Context, inputs []string) ([]Listed, error) {
 	if len(inputs) == 0 {
 		return nil, fmt.Errorf("list inputs: %w: no input is named", ErrNotFound)
 	}
-	e := &expansion{s: s}
+	e := &expansion{s: s, slots: make(chan struct{}, s.o.Parallel)}
 	missing := make([]error, len(inputs)) // the first one missing is named, whichever call came back first
 	group, gctx := errgroup.WithContext(ctx)
 	group.SetLimit(s.o.Parallel)
@@ -86,9 +86,26 @@ func sorted(found []Listed) []Listed {
 // expansion gathers what the inputs of one Expand name.
 type expansion struct {
 	s *Store
+	// slots bounds the calls under way in all: the groups that walk inputs, folders and globs nest, and each has a limit
+	// of its own. It is held for one call, never while others are waited for.
+	slots chan struct{}
 
 	mu    sync.Mutex
 	found []Listed
+}
+
+// list is Store.list within the bound of calls.
+func (e *expansion) list(ctx context.Context, t target, prefix, delim string, skip func(string) bool, yield func(Object) bool) error {
+	e.slots <- struct{}{}
+	defer func() { <-e.slots }()
+	return e.s.list(ctx, t, prefix, delim, skip, yield)
+}
+
+// stat is Store.stat within the bound of calls.
+func (e *expansion) stat(ctx context.Context, t target) (Info, error) {
+	e.slots <- struct{}{}
+	defer func() { <-e.slots }()
+	return e.s.stat(ctx, "input", t)
 }
 
 // add takes the objects of one listing at once, so that parallel listings do not meet at each object.
@@ -105,7 +122,7 @@ func (e *expansion) input(ctx context.Context, input string) error {
 		return err
 	}
 	if t.Key != "" && !strings.HasSuffix(t.Key, "/") {
-		info, err := e.s.stat(ctx, "input", t)
+		info, err := e.stat(ctx, t)
 		if err == nil {
 			e.add([]Listed{{info.URL, info.Size, info.ETag}})
 			return nil
@@ -163,7 +180,7 @@ func (e *expansion) folder(ctx context.Context, t target, folder string, skip fu
 
 // level lists one level below a prefix: its objects and its folders.
 func (e *expansion) level(ctx context.Context, t target, prefix string, skip func(string) bool) (found []Listed, folders []string, err error) {
-	err = e.s.list(ctx, t, prefix, "/", skip, func(o Object) bool {
+	err = e.list(ctx, t, prefix, "/", skip, func(o Object) bool {
 		if strings.HasSuffix(o.Key, "/") {
 			// S3 keeps markers for empty folders, objects whose key ends in a slash: they hold nothing.
 			if o.Size < 0 {
@@ -180,7 +197,7 @@ func (e *expansion) level(ctx context.Context, t target, prefix string, skip fun
 // flat lists everything below a prefix in one stream, except what match, if there is one, refuses.
 func (e *expansion) flat(ctx context.Context, t target, prefix string, skip func(string) bool, match func(key string) bool) (int, error) {
 	var found []Listed
-	err := e.s.list(ctx, t, prefix, "", skip, func(o Object) bool {
+	err := e.list(ctx, t, prefix, "", skip, func(o Object) bool {
 		if !strings.HasSuffix(o.Key, "/") && (match == nil || match(o.Key)) {
 			found = append(found, Listed{t.at(o.Key), o.Size, o.ETag})
 		}
@@ -197,41 +214,50 @@ func namesBelow(key, prefix string) iter.Seq[string] {
 
 // missing says why an input that is neither an object nor a folder with objects is not there, and what may be meant.
 func (e *expansion) missing(ctx context.Context, t target, folder string) error {
-	name := Base(t.Key)
-	parent := strings.TrimSuffix(folder, "/")
+	text := "no such object, nor a folder with objects in it"
+	best, there, err := e.sibling(ctx, t, folder)
+	switch {
+	case errors.Is(err, ErrNoBucket) || isCancelled(err):
+		return err
+	case err != nil: // the parent is no help: the input is missing all the same
+	case there:
+		if text, err = e.emptiness(ctx, t, folder); err != nil {
+			return err
+		}
+	case best != "":
+		text += "; did you mean " + t.at(best) + "?"
+	}
+	return fail("input", t.String(), 1, fmt.Errorf("%w: %s", ErrNotFound, text))
+}
+
+// sibling looks among the neighbours of a missing folder for the folder itself, which is there but empty then, and for the
+// name that is the most like it.
+func (e *expansion) sibling(ctx context.Context, t target, folder string) (best string, there bool, err error) {
+	if folder == "" {
+		return "", true, nil // the bucket answered
+	}
+	name, parent := Base(folder), strings.TrimSuffix(folder, "/")
 	parent = parent[:strings.LastIndexByte(parent, '/')+1]
-	best, distance, exact, seen, hidden := "", maxDistance(name)+1, false, 0, 0
-	count := func(o Object) bool { hidden++; return true }
-	err := e.s.list(ctx, t, parent, "/", nil, func(o Object) bool {
-		sibling := Base(o.Key)
-		exact = exact || o.Key == folder
-		if d := editDistance(name, sibling); d < distance {
+	distance, seen := maxDistance(name)+1, 0
+	err = e.list(ctx, t, parent, "/", nil, func(o Object) bool {
+		there = there || o.Key == folder
+		if d := editDistance(name, Base(o.Key)); d < distance {
 			best, distance = o.Key, d
 		}
 		seen++
 		return seen < maxSiblings
 	})
-	if err != nil { // the parent is no help: the input is missing all the same, unless the bucket is
-		if errors.Is(err, ErrNoBucket) || isCancelled(err) {
-			return err
-		}
-		return fail("input", t.String(), 1, fmt.Errorf("%w: no such file, folder or glob", ErrNotFound))
+	return best, there, err
+}
+
+// emptiness says in which way a folder gives no input.
+func (e *expansion) emptiness(ctx context.Context, t target, folder string) (string, error) {
+	empty := true
+	err := e.list(ctx, t, folder, "", nil, func(Object) bool { empty = false; return false })
+	if empty || err != nil {
+		return "the folder is empty", err
 	}
-	if folder == "" || exact {
-		if err := e.s.list(ctx, t, folder, "", nil, count); err != nil {
-			return err
-		}
-		text := "the folder is empty"
-		if hidden > 0 {
-			text = fmt.Sprintf("the folder holds only names that begin with \".\" or are %s, which are left out", Success)
-		}
-		return fail("input", t.String(), 1, fmt.Errorf("%w: %s", ErrNotFound, text))
-	}
-	text := "no such object, nor a folder with objects in it"
-	if best != "" {
-		text += "; did you mean " + t.at(best) + "?"
-	}
-	return fail("input", t.String(), 1, fmt.Errorf("%w: %s", ErrNotFound, text))
+	return fmt.Sprintf("the folder holds only names that begin with \".\" or are %s, which are left out", Success), nil
 }
 
 // maxDistance is how many letters a name may differ in to be suggested for another.

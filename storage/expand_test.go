@@ -3,10 +3,13 @@ package storage_test
 import (
 	"context"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/millrace/millrace/storage"
@@ -194,6 +197,53 @@ func TestGlobListsLittle(t *testing.T) {
 	}
 	if calls := b.b.Calls(storagetest.OpList); calls != 11 {
 		t.Errorf("%d listings, want 1 of logs/2026-0 and 10 of the folders that match", calls)
+	}
+}
+
+// busy counts the listings and reads under way.
+type busy struct {
+	storage.Backend
+	now, most atomic.Int32
+}
+
+func (b *busy) enter() (leave func()) {
+	now := b.now.Add(1)
+	for most := b.most.Load(); now > most && !b.most.CompareAndSwap(most, now); most = b.most.Load() {
+	}
+	runtime.Gosched()
+	return func() { b.now.Add(-1) }
+}
+
+func (b *busy) List(ctx context.Context, prefix, delim string, yield func(storage.Object) bool) error {
+	defer b.enter()()
+	return b.Backend.List(ctx, prefix, delim, yield)
+}
+
+func (b *busy) Read(ctx context.Context, key string, off, n int64, etag string) (io.ReadCloser, storage.Object, error) {
+	defer b.enter()()
+	return b.Backend.Read(ctx, key, off, n, etag)
+}
+
+// However many inputs, folders and levels of globs there are, no more than Parallel calls are under way.
+func TestExpandBound(t *testing.T) {
+	t.Parallel()
+	mem := newBench(t).mem
+	var inputs []string
+	for i := range 10 {
+		for j := range 10 {
+			for k := range 3 {
+				mem.Put(t.Context(), fmt.Sprintf("%d/%d/%d/x", i, j, k), nil, false)
+			}
+		}
+		inputs = append(inputs, fmt.Sprintf("mem://x/%d", i), fmt.Sprintf("mem://x/%d/*/*/x", i), "mem://x/*/*/")
+	}
+	b := &busy{Backend: mem}
+	s := storage.New(storage.Options{Parallel: 3, Schemes: map[string]storage.Opener{
+		"mem": func(context.Context, string) (storage.Backend, error) { return b, nil },
+	}})
+	got, err := s.Expand(t.Context(), inputs)
+	if err != nil || len(got) != 300 || b.most.Load() > 3 {
+		t.Errorf("%d objects, %v, with %d calls at a time; want 300 with at most 3", len(got), err, b.most.Load())
 	}
 }
 

@@ -16,18 +16,19 @@ func (s *Store) List(ctx context.Context, url string, yield func(Info) bool) err
 }
 
 // list is Backend.List with retries: a listing that breaks off starts again and skips what it has yielded, which the
-// order of keys allows. Attempts counts tries without progress. With skip the backend lists a job's inputs: names for
-// which skip tells so are left out here if the backend cannot do it.
+// order of keys allows; a server that lists in another order loses nothing, but its listings are not resumed. Attempts
+// counts tries without progress. With skip it lists a job's inputs: names for which skip tells so are left out.
 func (s *Store) list(ctx context.Context, t target, prefix, delim string, skip func(string) bool, yield func(Object) bool) error {
-	last, tries := "", 0
+	last, tries, resumed, ordered := "", 0, false, true
 	for {
 		w := newWatch(ctx, s.o.IdleTimeout)
 		err := listOnce(w.ctx, t.b, prefix, delim, skip, func(o Object) bool {
 			w.pause()
 			defer w.active()
-			if o.Key <= last {
+			if resumed && o.Key <= last {
 				return true
 			}
+			ordered = ordered && o.Key > last
 			last, tries = o.Key, 0
 			return yield(o)
 		})
@@ -37,9 +38,13 @@ func (s *Store) list(ctx context.Context, t target, prefix, delim string, skip f
 			return nil
 		}
 		tries++
-		if err = s.next(ctx, tries, err); err != nil {
+		if ordered {
+			err = s.next(ctx, tries, err)
+		}
+		if err != nil {
 			return fail("list", t.at(prefix), tries, err)
 		}
+		resumed = true
 	}
 }
 

@@ -154,3 +154,36 @@ func TestTransient(t *testing.T) {
 		t.Error("a refusal for now is final")
 	}
 }
+
+// backwards is a backend whose listings are in no order that anyone relies on.
+type backwards struct {
+	storage.Backend
+	fail bool
+}
+
+func (b *backwards) List(_ context.Context, _, _ string, yield func(storage.Object) bool) error {
+	for _, key := range []string{"c", "a", "b"} {
+		if !yield(storage.Object{Key: key}) {
+			return nil
+		}
+	}
+	if b.fail {
+		return storage.Transient(errors.New("500"))
+	}
+	return nil
+}
+
+// A server that lists out of order loses no object; when such a listing breaks off it fails instead of being resumed.
+func TestListOutOfOrder(t *testing.T) {
+	t.Parallel()
+	for _, fail := range []bool{false, true} {
+		s := storage.New(storage.Options{Schemes: map[string]storage.Opener{
+			"mem": func(context.Context, string) (storage.Backend, error) { return &backwards{fail: fail}, nil },
+		}})
+		var got []string
+		err := s.List(t.Context(), "mem://x/", func(i storage.Info) bool { got = append(got, storage.Base(i.URL)); return true })
+		if want := []string{"c", "a", "b"}; !slices.Equal(got, want) || (err != nil) != fail {
+			t.Errorf("failing %v: listed %q, %v; want %q once", fail, got, err, want)
+		}
+	}
+}

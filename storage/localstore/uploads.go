@@ -172,11 +172,14 @@ func (u uploads) Complete(ctx context.Context, key, id string, parts []storage.P
 	if err != nil {
 		return storage.Object{}, err
 	}
-	whole, err := u.whole(ctx, f, id, extents)
-	if err != nil {
-		return storage.Object{}, explain(err)
+	whole, err := u.whole(ctx, f, extents)
+	if err == nil {
+		err = os.Rename(whole, f.object)
 	}
-	if err := os.Rename(whole, f.object); err != nil {
+	if err != nil {
+		if whole != f.data {
+			os.Remove(whole) // a copy, of no use to anyone
+		}
 		return storage.Object{}, explain(err)
 	}
 	// The object is visible now. What follows is repeated or cleared away if it does not come about.
@@ -190,25 +193,25 @@ func (u uploads) Complete(ctx context.Context, key, id string, parts []storage.P
 
 // whole makes one durable file of the parts and gives its name: the upload's own file if they lie in it in order, else a
 // new one.
-func (u uploads) whole(ctx context.Context, f files, id string, extents []extent) (string, error) {
+func (u uploads) whole(ctx context.Context, f files, extents []extent) (string, error) {
 	ordered, size := inOrder(extents)
 	fi, err := os.Stat(f.data)
 	if err != nil {
-		return "", err
+		return f.data, err
 	}
 	for _, e := range extents {
 		if e.off+e.size > fi.Size() {
-			return "", fmt.Errorf("%w: part %d ends at byte %d of a file of %d", storage.ErrPendingLost, e.number,
+			return f.data, fmt.Errorf("%w: part %d ends at byte %d of a file of %d", storage.ErrPendingLost, e.number,
 				e.off+e.size, fi.Size())
 		}
 	}
 	if !ordered {
-		tmp := hiddenName(f.object, id, tmpSuffix)
+		tmp := hiddenName(f.object, newID(), tmpSuffix) // of its own: another process may be completing as well
 		return tmp, u.rewrite(ctx, f.data, tmp, extents)
 	}
 	if fi.Size() > size { // a part that failed, or was replaced by a shorter one
 		if err := os.Truncate(f.data, size); err != nil {
-			return "", err
+			return f.data, err
 		}
 	}
 	return f.data, u.syncFile(f.data)
@@ -253,12 +256,10 @@ func (u uploads) Abort(ctx context.Context, key, id string) error {
 		return err
 	}
 	// The log goes last: while it is there the upload is listed, and someone will abort it again.
-	for _, name := range []string{f.data, hiddenName(f.object, id, tmpSuffix), f.log} {
-		if err := removeFile(name); err != nil {
-			return err
-		}
+	if err := removeFile(f.data); err != nil {
+		return err
 	}
-	return nil
+	return removeFile(f.log)
 }
 
 func (u uploads) List(ctx context.Context, prefix, id string, yield func(storage.Part) bool) error {

@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/millrace/millrace/storage"
@@ -184,6 +186,40 @@ func TestUploadTruncated(t *testing.T) {
 	_, err = b.Uploads().Complete(t.Context(), "k", id, []storage.Part{{Number: 1, ETag: "other"}})
 	if !errors.Is(err, storage.ErrPendingLost) {
 		t.Errorf("Complete with another part = %v, want: pending upload lost", err)
+	}
+}
+
+// Two processes that complete one upload at the same time make one whole object, whether its parts lie in order or not;
+// the one that comes late finds no upload, or the same object.
+func TestCompleteRaced(t *testing.T) {
+	t.Parallel()
+	for _, order := range [][]int{{1, 2}, {2, 1}} {
+		for range 20 {
+			root := t.TempDir()
+			writer := New(Options{Root: root, NoSync: true})
+			id := begin(t, writer, "k", map[int]string{1: strings.Repeat("a", 5000), 2: strings.Repeat("b", 5000)}, order...)
+			parts := partsOf(t, writer, "k", id)
+			var wg sync.WaitGroup
+			var done atomic.Int32
+			for range 4 {
+				wg.Go(func() {
+					master := New(Options{Root: root, NoSync: true})
+					_, err := master.Uploads().Complete(t.Context(), "k", id, parts)
+					if err == nil {
+						done.Add(1)
+					} else if !errors.Is(err, storage.ErrNotFound) {
+						t.Errorf("Complete: %v", err)
+					}
+				})
+			}
+			wg.Wait()
+			if got := content(t, filepath.Join(root, "k")); done.Load() == 0 || got != strings.Repeat("a", 5000)+strings.Repeat("b", 5000) {
+				t.Fatalf("order %v: %d completed it, the object is %d bytes", order, done.Load(), len(got))
+			}
+			if got := names(t, root); !slices.Equal(got, []string{"k"}) {
+				t.Fatalf("order %v: left are %q", order, got)
+			}
+		}
 	}
 }
 
