@@ -2,6 +2,7 @@ package wordcount
 
 import (
 	"cmp"
+	"io"
 	"maps"
 	"os"
 	"path/filepath"
@@ -12,6 +13,7 @@ import (
 	"testing"
 	"unicode"
 
+	"github.com/millrace/millrace/jobs"
 	"github.com/millrace/millrace/jobs/jobstest"
 )
 
@@ -123,6 +125,39 @@ func TestBadParams(t *testing.T) {
 		_, err := Job().Bind(map[string]string{name: value})
 		if err == nil || !strings.Contains(err.Error(), name) || !strings.Contains(err.Error(), "wordcount") {
 			t.Errorf("%s=%s: got %v", name, value, err)
+		}
+	}
+}
+
+// blocks yields the text n times.
+type blocks struct{ n int }
+
+func (b *blocks) Next() (jobs.Block, error) {
+	if b.n == 0 {
+		return jobs.Block{}, io.EOF
+	}
+	b.n--
+	return jobs.Block{Data: []byte(text)}, nil
+}
+
+// discard drops batches and gives the same memory back.
+type discard struct{}
+
+func (discard) Put(b jobs.Pairs) (jobs.Pairs, error) { return jobs.Pairs{Data: b.Data[:0]}, nil }
+
+// BenchmarkMap is the job's map side as the engine runs it: lines, words, combine table.
+func BenchmarkMap(b *testing.B) {
+	prog, err := Job().Bind(nil)
+	if err != nil {
+		b.Fatal(err)
+	}
+	const count = 100
+	b.SetBytes(count * int64(len(text)))
+	b.ReportAllocs()
+	for b.Loop() {
+		t := &jobs.Task{Reducers: 4, Memory: 32 << 20}
+		if err := prog.Map(b.Context(), t, &blocks{count}, discard{}); err != nil {
+			b.Fatal(err)
 		}
 	}
 }
