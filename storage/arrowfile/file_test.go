@@ -80,7 +80,7 @@ func TestRoundTrip(t *testing.T) {
 	s := everyType()
 	for _, compression := range compressions {
 		for pattern, null := range nullPatterns {
-			for _, rows := range []int{0, 1, 7, 8, 9, 63, 64, 65, 511, 513} {
+			for _, rows := range []int{0, 1, 7, 8, 65, 513} {
 				t.Run(fmt.Sprintf("%s/%s/%d", compression, pattern, rows), func(t *testing.T) {
 					t.Parallel()
 					mem := memory.NewCheckedAllocator(memory.NewGoAllocator())
@@ -154,7 +154,7 @@ func soil(c *Column, rows int) {
 // A part must not depend on how many processors the worker has, and zstd works in several goroutines.
 func TestSameBytesOnMoreProcessors(t *testing.T) {
 	s := Schema{Fields: []Field{{Name: "line", Type: TypeBytes}, {Name: "n", Type: TypeInt64}}}
-	big := func() Batch { return fill(s, 200_000, nullPatterns["none"], 3) }
+	big := func() Batch { return fill(s, 50_000, nullPatterns["none"], 3) }
 	for _, compression := range compressions {
 		var want []byte
 		for _, procs := range []int{1, 2, 5} {
