@@ -116,16 +116,3 @@ func (s *State) victim(j *job) *attempt {
 	}
 	return best
 }
-
-// less orders attempts of a phase by progress, equals by age and number, so that the order of job.running does not show.
-func (a *attempt) less(b *attempt) bool {
-	switch {
-	case a.bytes != b.bytes:
-		return a.bytes < b.bytes
-	case a.since != b.since:
-		return a.since > b.since
-	case a.index != b.index:
-		return a.index > b.index
-	}
-	return a.n > b.n
-}

@@ -25,12 +25,6 @@ type job struct {
 	retries int
 }
 
-// strike counts a worker's charged failures of one job.
-type strike struct {
-	worker *worker
-	n      int
-}
-
 func (j *job) sample() *phase  { return &j.phases[Sample] }
 func (j *job) maps() *phase    { return &j.phases[Map] }
 func (j *job) reduces() *phase { return &j.phases[Reduce] }

@@ -35,29 +35,6 @@ type task struct {
 	summed   bool
 }
 
-// attempt is one try at a task, from its assignment until its worker shows it no more.
-type attempt struct {
-	job    *job
-	phase  *phase
-	worker *worker
-	twin   *attempt // the task's other running attempt
-	index  int32    // of the task
-	n      int32
-	place  int // in job.running; -1 when ending
-	since  time.Duration
-	moved  time.Duration // when its progress last changed
-	bytes  int64
-	total  int64 // 0: unknown
-	backup bool
-	ending bool // killed: it holds its slot, and its result counts no more
-}
-
-func (a *attempt) id() AttemptID {
-	return AttemptID{Task: TaskID{Job: a.job.id, Phase: a.phase.kind, Index: int(a.index)}, N: int(a.n)}
-}
-
-func (a *attempt) task() *task { return &a.phase.tasks[a.index] }
-
 // phase is the tasks of one phase of a job. Every move of a task's state is a method below; each keeps count.
 type phase struct {
 	kind  Phase

@@ -18,15 +18,7 @@ type worker struct {
 
 	running []*attempt // as assigned, ending ones too. Invariant: at most slots, but for kept
 	held    []*holding
-	unread  []unread // runs of it that could not be read lately
-}
-
-// holding is the runs of one job that lie on a worker. Invariant: of every job that runs and is not Durable, each
-// selected map is in its worker's holding.
-type holding struct {
-	job  *job
-	maps []int32 // some may be selected no more, or twice in here
-	live int     // Invariant: how many are selected and this worker's
+	unread  []time.Duration // when runs of it could not be read, the latest MaxFetchFailures of them
 }
 
 func (w *worker) canTake() bool {
@@ -38,39 +30,11 @@ func (w *worker) able() bool { return w.joined && !w.lost && !w.draining && w.sl
 
 func (w *worker) find(id AttemptID) *attempt {
 	for _, a := range w.running {
-		if a.n == int32(id.N) && int(a.index) == id.Task.Index && a.phase.kind == id.Task.Phase && a.job.id == id.Task.Job {
+		if int(a.n) == id.N && int(a.index) == id.Task.Index && a.phase.kind == id.Task.Phase && a.job.id == id.Task.Job {
 			return a
 		}
 	}
 	return nil
-}
-
-func (w *worker) hold(j *job, index int) {
-	h := w.holding(j)
-	if h == nil {
-		h = &holding{job: j}
-		w.held = append(w.held, h)
-	}
-	h.maps = append(h.maps, int32(index))
-	h.live++
-}
-
-func (w *worker) holding(j *job) *holding {
-	for _, h := range w.held {
-		if h.job == j {
-			return h
-		}
-	}
-	return nil
-}
-
-func (w *worker) release(j *job) {
-	w.held = slices.DeleteFunc(w.held, func(h *holding) bool { return h.job == j })
-}
-
-// needed says whether runs on the worker may still be read.
-func (w *worker) needed() bool {
-	return slices.ContainsFunc(w.held, func(h *holding) bool { return h.live > 0 && h.job.state == Running })
 }
 
 func (s *State) poll(p Poll) {
@@ -147,9 +111,14 @@ func (s *State) compare(a *attempt, o Outcome) {
 	}
 }
 
+// maxUnseen is how many reports in a row may not show an assigned attempt. One or two are answers under way or lost; a
+// worker that never begins it would keep the job for ever.
+const maxUnseen = 20
+
 // reconcile makes the worker's view and ours the same: what it runs and should not is killed, what it should run and does
 // not is assigned again, and a killed attempt that it shows no more has left its slot.
 func (s *State) reconcile(w *worker, p Poll) {
+	var ignored []*attempt
 	seen := make(map[AttemptID]bool, len(p.Running)+len(p.Done))
 	for _, o := range p.Done {
 		seen[o.Attempt] = true
@@ -179,9 +148,19 @@ func (s *State) reconcile(w *worker, p Poll) {
 			a.job.ending--
 			return true
 		}
+		if a.unseen++; a.unseen > maxUnseen {
+			s.giveBack(a)
+			a.task().failedOn = w
+			ignored = append(ignored, a)
+			return true
+		}
 		s.emit(Assign{Worker: w.id, Attempt: a.id()})
 		return false
 	})
+	for _, a := range ignored {
+		s.emit(Kill{Worker: w.id, Attempt: a.id(), Reason: "the worker does not begin it"})
+		s.spare(a.job, a.phase, int(a.index), "worker "+string(w.id)+" did not begin it")
+	}
 }
 
 // trim takes attempts back from a worker that has fewer slots than it had: the worker may have queued a map behind a reduce
@@ -207,80 +186,10 @@ func (s *State) trim(w *worker) {
 	}
 }
 
-func (a *attempt) progress(now time.Duration, pr Progress) {
-	if pr.Bytes > a.bytes {
-		a.bytes, a.moved = pr.Bytes, now
-	}
-	a.total = max(pr.Total, 0)
-}
-
 // selectedOn says whether the attempt is w's and selected: a late poll shows it running, and it must keep its result.
 func (s *State) selectedOn(w *worker, id AttemptID) bool {
 	n, by, ok := s.Selected(id.Task)
 	return ok && n == id && by == w.id
-}
-
-// adopt takes over an attempt that an earlier term gave the worker, if its task still waits: running attempts go on when
-// masters change. An attempt of this term that is not the worker's was killed or lost; it is never taken back.
-func (s *State) adopt(w *worker, id AttemptID) *attempt {
-	j := s.jobs[id.Task.Job]
-	if j == nil || j.state != Running || id.N < 0 || id.N >= s.base() {
-		return nil
-	}
-	p, t := j.task(id.Task)
-	if t == nil || t.state != waiting {
-		return nil
-	}
-	a := &attempt{job: j, phase: p, worker: w, index: int32(id.Task.Index), n: int32(id.N), since: s.now, moved: s.now}
-	p.adopt(a)
-	s.attach(a)
-	s.note(j, w, "%v goes on from an earlier term", id)
-	return a
-}
-
-func (s *State) base() int { return s.o.Term * attemptsPerTerm }
-
-// attach puts an attempt that was begun on its worker and job.
-func (s *State) attach(a *attempt) {
-	j := a.job
-	a.place = len(j.running)
-	j.running = append(j.running, a)
-	a.worker.running = append(a.worker.running, a)
-	if a.backup {
-		j.backups++
-	}
-	if a.phase.kind == Reduce {
-		j.read = true
-	}
-}
-
-// detach takes an attempt off its job; its worker's list is the caller's.
-func (s *State) detach(a *attempt) {
-	j := a.job
-	if a.place < 0 {
-		return
-	}
-	last := len(j.running) - 1
-	j.running[a.place] = j.running[last]
-	j.running[a.place].place = a.place
-	j.running[last] = nil
-	j.running = j.running[:last]
-	a.place = -1
-	if a.backup {
-		j.backups--
-	}
-}
-
-// kill gives an attempt up that is its task's no more. It holds its slot until its worker shows it no more.
-func (s *State) kill(a *attempt, reason string) {
-	s.detach(a)
-	if a.worker.lost || !slices.Contains(a.worker.running, a) {
-		return
-	}
-	a.ending = true
-	a.job.ending++
-	a.job.killed = s.now
-	s.emit(Kill{Worker: a.worker.id, Attempt: a.id(), Reason: reason})
 }
 
 // expire loses the workers whose lease is over.
