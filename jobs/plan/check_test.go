@@ -161,6 +161,8 @@ func TestCheckOutput(t *testing.T) {
 		{"s3://b/out", "s3://b", "s3://b/a", "lies inside"},
 		{"s3://b/x/out", "s3://b/x/*.txt", "s3://b/x/a.txt", ""},
 		{"s3://b/x/out", "s3://b/x/*", "s3://b/x/a.txt", "would match the input s3://b/x/*"},
+		{"s3://b/x/y/out", "s3://b/x/*", "s3://b/x/a.txt", "would match the input s3://b/x/*"},
+		{"s3://b/x/y/out", "s3://b/x/z*", "s3://b/x/za.txt", ""},
 		{"s3://b/x/out", "s3://b/**", "s3://b/x/a.txt", "would match"},
 		{"s3://b/x/out", "s3://b/**/*.arrow", "s3://b/x/a.arrow", "would match"},
 		{"s3://b/x/out", "s3://b/**/*.txt", "s3://b/x/a.txt", ""},

@@ -25,7 +25,7 @@ func CheckOutput(spec Spec, objects []Object) error {
 	for _, in := range spec.Inputs {
 		switch {
 		case isGlob(in):
-			if matches(in, out) || matches(in, out+"/part-00000.arrow") {
+			if reaches(in, out+"/part-00000.arrow") {
 				return fmt.Errorf("output %s: would match the input %s of the next run: choose a folder outside of it",
 					spec.Output, in)
 			}
@@ -47,6 +47,16 @@ func within(url, folder string) bool {
 }
 
 func isGlob(url string) bool { return strings.ContainsAny(url, "*?[{") }
+
+// reaches reports whether a glob matches a URL or a folder that the URL lies below: such a folder is an input as a whole.
+func reaches(glob, url string) bool {
+	for ; url != ""; url = url[:max(0, strings.LastIndexByte(url, '/'))] {
+		if matches(glob, url) {
+			return true
+		}
+	}
+	return false
+}
 
 // matches reports whether a glob may match a URL: name by name, with ** for any number of names. Where it cannot tell
 // (a list of alternatives), it says yes: refusing an output folder too much costs a person a moment, one too few an input.
