@@ -218,7 +218,7 @@ func (c *conn) ReadResponseBody(body any) error {
 	case c.fault != 0:
 		in.fault = newFault(c.fault, in.op, string(c.reply))
 	default:
-		if err := decode(c.reply, in.result); err != nil {
+		if err := decode(c.reply, in.result, maxReplyValues); err != nil {
 			in.fault = newFault(CodeBadMessage, in.op, fmt.Sprintf("the master's reply to %s: %v", in.op, err))
 		}
 	}

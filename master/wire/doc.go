@@ -45,11 +45,11 @@
 //	10       Code 0: the result in gob; otherwise the fault's text, in UTF-8
 //
 // Each frame is decoded by a fresh gob decoder, so what one frame makes it remember is gone with the frame; that types are
-// described anew in each costs some tens of microseconds (see BenchmarkCall), which a control plane can pay. Before the
-// real decoding a dry run walks the message without a destination: gob makes a map of the size that a message claims
-// before it looks for the elements, and only the dry run, which makes nothing, finds such a lie first.
+// described anew in each costs some hundred microseconds a call (see BenchmarkCall), which a control plane can pay. Before
+// that a guard walks the message, since gob believes the sizes that it reads: lengths must fit, nesting and the number of
+// values have bounds, and no memory is taken for what is not there.
 //
-// What remains possible: a peer may send a request of MaxRequest bytes that gob unfolds to some hundred times as much
-// (a slice of a million empty structs). Limits on connections and calls bound this, authentication under the codec (TLS
-// with client certificates) is the guard against a peer that means harm.
+// What remains possible: a peer may make the server hold some 30 MiB for each call in flight. Limits on connections and
+// calls bound this; authentication under the codec (TLS with client certificates) is the guard against a peer that means
+// harm.
 package wire

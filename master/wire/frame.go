@@ -9,11 +9,9 @@ import (
 	"fmt"
 	"hash/crc32"
 	"io"
-	"reflect"
 )
 
-// The longest payloads. A request is what a peer that nobody has vouched for may send: the limit also keeps the depth that
-// gob's decoder recurses to in a nested value far from the largest stack (see TestDeepValue).
+// The longest payloads. A request is what a peer that nobody has vouched for may send, so it may be shorter.
 const (
 	MaxRequest = 1 << 20
 	MaxReply   = 4 << 20
@@ -93,51 +91,19 @@ func endFrame(buf *bytes.Buffer, max int) ([]byte, error) {
 	return b, nil
 }
 
-// decode decodes one gob value into v. gob promises nothing for hostile bytes, so its own panics end here too.
-func decode(b []byte, v any) (err error) {
+// decode decodes one gob value of at most that many values in all into v. gob promises nothing for hostile bytes: the guard
+// goes first, and a panic of gob's ends here.
+func decode(b []byte, v any, values int) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			err = fmt.Errorf("decode %T: panic: %v", v, p)
 		}
 	}()
-	if err := checkLengths(b); err != nil {
-		return fmt.Errorf("decode %T: %w", v, err)
-	}
-	// The dry run: see the package comment.
-	if err := gob.NewDecoder(bytes.NewReader(b)).DecodeValue(reflect.Value{}); err != nil {
+	if err := checkGob(b, values); err != nil {
 		return fmt.Errorf("decode %T: %w", v, err)
 	}
 	if err := gob.NewDecoder(bytes.NewReader(b)).Decode(v); err != nil {
 		return fmt.Errorf("decode %T: %w", v, err)
 	}
 	return nil
-}
-
-// checkLengths walks the messages that a gob stream is made of: their lengths must add up to the stream's. gob itself
-// allocates up to 10 MiB on the word of such a length.
-func checkLengths(b []byte) error {
-	for len(b) > 0 {
-		n, used := gobUint(b)
-		if used == 0 || n > uint64(len(b)-used) {
-			return fmt.Errorf("%w: a message is longer than its frame", errFrame)
-		}
-		b = b[used+int(n):]
-	}
-	return nil
-}
-
-// gobUint reads an unsigned integer as gob writes it: one byte below 128, or the negated number of big-endian bytes that
-// follow. It returns 0 used bytes when there is none.
-func gobUint(b []byte) (v uint64, used int) {
-	if b[0] < 0x80 {
-		return uint64(b[0]), 1
-	}
-	n := -int(int8(b[0]))
-	if n > 8 || n >= len(b) {
-		return 0, 0
-	}
-	for _, c := range b[1 : 1+n] {
-		v = v<<8 | uint64(c)
-	}
-	return v, 1 + n
 }

@@ -10,6 +10,7 @@ import (
 	"net"
 	"runtime"
 	"testing"
+	"time"
 
 	"github.com/millrace/millrace/jobs"
 )
@@ -199,7 +200,7 @@ func mapBomb(t testing.TB, n uint32) []byte {
 	// Walk to the last message and correct its length.
 	at := 0
 	for {
-		size, used := gobUint(raw[at:])
+		size, used := readUint(raw[at:])
 		if at+used+int(size) == len(raw) {
 			if used != 1 {
 				t.Fatalf("gob looks different: % x", raw)
@@ -213,12 +214,12 @@ func mapBomb(t testing.TB, n uint32) []byte {
 
 // Proves that a map which claims a hundred million elements in a message of a hundred bytes makes gob allocate nothing.
 func TestMapBomb(t *testing.T) {
-	if err := decode(mapBomb(t, 1), new(SubmitArgs)); err != nil {
+	if err := decode(mapBomb(t, 1), new(SubmitArgs), 100); err != nil {
 		t.Fatalf("a map of one: %v", err)
 	}
 	bomb := mapBomb(t, 100_000_000)
 	got := allocated(func() {
-		if err := decode(bomb, new(SubmitArgs)); err == nil {
+		if err := decode(bomb, new(SubmitArgs), 100); err == nil {
 			t.Error("no error")
 		}
 	})
@@ -230,7 +231,7 @@ func TestMapBomb(t *testing.T) {
 // Proves that a message within a stream that claims more than the stream holds makes gob allocate nothing.
 func TestInnerLengthBomb(t *testing.T) {
 	got := allocated(func() {
-		if err := decode([]byte{0xfd, 0x98, 0x96, 0x7f, 1, 2, 3}, new(ListArgs)); err == nil {
+		if err := decode([]byte{0xfd, 0x98, 0x96, 0x7f, 1, 2, 3}, new(ListArgs), 100); err == nil {
 			t.Error("no error")
 		}
 	})
@@ -258,26 +259,74 @@ func nest(t testing.TB, levels int) []byte {
 	return append(out, value...)
 }
 
-// Proves that the deepest value that fits a request stays within the largest stack, a gigabyte: gob recurses as deep as
-// the value is, and an overflow is not a panic that can be recovered from.
+// Proves that a value nested without end is refused, before gob recurses into it: the end of a stack is not a panic that can
+// be recovered from.
 func TestDeepValue(t *testing.T) {
-	levels := MaxRequest/3 - 100
-	var got jobs.Field
-	if err := decode(nest(t, levels), &got); err != nil {
-		t.Fatalf("%d levels: %v", levels, err)
+	t.Parallel()
+	for levels, want := range map[int]bool{0: true, 3: true, maxValueDepth/2 - 1: true, maxValueDepth: false, MaxRequest / 4: false} {
+		var got jobs.Field
+		err := decode(nest(t, levels), &got, maxRequestValues)
+		if (err == nil) != want {
+			t.Errorf("%d levels: got %v", levels, err)
+		}
+		n := 0
+		for f := &got; len(f.Fields) > 0; f = &f.Fields[0] {
+			n++
+		}
+		if want && n != levels {
+			t.Errorf("got %d levels, want %d", n, levels)
+		}
 	}
-	n := 0
-	for f := &got; len(f.Fields) > 0; f = &f.Fields[0] {
-		n++
+}
+
+// Proves that a slice of a million empty structs, a byte each on the wire, is refused before gob makes them.
+func TestStructBomb(t *testing.T) {
+	var b bytes.Buffer
+	if err := gob.NewEncoder(&b).Encode(&PollArgs{Done: make([]Outcome, 1<<19)}); err != nil {
+		t.Fatal(err)
 	}
-	if n != levels {
-		t.Errorf("got %d levels, want %d", n, levels)
+	got := allocated(func() {
+		if err := decode(b.Bytes(), new(PollArgs), maxRequestValues); err == nil {
+			t.Error("no error")
+		}
+	})
+	if got > 128<<10 {
+		t.Errorf("allocated %d bytes", got)
 	}
-	var inUse runtime.MemStats
-	runtime.ReadMemStats(&inUse)
-	if inUse.StackSys > 1<<29 {
-		t.Errorf("stacks grew to %d MiB, more than half of the largest", inUse.StackSys>>20)
+}
+
+// Proves that the guard lets pass what gob itself writes of each message, and that what it lets pass never makes gob
+// allocate out of proportion.
+func FuzzGuard(f *testing.F) {
+	for _, v := range []any{
+		&PollArgs{Worker: "w", Running: make([]Progress, 2), Done: []Outcome{{Map: &MapResult{Size: -1}, Counters: map[string]int64{"a": 1}}}},
+		&PollReply{Assign: []Task{{}}}, &JobReply{Bounds: [][]byte{{1}, nil}}, &RunsReply{Events: make([]RunEvent, 3)},
+		&SubmitArgs{}, &JobStatus{Submitted: time.Unix(1, 2), Params: map[string]string{"a": "b"}}, &LogsReply{Lines: make([]LogLine, 1)},
+		&ListReply{Jobs: make([]JobStatus, 2)}, &CancelReply{State: 3}, 7, "x", []string{"a"}, map[string]bool{"a": true}, [3]int{1},
+	} {
+		var b bytes.Buffer
+		if err := gob.NewEncoder(&b).Encode(v); err != nil {
+			f.Fatal(err)
+		}
+		if err := checkGob(b.Bytes(), 1000); err != nil {
+			f.Errorf("%T: %v", v, err)
+		}
+		for n := range b.Len() {
+			if checkGob(b.Bytes()[:n], 1000) == nil {
+				f.Errorf("%T cut at %d of %d bytes: no error", v, n, b.Len())
+			}
+		}
+		f.Add(b.Bytes())
 	}
+	f.Add(mapBomb(f, 1<<30))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		for _, v := range []any{new(PollArgs), new(SubmitArgs), new(JobStatus)} {
+			got := allocated(func() { decode(b, v, maxRequestValues) })
+			if limit := uint64(1<<20 + 500*len(b)); got > limit {
+				t.Errorf("%T: allocated %d bytes for %d", v, got, len(b))
+			}
+		}
+	})
 }
 
 // Proves that no bytes after the preamble make the server panic, hang or allocate beyond what was sent.

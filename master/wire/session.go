@@ -197,7 +197,7 @@ func (s *session) ReadRequestBody(body any) error {
 	if s.current.busy {
 		return nil
 	}
-	return decode(s.args, args)
+	return decode(s.args, args, maxRequestValues)
 }
 
 // WriteResponse answers a call. net/rpc calls it exactly once for each header read, never twice at a time.
