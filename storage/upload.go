@@ -92,9 +92,10 @@ func (u *Upload) Write(p []byte) (int, error) {
 	for len(p) > 0 {
 		size := u.partBytes(u.begun + 1)
 		if u.buf == nil {
-			u.buf = u.buffer(size, int64(len(p)))
+			u.buf = u.buffer(size)
 		}
 		n := int(min(int64(len(p)), size-int64(len(u.buf))))
+		u.grow(n, size)
 		u.buf = append(u.buf, p[:n]...)
 		u.crc = crc32.Update(u.crc, castagnoli, p[:n])
 		u.size += int64(n)
@@ -109,9 +110,8 @@ func (u *Upload) Write(p []byte) (int, error) {
 	return written, nil
 }
 
-// buffer is an empty buffer for a part of size bytes. The first one grows with what is written, since most uploads are
-// smaller than a part; later ones are whole.
-func (u *Upload) buffer(size, first int64) []byte {
+// buffer is an empty buffer for a part of size bytes.
+func (u *Upload) buffer(size int64) []byte {
 	select {
 	case b := <-u.free:
 		if int64(cap(b)) >= size {
@@ -120,9 +120,18 @@ func (u *Upload) buffer(size, first int64) []byte {
 	default:
 	}
 	if u.begun == 0 {
-		return make([]byte, 0, min(size, max(first, 64<<10)))
+		return []byte{} // most uploads are smaller than a part: it grows with what is written
 	}
 	return make([]byte, 0, size)
+}
+
+// grow makes room for n more bytes in a buffer for size bytes: four times as much at a time, since append's own steps
+// would allocate five times the part in all.
+func (u *Upload) grow(n int, size int64) {
+	if need := int64(len(u.buf) + n); need > int64(cap(u.buf)) {
+		room := min(size, max(need, 4*int64(cap(u.buf)), 64<<10))
+		u.buf = append(make([]byte, 0, room), u.buf...)
+	}
 }
 
 // handOver lets the filled buffer be written as the next part. It waits while Parallel parts are under way, which bounds
