@@ -17,13 +17,14 @@ type reducer[K, V, Out any] struct {
 	values coder[V]
 	rows   *rowWriter[Out]
 
-	rest  []byte // of the batch, after the current pair
-	key   []byte // of the current group
-	open  int64  // number of the current group
-	value []byte // of the current pair
-	have  bool   // the current pair is not consumed yet
-	next  []byte // key of the current pair, when it begins the next group
-	ended bool   // no pair is left
+	rest   []byte // of the batch, after the current pair
+	key    []byte // of the current group
+	open   int64  // number of the current group
+	ranged int64  // number of the group whose values were last ranged over
+	value  []byte // of the current pair
+	have   bool   // the current pair is not consumed yet
+	next   []byte // key of the current pair, when it begins the next group
+	ended  bool   // no pair is left
 }
 
 func (p *typed[R, K, V, Out]) reduceGroups(ctx context.Context, t *Task, in PairSource, out RowSink) (err error) {
@@ -76,13 +77,13 @@ func (r *reducer[K, V, Out]) run(t *Task, reduce func(K, iter.Seq[V], func(Out))
 
 // group yields the values of the current group, once.
 func (r *reducer[K, V, Out]) group() iter.Seq[V] {
-	open, ranged := r.open, false
+	open := r.open
 	return func(yield func(V) bool) {
 		r.check()
-		if ranged || open != r.open {
+		if open != r.open || open == r.ranged {
 			panic(errRangedTwice)
 		}
-		ranged = true
+		r.ranged = open
 		for r.more() {
 			r.have = false
 			v, err := r.values.decode(r.value)

@@ -1,0 +1,279 @@
+package jobs_test
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"iter"
+	"strings"
+	"time"
+
+	"github.com/millrace/millrace/jobs"
+	"github.com/millrace/millrace/jobs/jobstest"
+)
+
+// show runs a job in memory and prints its rows; a test does the same with jobstest.Run.
+func show(job *jobs.Job, params map[string]string, inputs ...string) {
+	result, err := jobstest.RunObjects(job, params, jobstest.Objects(inputs...), 1)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	for _, row := range result.Rows() {
+		fmt.Println(row)
+	}
+	for name, n := range result.Counters {
+		fmt.Println(name, n)
+	}
+}
+
+// A word count: the types are inferred, the row struct is the schema.
+func ExampleNew() {
+	type Count struct {
+		Word string
+		N    int64
+	}
+	job := jobs.New("wordcount",
+		func(line string, emit func(word string, n int64)) error {
+			for word := range strings.FieldsSeq(line) {
+				emit(word, 1)
+			}
+			return nil
+		},
+		func(word string, ns iter.Seq[int64], emit func(Count)) error {
+			emit(Count{word, jobs.Total(ns)})
+			return nil
+		},
+		jobs.Combine(jobs.Sum[int64]))
+	show(job, nil, "to be or not\nto be")
+	// Output:
+	// {"be" 2}
+	// {"not" 1}
+	// {"or" 1}
+	// {"to" 2}
+}
+
+// A job with parameters and a counter. The build function runs for every attempt, so what it makes belongs to that attempt.
+func ExampleDefine() {
+	type params struct {
+		Min  int    `param:"min" default:"3" help:"length of the shortest word, bytes"`
+		Case string `param:"case" default:"keep" oneof:"keep|lower"`
+	}
+	job := jobs.Define("words", func(t *jobs.Task, p params) (jobs.Code, error) {
+		short := t.Counter("short words")
+		return jobs.MapReduce(
+			func(line string, emit func(string, int64)) error {
+				for word := range strings.FieldsSeq(line) {
+					if len(word) < p.Min {
+						short.Add(1)
+						continue
+					}
+					if p.Case == "lower" {
+						word = strings.ToLower(word)
+					}
+					emit(word, 1)
+				}
+				return nil
+			},
+			countReduce,
+			jobs.Combine(jobs.Sum[int64])), nil
+	}, jobs.Doc("Counts long words."))
+	show(job, map[string]string{"case": "lower"}, "One is one")
+	show(job, map[string]string{"cas": "lower"}, "")
+	// Output:
+	// {"one" 2}
+	// short words 1
+	// job words: unknown parameter "cas": did you mean case? It takes: min, case
+}
+
+// A combiner of one's own: values are joined before they travel.
+func ExampleCombine() {
+	type span struct{ First, Last int }
+	type row struct {
+		Word        string
+		First, Last int
+	}
+	widen := func(a, b span) span { return span{min(a.First, b.First), max(a.Last, b.Last)} }
+	job := jobs.New("spans",
+		func(l jobs.Line, emit func(string, span)) error {
+			emit(l.Text, span{int(l.Offset), int(l.Offset)})
+			return nil
+		},
+		func(word string, spans iter.Seq[span], emit func(row)) error {
+			all := span{First: 1 << 62}
+			for s := range spans {
+				all = widen(all, s)
+			}
+			emit(row{word, all.First, all.Last})
+			return nil
+		},
+		jobs.Combine(widen))
+	show(job, nil, "a\nb\na\n")
+	// Output:
+	// {"a" 0 4}
+	// {"b" 2 2}
+}
+
+// All keys of one site go to one partition.
+func ExamplePartition() {
+	type key struct{ Site, Page string }
+	job := jobs.New("pages",
+		func(line string, emit func(key, int64)) error {
+			site, page, _ := strings.Cut(line, "/")
+			emit(key{site, page}, 1)
+			return nil
+		},
+		func(k key, ns iter.Seq[int64], emit func(key)) error { emit(k); return nil },
+		jobs.Partition(func(k key, n int) int { return len(k.Site) % n }))
+	result, err := jobstest.RunObjects(job, nil, jobstest.Objects("b.org/1\na.com/2\nx.example/3\nb.org/0"), 2)
+	fmt.Println(result.Partitions, err)
+	// Output: [[] [{"a.com" "2"} {"b.org" "0"} {"b.org" "1"} {"x.example" "3"}]] <nil>
+}
+
+// Sorting: records of fixed length, ordered over all parts.
+func ExampleTotalOrder() {
+	job := jobs.New("sort",
+		func(record []byte, emit func([2]byte, []byte)) error {
+			emit([2]byte(record), record)
+			return nil
+		},
+		func(_ [2]byte, records iter.Seq[[]byte], emit func(string)) error {
+			for r := range records {
+				emit(string(r))
+			}
+			return nil
+		},
+		jobs.FixedLength(3), jobs.TotalOrder())
+	show(job, nil, "bb1ab2aa3ab1")
+	// Output:
+	// {"aa3"}
+	// {"ab2"}
+	// {"ab1"}
+	// {"bb1"}
+}
+
+func ExampleFixedLength() {
+	job := jobs.New("halves",
+		func(record []byte, emit func(string, int)) error { emit(string(record), 1); return nil },
+		func(k string, _ iter.Seq[int], emit func(string)) error { emit(k); return nil },
+		jobs.FixedLength(4))
+	show(job, nil, "leftsamemore")
+	// Output:
+	// {"left"}
+	// {"more"}
+	// {"same"}
+}
+
+// The number of parts, unless the submitter states one.
+func ExampleReducers() {
+	prog, _ := jobs.New("one", countMap, countReduce, jobs.Reducers(1)).Bind(nil)
+	fmt.Println(prog.Info().Reducers)
+	// Output: 1
+}
+
+func ExampleDoc() {
+	fmt.Println(jobs.New("wordcount", countMap, countReduce, jobs.Doc("Counts words.")).Doc())
+	// Output: Counts words.
+}
+
+func ExampleTask_Counter() {
+	job := jobs.Define("lines", func(t *jobs.Task, _ struct{}) (jobs.Code, error) {
+		blank := t.Counter("blank lines")
+		return jobs.MapReduce(func(line string, emit func(string, int64)) error {
+			if line == "" {
+				blank.Add(1)
+			}
+			return countMap(line, emit)
+		}, countReduce), nil
+	})
+	show(job, nil, "\na\n\n")
+	// Output:
+	// {"a" 1}
+	// blank lines 2
+}
+
+func ExampleJob_Params() {
+	type params struct {
+		Pattern string        `param:"pattern" help:"regular expression"`
+		Within  time.Duration `default:"24h"`
+	}
+	job := jobs.Define("grep", func(*jobs.Task, params) (jobs.Code, error) {
+		return jobs.MapReduce(countMap, countReduce), nil
+	})
+	for _, p := range job.Params() {
+		fmt.Println(p.Name, p.Type, cmp.Or(p.Default, "required"))
+	}
+	// Output:
+	// pattern string required
+	// within duration 24h
+}
+
+func ExampleJob_Bind() {
+	_, err := jobs.New("wordcount", countMap, countReduce, jobs.Combine(jobs.Sum[int])).Bind(nil)
+	fmt.Println(err)
+	// Output: job wordcount: option Combine: the function is a func(int, int) int, but the values are int64: give a func(a, b int64) int64
+}
+
+// Whole objects as records.
+func ExampleFile() {
+	job := jobs.New("sizes",
+		func(f jobs.File, emit func(string, int)) error { emit(f.URL, len(f.Data)); return nil },
+		func(url string, sizes iter.Seq[int], emit func(string)) error {
+			emit(fmt.Sprintf("%s: %d bytes", url, jobs.Total(sizes)))
+			return nil
+		})
+	show(job, nil, "a\nb\n", "")
+	// Output:
+	// {"mem://input/0: 4 bytes"}
+	// {"mem://input/1: 0 bytes"}
+}
+
+func ExampleParseSize() {
+	for _, text := range []string{"64MiB", "10kB", "64 cows"} {
+		fmt.Println(jobs.ParseSize(text))
+	}
+	// Output:
+	// 64MiB <nil>
+	// 10000B <nil>
+	// 0B "64 cows" is not a size: write bytes like 4096, 64KiB, 64MiB or 1GB
+}
+
+func ExampleMin() {
+	fmt.Println(jobs.Min(3, 2), jobs.Max("a", "b"), jobs.Sum(0.5, 1))
+	// Output: 2 b 1.5
+}
+
+func ExampleCutPair() {
+	batch := jobs.AppendPair(nil, []byte("key"), []byte("one"))
+	batch = jobs.AppendSame(batch, []byte("two"))
+	var key, value []byte
+	var err error
+	for len(batch) > 0 {
+		if key, value, batch, err = jobs.CutPair(batch, key); err != nil {
+			break
+		}
+		fmt.Printf("%s %s\n", key, value)
+	}
+	// Output:
+	// key one
+	// key two
+}
+
+// An error of a map function says which record it was.
+func ExampleRecordError() {
+	job := jobs.New("strict",
+		func(line string, emit func(string, int64)) error {
+			if line == "" {
+				return errors.New("empty line")
+			}
+			return nil
+		}, countReduce)
+	prog, _ := job.Bind(nil)
+	err := prog.Map(context.Background(), &jobs.Task{Reducers: 1}, &blocks{{URL: "s3://logs/1", Offset: 4096, Data: []byte("ok\n\n")}}, &pairs{})
+	if e, ok := errors.AsType[*jobs.RecordError](err); ok && err != io.EOF {
+		fmt.Println(e, e.Offset)
+	}
+	// Output: map s3://logs/1 at byte 4099: empty line 4099
+}
