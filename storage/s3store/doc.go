@@ -23,12 +23,12 @@
 // What deviates from AWS, and what is done about it here:
 //
 //	MinIO        lists pending uploads by a prefix only when it is a whole key: uploads are listed without one as well,
-//	             and compared here (Uploads.List)
-//	versitygw    answers an unknown access key with 404: that is ErrDenied here.
-//	             It keeps keys as paths: a/b cannot be there while a is an object. Its conditional writes are atomic since
-//	             1.8.0, on file systems with locks
+//	             and compared here (uploads.List). It forgets in that listing, not otherwise, those of before its last
+//	             start
+//	versitygw    answers an unknown access key with 404: that is ErrDenied here. It keeps keys as paths: a/b cannot be
+//	             there while a is an object. Its conditional writes are atomic since 1.8.0, on file systems with locks
+//	both         want each part's CRC32C again when an upload is completed: a part's ETag carries it (uploads)
 //	AWS          names a region in the error when another is asked for: the error says what to set
-//	any          answers a HEAD for a missing object without saying whether the bucket is there: it is listed
-//	             when none of its objects has been seen yet (bucket.missing)
+//	any          cannot say in the answer to a HEAD why an object is missing: a listing is asked once (bucket.missing)
 //	any          may fail a completion after it has answered 200: the body is looked at (minio-go does)
 package s3store
