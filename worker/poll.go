@@ -48,7 +48,6 @@ func (w *Worker) poll(ctx context.Context) error {
 	)
 	for {
 		w.mu.Lock()
-		wake := w.wake
 		if start && flying < maxPolls {
 			args, serial := w.pollArgs(drain == nil)
 			flying++
@@ -59,6 +58,7 @@ func (w *Worker) poll(ctx context.Context) error {
 				return nil
 			})
 		}
+		wake := w.wake // made anew by pollArgs: what comes later is not in that report
 		w.mu.Unlock()
 		select {
 		case <-ctx.Done():

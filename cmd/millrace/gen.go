@@ -9,6 +9,7 @@ import (
 
 	"github.com/millrace/millrace"
 	"github.com/millrace/millrace/cmd/internal/gen"
+	"github.com/millrace/millrace/jobs"
 	"github.com/millrace/millrace/storage"
 	"github.com/millrace/millrace/storage/backends"
 )

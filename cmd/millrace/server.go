@@ -16,6 +16,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/millrace/millrace"
+	"github.com/millrace/millrace/jobs"
 	"github.com/millrace/millrace/jobs/builtin"
 	"github.com/millrace/millrace/master"
 	"github.com/millrace/millrace/master/memha"
