@@ -1,9 +1,11 @@
 package console
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"math"
+	"strconv"
 	"strings"
 	"time"
 
@@ -32,7 +34,7 @@ func (p *Progress) bar(st wire.JobStatus, now time.Time, width int) string {
 		for _, f := range append(facts, fact) {
 			used += 2 + text.StringWidth(f)
 		}
-		if fact != "" && used < width {
+		if used < width {
 			facts = append(facts, fact)
 		}
 	}
@@ -53,7 +55,8 @@ func (p *Progress) bar(st wire.JobStatus, now time.Time, width int) string {
 	return name + "  " + p.stripe(p.stripes) + "  " + percent + rest
 }
 
-// facts are what stands beside the bar, in the order in which they are worth their place.
+// facts are what stands beside the bar, in the order in which they are worth their place. What is not known yet has its
+// place kept, since the bar would shrink when it comes.
 func (p *Progress) facts(st wire.JobStatus, now time.Time) []string {
 	phases := phaseFact("map", st.Map) + "  " + phaseFact("reduce", st.Reduce)
 	if st.State == sched.Committing {
@@ -62,10 +65,9 @@ func (p *Progress) facts(st wire.JobStatus, now time.Time) []string {
 		phases = "planning"
 	}
 	facts := []string{phases}
-	if eta := p.eta(now); eta != "" && st.State == sched.Running {
-		facts = append(facts, "ETA "+eta)
+	if phases != "planning" && phases != "committing" {
+		facts = append(facts, "ETA "+cmp.Or(p.eta(now), "-:--"), fmt.Sprintf("%8s", p.rate()))
 	}
-	facts = append(facts, p.rate())
 	if st.Retries > 0 {
 		facts = append(facts, count(st.Retries, "retry", "retries"))
 	}
@@ -76,7 +78,7 @@ func (p *Progress) facts(st wire.JobStatus, now time.Time) []string {
 }
 
 func phaseFact(name string, ph wire.PhaseStatus) string {
-	return fmt.Sprintf("%s %d/%d", name, ph.Done, ph.Tasks)
+	return fmt.Sprintf("%s %*d/%d", name, len(strconv.Itoa(ph.Tasks)), ph.Done, ph.Tasks)
 }
 
 // stripe draws the bar itself, in half columns where there is colour.
@@ -124,8 +126,8 @@ func (p *Progress) erase() {
 //	30 s: 68%, map 12/18 (1.2 of 1.8 GB), reduce 0/4, 345 MB/s, 4 workers, ETA 0:12
 func (p *Progress) plain(st wire.JobStatus, now time.Time) string {
 	head := fmt.Sprintf("%s: %d%%", coarse(now.Sub(p.started)), int(math.Floor(100*p.fraction)))
-	facts := []string{head, phaseFact("map", st.Map) + progressOf(p.done[0], p.total[0]),
-		phaseFact("reduce", st.Reduce) + progressOf(p.done[1], p.total[1])}
+	facts := []string{head, fmt.Sprintf("map %d/%d", st.Map.Done, st.Map.Tasks) + progressOf(p.done[0], p.total[0]),
+		fmt.Sprintf("reduce %d/%d", st.Reduce.Done, st.Reduce.Tasks) + progressOf(p.done[1], p.total[1])}
 	switch {
 	case st.State == sched.Committing:
 		facts = []string{head, "committing"}
