@@ -228,7 +228,7 @@ func (c *Client) conn(ctx context.Context, l lane) (*conn, error) {
 	if closed {
 		return nil, ErrClosed
 	}
-	if old != nil && !old.broken() && old.addr == c.addrs[at] {
+	if old != nil && !old.ended.Load() && old.addr == c.addrs[at] {
 		return old, nil
 	}
 	if old != nil {

@@ -12,6 +12,7 @@ import (
 	"net/rpc"
 	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -34,8 +35,8 @@ type conn struct {
 	reply   []byte // of the reply whose header was read last
 	fault   Code   // likewise; 0 is success
 
-	done    chan struct{} // closed when reading has ended
-	readErr error         // why; read after done
+	ended atomic.Bool   // no call may begin: the connection broke or was closed
+	done  chan struct{} // closed when reading has ended
 
 	mu  sync.Mutex // held while a frame is written
 	out bytes.Buffer
@@ -136,16 +137,9 @@ func (c *conn) call(ctx context.Context, op string, args, result any) error {
 }
 
 // close closes the connection; calls in flight fail.
-func (c *conn) close() { c.rpc.Close() }
-
-// broken says whether the connection has ended.
-func (c *conn) broken() bool {
-	select {
-	case <-c.done:
-		return true
-	default:
-		return false
-	}
+func (c *conn) close() {
+	c.ended.Store(true)
+	c.nc.Close()
 }
 
 // errTooLong is arguments beyond MaxRequest.
@@ -187,7 +181,7 @@ func (c *conn) sendLocked() error {
 	}
 	c.nc.SetWriteDeadline(time.Now().Add(c.timeout))
 	if _, err := c.nc.Write(frame); err != nil {
-		c.nc.Close() // half a frame may be out
+		c.close() // half a frame may be out
 		return err
 	}
 	return nil
@@ -200,8 +194,7 @@ func (c *conn) ReadResponseHeader(r *rpc.Response) error {
 		err = fmt.Errorf("%w: not a reply", errFrame)
 	}
 	if err != nil {
-		c.readErr = err
-		c.nc.Close()
+		c.close()
 		close(c.done)
 		return err
 	}
@@ -225,5 +218,8 @@ func (c *conn) ReadResponseBody(body any) error {
 	return nil
 }
 
-// Close closes the connection; net/rpc calls it for rpc.Client.Close.
-func (c *conn) Close() error { return c.nc.Close() }
+// Close closes the connection; a codec must have it.
+func (c *conn) Close() error {
+	c.close()
+	return nil
+}

@@ -37,7 +37,7 @@ const edges = `
 	master                   < jobs jobs/plan master/journal master/sched master/wire storage storage/manifest storage/output
 	master/status            < jobs/plan master master/sched master/wire
 	master/web               < master/status
-	master/console           < master/wire storage/arrowfile storage/output
+	master/console           < jobs jobs/plan master/wire storage/arrowfile storage/output
 
 	# The data plane. It meets the control plane in master/wire only.
 	worker                   < jobs jobs/plan master/wire storage storage/arrowfile storage/input storage/manifest worker/shuffle
@@ -55,6 +55,7 @@ const edges = `
 // what is below them) and the implementations in memory.
 const testEdges = `
 	storage                  < storage/localstore
+	storage/...              < storage/localstore
 	master/wire              < jobs
 	worker/...               < storage/backends storage/localstore
 	master                   < jobs/... storage/backends storage/localstore worker worker/program
