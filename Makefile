@@ -17,7 +17,7 @@ build: ## The one binary, ./millrace
 
 .PHONY: run
 run: build ## Count the words of the books in testdata/text and show the first rows
-	./millrace run wordcount testdata/text -o $(OUT) --overwrite
+	./millrace run wordcount 'testdata/text/*.txt' -o $(OUT) --overwrite
 
 .PHONY: test
 test: ## All tests, those on real S3 servers and with Python readers included

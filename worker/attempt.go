@@ -15,6 +15,7 @@ import (
 	"github.com/millrace/millrace/master/sched"
 	"github.com/millrace/millrace/master/wire"
 	"github.com/millrace/millrace/storage"
+	"github.com/millrace/millrace/storage/input"
 	"github.com/millrace/millrace/worker/shuffle"
 )
 
@@ -143,6 +144,8 @@ func failure(ctx context.Context, a *attempt, err error) *wire.Failure {
 	case errors.Is(err, storage.ErrChanged):
 		f.Kind = sched.FailJob
 		f.Text = "input changed while the job ran: " + err.Error() + ": run the job again when nothing writes to its input"
+	case errors.Is(err, input.ErrRecord): // the same bytes will be as long the next time
+		f.Kind = sched.FailJob
 	case errors.As(err, &record) && record.Stack != "":
 		f.Text += "\n" + record.Stack
 	}
