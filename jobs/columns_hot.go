@@ -11,7 +11,8 @@ import (
 )
 
 // Columns are filled through closures over field offsets: a call for each field of each row, no reflection and, once the
-// buffers have grown, no allocation. A switch over types per field was as fast and longer.
+// buffers have grown, no allocation. Appending by hand to the buffers of a fixed struct is up to ten times as fast
+// (BenchmarkRows, growing buffers included) and needs code made for each row type.
 
 // addFunc appends the value at p to a column and returns what it counts for in a batch, bytes.
 type addFunc func(c *column, p unsafe.Pointer) int64

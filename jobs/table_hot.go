@@ -8,8 +8,8 @@ import (
 )
 
 // table is the combine table: open addressing with linear probing, the first 8 bytes of a key and its value in the slot, so
-// that the usual word costs one cache line and no pointer. A built-in map[string]V costs two to three times as much per
-// pair (BenchmarkTable), since it hashes through an interface, copies every key to the heap and looks each up twice.
+// that the usual word costs one cache line and no pointer. A built-in map[string]V took 1.4 to 1.6 times as long on words of
+// prose (BenchmarkTable), copies every key to the heap by itself and cannot tell its memory.
 //
 // Its hash is a multiply-and-fold of its own. The engine partitions by another hash: were they the same, the keys of one
 // partition would crowd into a part of the table.
