@@ -1,7 +1,8 @@
 package shuffle
 
-// Parsing batches into entries. An entry holds all that sorting mostly needs in 24 bytes; sorting 16-byte entries without
-// partition and key length had to look into the batches for every tie and for keys of up to 8 bytes.
+// Parsing batches into entries, and writing sorted entries out again. An entry holds in 24 bytes what sorting needs, but
+// for keys that share 8 bytes: so sorting seldom reads the batches, where every read misses the cache. The whole way,
+// filling batches included, runs at 330 to 370 MB/s on one core for 100-byte pairs (BenchmarkWriter).
 
 import (
 	"bytes"

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"time"
 
 	"github.com/millrace/millrace/storage/runfile"
@@ -89,6 +90,10 @@ func (f *fetcher) verified() int64 {
 
 // try asks for the rest of the section and reads it.
 func (f *fetcher) try(ctx context.Context) (err error) {
+	if f.section != nil && f.verified() == f.source.section.Length {
+		f.section.Resume(strings.NewReader("")) // what broke was the answer's end, behind the last block
+		return f.blocks()
+	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	watch := time.AfterFunc(f.r.o.Stall, func() { cancel(errStalled) })
@@ -116,7 +121,8 @@ func (f *fetcher) try(ctx context.Context) (err error) {
 		return errOtherRun
 	}
 	if f.source.kind == inTemp {
-		body = io.TeeReader(body, &placeWriter{f.r.temp, f.source.offset + f.verified()})
+		end := f.source.offset + f.source.section.Length
+		body = io.TeeReader(body, &placeWriter{f.source.file, f.source.offset + f.verified(), end})
 	}
 	f.section.Resume(body)
 	return f.blocks()
@@ -157,19 +163,20 @@ func (w watched) Read(b []byte) (int, error) {
 	return n, err
 }
 
-// placeWriter writes to a file from a place on.
+// placeWriter writes to a file from a place on, and drops what goes beyond the end: there lies another section.
 type placeWriter struct {
-	w  io.WriterAt
-	at int64
+	w       io.WriterAt
+	at, end int64
 }
 
 func (p *placeWriter) Write(b []byte) (int, error) {
-	n, err := p.w.WriteAt(b, p.at)
+	keep := b[:min(int64(len(b)), p.end-p.at)]
+	n, err := p.w.WriteAt(keep, p.at)
 	p.at += int64(n)
 	if err != nil {
 		return n, &localError{fmt.Errorf("keep fetched run: %w", err)}
 	}
-	return n, nil
+	return len(b), nil
 }
 
 // localError marks a failure of this machine: not the run's, and not to be tried again.

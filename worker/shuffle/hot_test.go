@@ -2,12 +2,14 @@ package shuffle
 
 import (
 	"bytes"
+	"container/heap"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/millrace/millrace/jobs"
@@ -98,7 +100,7 @@ func makeEntries(t testing.TB, pairs []pair, partitions int) ([]entry, [][]byte)
 func TestSortEqualsReference(t *testing.T) {
 	t.Parallel()
 	for _, partitions := range []int{1, 2, 256, 257, 70_000} {
-		for _, n := range []int{0, 1, 2, insertionMax, insertionMax + 1, smallBucket, smallBucket + 1, 300, 5000} {
+		for _, n := range []int{0, 1, 2, smallBucket, smallBucket + 1, 300, 5000} {
 			entries, data := makeEntries(t, randomPairs(uint64(n), n), partitions)
 			want := slices.Clone(entries)
 			sortReference(want, data)
@@ -294,65 +296,177 @@ func BenchmarkWriter(b *testing.B) {
 	}
 }
 
-// BenchmarkSort sorts entries with random 10-byte keys.
+// BenchmarkSort sorts entries with random 10-byte keys in 64 partitions, for sizes that leave the radix sort's buckets of
+// different lengths.
 func BenchmarkSort(b *testing.B) {
-	for name, sort := range map[string]func([]entry, [][]byte, int){
-		"radix":     sortEntries,
-		"reference": func(e []entry, data [][]byte, _ int) { sortReference(e, data) },
+	sorts := map[string]func([]entry, [][]byte, int){
+		"radix": sortEntries,
 		"sortfunc": func(e []entry, data [][]byte, _ int) {
 			slices.SortFunc(e, func(x, y entry) int { return compareEntries(&x, &y, data) })
 		},
-	} {
-		b.Run(name, func(b *testing.B) {
-			r, key := rand.NewChaCha8([32]byte{}), make([]byte, 10)
-			pairs := make([]pair, 500_000)
-			for i := range pairs {
-				pairs[i] = pair{key: string(record(r, key)), value: "value"}
-			}
-			entries, data := makeEntries(b, pairs, 64)
-			work := slices.Clone(entries)
-			b.SetBytes(int64(len(entries)) * entryBytes)
-			b.ReportAllocs()
-			for b.Loop() {
-				copy(work, entries)
-				sort(work, data, 64)
-			}
-		})
+	}
+	for _, n := range []int{100_000, 250_000, 500_000, 1_000_000} {
+		r, key := rand.NewChaCha8([32]byte{}), make([]byte, 10)
+		pairs := make([]pair, n)
+		for i := range pairs {
+			pairs[i] = pair{key: string(record(r, key)), value: "value"}
+		}
+		entries, data := makeEntries(b, pairs, 64)
+		work := slices.Clone(entries)
+		for name, sort := range sorts {
+			b.Run(fmt.Sprintf("%s/%d", name, n), func(b *testing.B) {
+				b.SetBytes(int64(n) * entryBytes)
+				b.ReportAllocs()
+				for b.Loop() {
+					copy(work, entries)
+					sort(work, data, 64)
+				}
+			})
+		}
 	}
 }
 
-// BenchmarkMerge merges 100-byte pairs out of k sources in memory.
+// mergeReference is the plain version of merger: container/heap over the cursors.
+type mergeReference struct {
+	cursors []*cursor
+	order   []int // of the cursors, as sources
+}
+
+func (m *mergeReference) Len() int { return len(m.cursors) }
+func (m *mergeReference) Less(i, j int) bool {
+	c := bytes.Compare(m.cursors[i].key, m.cursors[j].key)
+	return c < 0 || c == 0 && m.order[i] < m.order[j]
+}
+func (m *mergeReference) Swap(i, j int) {
+	m.cursors[i], m.cursors[j] = m.cursors[j], m.cursors[i]
+	m.order[i], m.order[j] = m.order[j], m.order[i]
+}
+func (m *mergeReference) Push(any) {}
+func (m *mergeReference) Pop() any {
+	n := len(m.cursors) - 1
+	m.cursors, m.order = m.cursors[:n], m.order[:n]
+	return nil
+}
+
+// merge calls yield for each pair in order.
+func (m *mergeReference) merge(sources []blockSource, yield func(key, value []byte)) error {
+	for i, s := range sources {
+		c := &cursor{source: s}
+		if err := c.advance(); err != nil {
+			return err
+		}
+		if !c.done {
+			m.cursors, m.order = append(m.cursors, c), append(m.order, i)
+		}
+	}
+	heap.Init(m)
+	for len(m.cursors) > 0 {
+		c := m.cursors[0]
+		yield(c.key, c.value)
+		if err := c.advance(); err != nil {
+			return err
+		}
+		if c.done {
+			heap.Pop(m)
+		} else {
+			heap.Fix(m, 0)
+		}
+	}
+	return nil
+}
+
+// The tree of losers yields what a heap yields, for sources of any sizes over few keys.
+func FuzzMerge(f *testing.F) {
+	f.Add([]byte("abc|aab||cc|\x00\x00|aaaaaaaaaaaaa"))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		open := func() (sources []blockSource) {
+			for part := range bytes.SplitSeq(data, []byte("|")) {
+				var pairs []pair
+				for i, c := range part {
+					pairs = append(pairs, pair{key: "12345678" + strings.Repeat(string(c), int(c%3)), value: fmt.Sprint(len(sources), i)})
+				}
+				sources = append(sources, sortedBlocks(reference(pairs, func(pair) int { return 0 }), 3))
+			}
+			return sources
+		}
+		var m merger
+		m.reset(open())
+		err := new(mergeReference).merge(open(), func(key, value []byte) {
+			if ok, _, err := m.next(); !ok || err != nil || !bytes.Equal(key, m.key) || !bytes.Equal(value, m.value) {
+				t.Fatalf("got %q %q, %v, %v; want %q %q", m.key, m.value, ok, err, key, value)
+			}
+		})
+		if ok, _, end := m.next(); ok || err != nil || end != nil {
+			t.Errorf("at the end: %v, %v, %v", ok, err, end)
+		}
+	})
+}
+
+// BenchmarkMerge merges 100-byte pairs out of k sources in memory, with the tree and with container/heap.
 func BenchmarkMerge(b *testing.B) {
 	for _, k := range []int{2, 16, 256} {
-		b.Run(fmt.Sprint(k), func(b *testing.B) {
-			const n = 1 << 18
-			r, key := rand.NewChaCha8([32]byte{}), make([]byte, 10)
-			value := string(make([]byte, 88))
-			var sources []*blocksOf
-			for range k {
-				part := make([]pair, n/k)
-				for i := range part {
-					part[i] = pair{key: string(record(r, key)), value: value}
-				}
-				sources = append(sources, sortedBlocks(reference(part, func(pair) int { return 0 }), 2600))
+		const n = 1 << 18
+		r, key := rand.NewChaCha8([32]byte{}), make([]byte, 10)
+		value := string(make([]byte, 88))
+		var sources []*blocksOf
+		for range k {
+			part := make([]pair, n/k)
+			for i := range part {
+				part[i] = pair{key: string(record(r, key)), value: value}
 			}
+			sources = append(sources, sortedBlocks(reference(part, func(pair) int { return 0 }), 2600))
+		}
+		open := func() (in []blockSource) {
+			for _, s := range sources {
+				view := *s
+				in = append(in, &view)
+			}
+			return in
+		}
+		b.Run(fmt.Sprintf("tree/%d", k), func(b *testing.B) {
 			b.SetBytes(n * 100)
 			b.ReportAllocs()
 			var m merger
 			for b.Loop() {
-				var in []blockSource
-				for _, s := range sources {
-					view := *s
-					in = append(in, &view)
-				}
-				m.reset(in)
-				for ok := true; ok; {
-					var err error
+				m.reset(open())
+				for ok, err := true, error(nil); ok; {
 					if ok, _, err = m.next(); err != nil {
 						b.Fatal(err)
 					}
 				}
 			}
 		})
+		b.Run(fmt.Sprintf("heap/%d", k), func(b *testing.B) {
+			b.SetBytes(n * 100)
+			b.ReportAllocs()
+			for b.Loop() {
+				if err := new(mergeReference).merge(open(), func(_, _ []byte) {}); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
 	}
+}
+
+// BenchmarkBounds finds partitions among 255 bounds, by prefix and by comparing the bounds themselves.
+func BenchmarkBounds(b *testing.B) {
+	r := rand.NewChaCha8([32]byte{})
+	var keys [][]byte
+	for range 255 {
+		keys = append(keys, record(r, make([]byte, 10)))
+	}
+	slices.SortFunc(keys, bytes.Compare)
+	bounds, key := newBounds(keys), make([]byte, 10)
+	b.Run("prefix", func(b *testing.B) {
+		for b.Loop() {
+			record(r, key)
+			bounds.partition(key, prefix(key))
+		}
+	})
+	b.Run("compare", func(b *testing.B) {
+		for b.Loop() {
+			record(r, key)
+			_, _ = slices.BinarySearchFunc(keys, key, bytes.Compare)
+		}
+	})
 }

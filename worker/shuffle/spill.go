@@ -8,6 +8,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"slices"
 
 	"github.com/millrace/millrace/storage/runfile"
 )
@@ -92,32 +93,26 @@ func (w *Writer) spillTo(fill func(*sink) error) (s spill, err error) {
 	return spill{path: f.Name(), tail: tail, maxBlock: max(w.spillBlock, to.out.largest)}, nil
 }
 
-// reduceSpills merges neighbours until the spills left fit into one merge. Neighbours only: equal keys stay in the order of
-// emission.
+// reduceSpills merges neighbours until the spills left fit into one merge, and no more than that. Neighbours only: equal
+// keys stay in the order of emission.
 func (w *Writer) reduceSpills(ctx context.Context) error {
-	for {
-		if w.fanIn(w.spills) == len(w.spills) {
-			return nil
+	for at := 0; w.fanIn(w.spills) < len(w.spills); at++ {
+		n := w.fanIn(w.spills[at:])
+		if n < 2 {
+			at = -1 // the next pass
+			continue
 		}
-		var next []spill
-		for len(w.spills) > 0 {
-			n := w.fanIn(w.spills)
-			merged, err := w.mergeGroup(ctx, w.spills[:n])
-			if err != nil {
-				w.spills = append(next, w.spills...)
-				return err
-			}
-			next, w.spills = append(next, merged), w.spills[n:]
+		merged, err := w.mergeGroup(ctx, w.spills[at:at+n])
+		if err != nil {
+			return err
 		}
-		w.spills = next
+		w.spills = slices.Replace(w.spills, at, at+n, merged)
 	}
+	return nil
 }
 
 // mergeGroup merges spills to one and removes them.
 func (w *Writer) mergeGroup(ctx context.Context, group []spill) (spill, error) {
-	if len(group) == 1 {
-		return group[0], nil
-	}
 	merged, err := w.spillTo(func(to *sink) error { return w.mergeSpills(ctx, group, to) })
 	if err != nil {
 		return spill{}, err
