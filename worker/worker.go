@@ -44,10 +44,13 @@ type Options struct {
 	Memory   int64          // bytes for all slots together; default: DefaultMemory(); at least MinSlotMemory a slot
 	TempDir  string         // parent of the folder for runs and spills; default os.TempDir()
 	Listen   string         // address where runs are served; default 127.0.0.1:0
-	Poll     time.Duration  // longest wait of a poll, and so the time between two heartbeats; default 1 s
+	Poll     time.Duration  // longest wait of a poll, and so the time between two heartbeats; default DefaultPoll
 	Drain    time.Duration  // how long a draining worker lets its tasks run before it hands them back; default 30 s
 	Log      *slog.Logger   // default: none
 }
+
+// DefaultPoll is the time between two heartbeats of a worker that has nothing else to say.
+const DefaultPoll = time.Second
 
 // MinSlotMemory is the least memory a slot, bytes: below, buffers of one block each no longer fit.
 const MinSlotMemory = 4 << 20
@@ -106,7 +109,7 @@ func New(o Options) (*Worker, error) {
 		o.Listen = "127.0.0.1:0"
 	}
 	if o.Poll <= 0 {
-		o.Poll = time.Second
+		o.Poll = DefaultPoll
 	}
 	if o.Drain <= 0 {
 		o.Drain = 30 * time.Second

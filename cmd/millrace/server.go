@@ -20,6 +20,7 @@ import (
 	"github.com/millrace/millrace/jobs/builtin"
 	"github.com/millrace/millrace/master"
 	"github.com/millrace/millrace/master/memha"
+	"github.com/millrace/millrace/master/sched"
 	"github.com/millrace/millrace/master/wire"
 	"github.com/millrace/millrace/storage/backends"
 	"github.com/millrace/millrace/worker"
@@ -80,6 +81,7 @@ func (f *serverFlags) bind(ctx context.Context) (context.Context, context.Cancel
 
 func masterCommand() *cobra.Command {
 	var f serverFlags
+	var lease time.Duration
 	c := &cobra.Command{
 		Use:     "master",
 		Short:   "Run a cluster's master",
@@ -94,19 +96,27 @@ func masterCommand() *cobra.Command {
 			if err := f.loopback(); err != nil {
 				return err
 			}
+			if lease < minLease {
+				return millrace.Usage(fmt.Errorf("--lease %v: give %v or more, since a worker is heard of every %v", lease, minLease, worker.DefaultPoll))
+			}
 			ctx, cancel := f.bind(c.Context())
 			defer cancel()
-			return runMaster(ctx, f.listen, log)
+			return runMaster(ctx, f.listen, lease, log)
 		},
 	}
 	f.define(c.Flags(), "127.0.0.1:7800", "address for workers and clients; port 0 chooses a free one")
+	c.Flags().DurationVar(&lease, "lease", 15*time.Second, "how long a worker may be silent before its tasks run elsewhere")
 	return c
 }
 
-func runMaster(ctx context.Context, listen string, log *slog.Logger) error {
+// minLease is the shortest --lease: one lost heartbeat must not cost a worker its work.
+const minLease = 2 * worker.DefaultPoll
+
+func runMaster(ctx context.Context, listen string, lease time.Duration, log *slog.Logger) error {
 	mem := memha.New()
 	m, err := master.New(master.Options{
 		Store: backends.New(backends.Options{}), Backend: mem, Election: mem, Volatile: true, Log: log,
+		Scheduler: sched.Options{Lease: lease},
 		Server: wire.ServerOptions{Report: func(i wire.Incident) {
 			log.Warn("connection", "remote", i.Remote, "op", i.Op, "error", i.Err, "stack", string(i.Stack))
 		}},
