@@ -186,9 +186,10 @@ type sim struct {
 
 	jobs    []*simJob
 	records []Record
-	runs    map[AttemptID]*simRun // every run ever made
-	visible map[TaskID]AttemptID  // the runs that reducers are told to read
-	before  map[TaskID]AttemptID  // what they were told last before that
+	runs    map[AttemptID]*simRun    // every run ever made
+	begun   map[AttemptID]*simWorker // who began each attempt
+	visible map[TaskID]AttemptID     // the runs that reducers are told to read
+	before  map[TaskID]AttemptID     // what they were told last before that
 
 	trace interface {
 		io.Writer
@@ -225,7 +226,7 @@ type simRun struct {
 func newSim(seed uint64) *sim {
 	m := &sim{
 		rng: rand.New(rand.NewPCG(seed, 0)), s: New(Options{}), mail: map[WorkerID][]Effect{}, polled: map[WorkerID]int{},
-		runs: map[AttemptID]*simRun{}, visible: map[TaskID]AttemptID{}, before: map[TaskID]AttemptID{}, trace: fnv.New64a(),
+		runs: map[AttemptID]*simRun{}, begun: map[AttemptID]*simWorker{}, visible: map[TaskID]AttemptID{}, before: map[TaskID]AttemptID{}, trace: fnv.New64a(),
 	}
 	sometimes := func(p float64) float64 {
 		if m.rng.IntN(2) == 0 {
@@ -332,7 +333,7 @@ func (m *sim) step(ev Event) error {
 	}
 	for _, e := range effects {
 		m.log("  %s", showEffect(e))
-		if err := m.carryOut(e); err != nil {
+		if err := errors.Join(m.carryOut(e), m.because(e, ev, effects)); err != nil {
 			return fmt.Errorf("effect %s of %T: %w", showEffect(e), ev, err)
 		}
 	}
@@ -481,6 +482,28 @@ func (m *sim) recorded(r Record) error {
 		delete(j.selected, r.Attempt.Task)
 	}
 	return nil
+}
+
+// because says whether a run was taken back for a reason: its worker is gone, a reduce attempt could not read just this
+// run, or several of its worker's runs could not be read.
+func (m *sim) because(e Effect, ev Event, effects []Effect) error {
+	lost, ok := e.(RunLost)
+	if !ok || !m.s.Known(lost.Worker) {
+		return nil
+	}
+	if p, ok := ev.(Poll); ok {
+		for _, o := range p.Done {
+			if o.Failure != nil && o.Failure.Kind == FailFetch && o.Failure.Run == lost.Attempt {
+				return nil
+			}
+		}
+	}
+	for _, e := range effects {
+		if n, ok := e.(Noted); ok && n.Worker == lost.Worker && strings.Contains(n.Text, "given up") {
+			return nil
+		}
+	}
+	return errors.New("its worker is there, and nobody missed it")
 }
 
 // commit does what the loop does: it looks at the parts, sometimes finds some gone, decides, completes.

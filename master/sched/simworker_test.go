@@ -281,6 +281,10 @@ func (m *sim) answer(w *simWorker, p Poll, mail []Effect) error {
 	}
 	for _, e := range mail {
 		if e, ok := e.(Assign); ok && !w.had[e.Attempt] {
+			if other, ok := m.begun[e.Attempt]; ok && other != w {
+				return fmt.Errorf("%v was given to %s and to %s", e.Attempt, other.id, w.id)
+			}
+			m.begun[e.Attempt] = w
 			w.had[e.Attempt] = true
 			w.attempts = append(w.attempts, m.begin(w, e.Attempt))
 		}
