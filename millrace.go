@@ -216,7 +216,7 @@ func (o *Options) Spec(reg *program.Registry, job string) (plan.Spec, error) {
 // job goes on.
 func Follow(ctx context.Context, c *wire.Client, id wire.JobID, cancel bool, progress func(*JobStatus)) (*JobStatus, error) {
 	args := &wire.WatchArgs{Job: id}
-	watch := ctx
+	watch, start := ctx, time.Now()
 	for {
 		s, err := c.Watch(watch, args)
 		if err != nil && ctx.Err() != nil && watch == ctx {
@@ -239,20 +239,18 @@ func Follow(ctx context.Context, c *wire.Client, id wire.JobID, cancel bool, pro
 			return s, ending(s)
 		}
 		args.Version, args.Wait = s.Version, progressEvery
-		if watch == ctx && !sleep(ctx, progressEvery/4) { // many changes make one call
-			continue
+		if watch == ctx { // many changes make one call, and a short job is not held up by that
+			sleep(ctx, min(progressEvery/4, time.Since(start)/10))
 		}
 	}
 }
 
-func sleep(ctx context.Context, d time.Duration) bool {
+func sleep(ctx context.Context, d time.Duration) {
 	t := time.NewTimer(d)
 	defer t.Stop()
 	select {
 	case <-t.C:
-		return true
 	case <-ctx.Done():
-		return false
 	}
 }
 
