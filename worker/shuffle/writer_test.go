@@ -242,7 +242,7 @@ func TestWriterSorts(t *testing.T) {
 // and a key appears once if there is one.
 func TestWriterCanonical(t *testing.T) {
 	t.Parallel()
-	pairs := randomPairs(2, 150_000)
+	pairs := randomPairs(2, 60_000)
 	hash := func(p pair) int { return int(hashPartition([]byte(p.key), 3)) }
 	for name, combine := range map[string]func(in, out []byte) ([]byte, error){"plain": nil, "combined": sum} {
 		t.Run(name, func(t *testing.T) {
@@ -254,7 +254,7 @@ func TestWriterCanonical(t *testing.T) {
 				want = referenceSum(in, hash)
 			}
 			var first []byte
-			for i, memory := range []int64{64 << 20, 1 << 20, 1<<20 + 12345, 3 << 20, 32 << 20} {
+			for i, memory := range []int64{64 << 20, 1 << 20, 1<<20 + 12345, 2 << 20, 32 << 20} {
 				run, w := makeRun(t, WriterOptions{Partitions: 3, Memory: memory, Combine: combine}, in, []int{1 << 30, 5000, 100}[i%3])
 				if i == 0 {
 					first = run
@@ -365,7 +365,7 @@ func TestWriterLargestPair(t *testing.T) {
 // A caller that ignores the lent capacity and puts in one huge batch is served too, in pieces.
 func TestWriterHugeBatch(t *testing.T) {
 	t.Parallel()
-	pairs := randomPairs(7, 100_000)
+	pairs := randomPairs(7, 40_000)
 	want, _ := makeRun(t, WriterOptions{Partitions: 4}, pairs, 1<<30)
 	w, err := NewWriter(WriterOptions{Partitions: 4, Memory: MinMemory, Dir: t.TempDir()})
 	if err != nil {
@@ -472,7 +472,7 @@ func TestWriterFails(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := putAll(t, w, randomPairs(10, 200_000), 1<<30); err != nil {
+	if err := putAll(t, w, randomPairs(10, 60_000), 1<<30); err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
@@ -487,7 +487,7 @@ func TestWriterFails(t *testing.T) {
 		t.Errorf("%d files left", len(left))
 	}
 	w, _ = NewWriter(WriterOptions{Partitions: 1, Memory: MinMemory, Dir: dir + "/missing"})
-	if err := putAll(t, w, randomPairs(10, 200_000), 1<<30); !errors.Is(err, os.ErrNotExist) {
+	if err := putAll(t, w, randomPairs(10, 60_000), 1<<30); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("no temp folder: error %v", err)
 	}
 	w, _ = NewWriter(WriterOptions{Partitions: 1, Dir: dir})
