@@ -165,7 +165,11 @@ func (m *Master) Runs(ctx context.Context, args *wire.RunsArgs) (*wire.RunsReply
 		}
 		from := min(max(args.Cursor, 0), len(j.runs))
 		to := min(len(j.runs), from+clampPage(args.Max))
-		if to > from || expired || !j.ended.IsZero() {
+		if to == from && !j.ended.IsZero() {
+			m.mu.Unlock()
+			return nil, refuse(wire.ErrJobEnded, fmt.Sprintf("runs of job %s", j.id), "it has ended: "+j.state.String())
+		}
+		if to > from || expired {
 			reply := &wire.RunsReply{Events: j.runs[from:to:to], Cursor: to, Maps: j.plan.Maps}
 			m.mu.Unlock()
 			return reply, nil
