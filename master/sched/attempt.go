@@ -81,9 +81,6 @@ func (s *State) attach(a *attempt) {
 	if a.backup {
 		j.backups++
 	}
-	if a.phase.kind == Reduce {
-		j.read = true
-	}
 }
 
 // detach takes an attempt off its job; its worker's list is the caller's.

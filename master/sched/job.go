@@ -21,7 +21,6 @@ type job struct {
 	gone    []int32  // Invariant: holds all maps that are lost
 	strikes []strike // charged failures by worker, in the order of each worker's first
 	asked   bool     // Commit was given. Invariant: true exactly when all reduces are selected
-	read    bool     // a reduce attempt was begun: runs may have been read
 	retries int
 }
 
@@ -94,7 +93,8 @@ func (s *State) succeed(a *attempt, sum uint64) {
 		s.fail(a, Failure{Kind: FailTask, Text: fmt.Sprintf("says it is done, but %d maps never had a run", n)})
 		return
 	}
-	if p.kind == Map && t.summed && t.sum != sum && j.read {
+	if p.kind == Map && t.summed && t.sum != sum {
+		// Even if no reduce has begun: one that begins later may read the old run from an old page of the run log.
 		s.end(j, JobFailed, nonDeterministic(a))
 		return
 	}

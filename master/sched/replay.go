@@ -22,9 +22,6 @@ func Replay(o Options, records []Record) (*State, error) {
 			s.roster = remove(s.roster, w)
 		}
 	}
-	for _, j := range s.active {
-		j.read = true // it is not known, so the careful answer
-	}
 	s.replayed = true
 	return s, nil
 }
