@@ -12,7 +12,6 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/millrace/millrace/jobs"
-	"github.com/millrace/millrace/master/sched"
 	"github.com/millrace/millrace/master/wire"
 	"github.com/millrace/millrace/storage"
 	"github.com/millrace/millrace/storage/input"
@@ -98,11 +97,11 @@ func (w *Worker) try(ctx context.Context, a *attempt, js *jobState) (out *wire.O
 
 func (w *Worker) body(ctx context.Context, a *attempt, js *jobState) (*wire.Outcome, error) {
 	switch phase := a.task.Attempt.Task.Phase; phase {
-	case sched.Sample:
+	case wire.Sample:
 		return w.runSample(ctx, a, js)
-	case sched.Map:
+	case wire.Map:
 		return w.runMap(ctx, a, js)
-	case sched.Reduce:
+	case wire.Reduce:
 		return w.runReduce(ctx, a, js)
 	default:
 		return nil, fmt.Errorf("task %s: phase %d is not known to this worker: use the same millrace on both sides", a.task.Attempt, phase)
@@ -114,7 +113,7 @@ func (w *Worker) body(ctx context.Context, a *attempt, js *jobState) (*wire.Outc
 func (js *jobState) load(ctx context.Context, w *Worker, id wire.TaskID) error {
 	js.mu.Lock()
 	defer js.mu.Unlock()
-	if js.reply != nil && (js.reply.Sampled || id.Phase == sched.Sample) {
+	if js.reply != nil && (js.reply.Sampled || id.Phase == wire.Sample) {
 		return nil
 	}
 	reply, err := w.o.Master.Job(ctx, &wire.JobArgs{Job: id.Job})
@@ -131,21 +130,21 @@ func (js *jobState) load(ctx context.Context, w *Worker, id wire.TaskID) error {
 
 // failure says whose fault an error is.
 func failure(ctx context.Context, a *attempt, err error) *wire.Failure {
-	f := &wire.Failure{Kind: sched.FailTask, Text: err.Error()}
+	f := &wire.Failure{Kind: wire.FailTask, Text: err.Error()}
 	var fetch *shuffle.FetchError
 	var record *jobs.RecordError
 	switch {
 	case ctx.Err() != nil:
-		f.Kind = sched.FailReturned
+		f.Kind = wire.FailReturned
 		f.Text = "given up"
 	case errors.As(err, &fetch):
-		f.Kind = sched.FailFetch
-		f.Run = wire.AttemptID{Task: wire.TaskID{Job: a.task.Attempt.Task.Job, Phase: sched.Map, Index: fetch.Map}, N: fetch.Attempt}
+		f.Kind = wire.FailFetch
+		f.Run = wire.AttemptID{Task: wire.TaskID{Job: a.task.Attempt.Task.Job, Phase: wire.Map, Index: fetch.Map}, N: fetch.Attempt}
 	case errors.Is(err, storage.ErrChanged):
-		f.Kind = sched.FailJob
+		f.Kind = wire.FailJob
 		f.Text = "input changed while the job ran: " + err.Error() + ": run the job again when nothing writes to its input"
 	case errors.Is(err, input.ErrRecord): // the same bytes will be as long the next time
-		f.Kind = sched.FailJob
+		f.Kind = wire.FailJob
 	case errors.As(err, &record) && record.Stack != "":
 		f.Text += "\n" + record.Stack
 	}

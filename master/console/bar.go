@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/jedib0t/go-pretty/v6/text"
-	"github.com/millrace/millrace/master/sched"
 	"github.com/millrace/millrace/master/wire"
 )
 
@@ -59,7 +58,7 @@ func (p *Progress) bar(st wire.JobStatus, now time.Time, width int) string {
 // place kept, since the bar would shrink when it comes.
 func (p *Progress) facts(st wire.JobStatus, now time.Time) []string {
 	phases := phaseFact("map", st.Map) + "  " + phaseFact("reduce", st.Reduce)
-	if st.State == sched.Committing {
+	if st.State == wire.Committing {
 		phases = "committing"
 	} else if st.Map.Tasks == 0 {
 		phases = "planning"
@@ -129,7 +128,7 @@ func (p *Progress) plain(st wire.JobStatus, now time.Time) string {
 	facts := []string{head, fmt.Sprintf("map %d/%d", st.Map.Done, st.Map.Tasks) + progressOf(p.done[0], p.total[0]),
 		fmt.Sprintf("reduce %d/%d", st.Reduce.Done, st.Reduce.Tasks) + progressOf(p.done[1], p.total[1])}
 	switch {
-	case st.State == sched.Committing:
+	case st.State == wire.Committing:
 		facts = []string{head, "committing"}
 	case st.Map.Tasks == 0:
 		facts = []string{head, "planning"}
@@ -141,7 +140,7 @@ func (p *Progress) plain(st wire.JobStatus, now time.Time) string {
 	if st.Retries > 0 {
 		facts = append(facts, count(st.Retries, "retry", "retries"))
 	}
-	if eta := p.eta(now); eta != "" && st.State == sched.Running {
+	if eta := p.eta(now); eta != "" && st.State == wire.Running {
 		facts = append(facts, "ETA "+eta)
 	}
 	return strings.Join(facts, ", ")

@@ -10,7 +10,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/millrace/millrace/master/sched"
 	"github.com/millrace/millrace/master/wire"
 	"github.com/millrace/millrace/storage/arrowfile"
 )
@@ -46,7 +45,7 @@ func (c *fakeClock) advance(d time.Duration) { c.at = c.at.Add(d) }
 // finished is a committed job as the master reports it.
 func finished() wire.JobStatus {
 	return wire.JobStatus{
-		ID: "5f0c9e1ab2d34c6e8f7a6b5c4d3e2f10", Job: "wordcount", State: sched.Done,
+		ID: "5f0c9e1ab2d34c6e8f7a6b5c4d3e2f10", Job: "wordcount", State: wire.Done,
 		Params: map[string]string{"min": "3", "lower": "true"},
 		Inputs: []string{"s3://logs/2026/*.gz", "file:///data/more text"}, Output: "file:///tmp/words",
 		Submitted: start, Ended: start.Add(5210 * time.Millisecond),
@@ -64,7 +63,7 @@ func finished() wire.JobStatus {
 // running is a job that is done with n tenths of its maps, and of its reduces once the maps are done.
 func running(n int) wire.JobStatus {
 	st := finished()
-	st.State, st.Ended, st.NumParts, st.Parts = sched.Running, time.Time{}, 0, nil
+	st.State, st.Ended, st.NumParts, st.Parts = wire.Running, time.Time{}, 0, nil
 	maps, reduces := min(n, 10), max(0, n-10)
 	st.Map = wire.PhaseStatus{Tasks: 10, Done: maps, Running: min(4, 10-maps), Bytes: 1e9, BytesDone: int64(maps) * 1e8}
 	st.Shuffled = int64(maps) * 5e7

@@ -12,7 +12,6 @@ import (
 	"github.com/dustin/go-humanize"
 	"github.com/jedib0t/go-pretty/v6/table"
 	"github.com/jedib0t/go-pretty/v6/text"
-	"github.com/millrace/millrace/master/sched"
 	"github.com/millrace/millrace/master/wire"
 )
 
@@ -74,7 +73,7 @@ func timeOf(st wire.JobStatus, now time.Time) time.Duration {
 }
 
 func donePercent(st wire.JobStatus) string {
-	if st.State == sched.Done {
+	if st.State == wire.Done {
 		return "100%"
 	}
 	var p Progress
@@ -98,7 +97,7 @@ func StatusText(out io.Writer, st wire.JobStatus, now time.Time) error {
 		facts = append(facts, fact{"", fmt.Sprintf("and %d more", n)})
 	}
 	facts = append(facts, fact{"output", Line(place(st.Output))}, fact{"time", timeFact(st, now)})
-	if st.State == sched.Running || st.State == sched.Committing {
+	if st.State == wire.Running || st.State == wire.Committing {
 		facts = append(facts, fact{"workers", fmt.Sprint(st.Workers)})
 	}
 	facts = append(facts, fact{"map", phaseText(st.Map)}, fact{"reduce", phaseText(st.Reduce)})
@@ -106,7 +105,7 @@ func StatusText(out io.Writer, st wire.JobStatus, now time.Time) error {
 		facts = append(facts, fact{"retries", humanize.Comma(int64(st.Retries))})
 	}
 	facts = append(facts, fact{"input", inputFact(st, st.Ended.Sub(st.Submitted))}, fact{"shuffle", shuffleFact(st)})
-	if st.State == sched.Done {
+	if st.State == wire.Done {
 		facts = append(facts, fact{"rows", outputFact(st)}, fact{"parts", partsFact(st)})
 	}
 	writeFacts(&b, append(facts, counterFacts(st.Counters)...))

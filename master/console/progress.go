@@ -5,7 +5,6 @@ import (
 	"io"
 	"time"
 
-	"github.com/millrace/millrace/master/sched"
 	"github.com/millrace/millrace/master/wire"
 )
 
@@ -101,7 +100,7 @@ func (p *Progress) observe(st wire.JobStatus, now time.Time) {
 		p.samples = p.samples[1:]
 	}
 	p.fraction = max(p.fraction, min(0.999, p.estimate(st)))
-	if st.State == sched.Done {
+	if st.State == wire.Done {
 		p.fraction = 1
 	}
 }

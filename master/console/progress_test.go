@@ -10,13 +10,12 @@ import (
 	"time"
 
 	"github.com/jedib0t/go-pretty/v6/text"
-	"github.com/millrace/millrace/master/sched"
 	"github.com/millrace/millrace/master/wire"
 )
 
 // play shows a job from its submission to its end, a tenth of a phase every step.
 func play(p *Progress, clock *fakeClock, step time.Duration) {
-	planning := wire.JobStatus{Job: "wordcount", State: sched.Running}
+	planning := wire.JobStatus{Job: "wordcount", State: wire.Running}
 	p.Update(planning)
 	for n := range 21 {
 		clock.advance(step)
@@ -25,7 +24,7 @@ func play(p *Progress, clock *fakeClock, step time.Duration) {
 		p.Update(running(n))
 	}
 	committing := running(20)
-	committing.State = sched.Committing
+	committing.State = wire.Committing
 	clock.advance(step)
 	p.Update(committing)
 	clock.advance(step)
@@ -168,9 +167,9 @@ func TestQuietAndClosed(t *testing.T) {
 func TestProgressOfNothing(t *testing.T) {
 	t.Parallel()
 	for name, st := range map[string]wire.JobStatus{
-		"no tasks": {Job: "j", State: sched.Running},
-		"no bytes": {Job: "j", State: sched.Running, Map: wire.PhaseStatus{Tasks: 2, Done: 1}, Reduce: wire.PhaseStatus{Tasks: 2}},
-		"failed":   {Job: "j", State: sched.JobFailed},
+		"no tasks": {Job: "j", State: wire.Running},
+		"no bytes": {Job: "j", State: wire.Running, Map: wire.PhaseStatus{Tasks: 2, Done: 1}, Reduce: wire.PhaseStatus{Tasks: 2}},
+		"failed":   {Job: "j", State: wire.JobFailed},
 	} {
 		for _, tty := range []bool{true, false} {
 			var out bytes.Buffer

@@ -11,7 +11,6 @@ import (
 
 	"github.com/dustin/go-humanize"
 	"github.com/jedib0t/go-pretty/v6/text"
-	"github.com/millrace/millrace/master/sched"
 	"github.com/millrace/millrace/master/wire"
 )
 
@@ -20,20 +19,20 @@ import (
 func Summary(out io.Writer, st wire.JobStatus, elapsed time.Duration) error {
 	var b strings.Builder
 	switch st.State {
-	case sched.Done:
+	case wire.Done:
 		fmt.Fprintf(&b, "%s committed in %s\n", Line(st.Job), span(elapsed))
-	case sched.JobFailed:
+	case wire.JobFailed:
 		fmt.Fprintf(&b, "%s failed after %s: %s\n", Line(st.Job), span(elapsed), strings.TrimSpace(Lines(st.Error)))
 	default:
 		fmt.Fprintf(&b, "%s %s after %s\n", Line(st.Job), st.State, span(elapsed))
 	}
 	b.WriteString("\n")
 	facts := []fact{{"input", inputFact(st, elapsed)}, {"tasks", tasksFact(st)}, {"shuffle", shuffleFact(st)}}
-	if st.State == sched.Done {
+	if st.State == wire.Done {
 		facts = append(facts, fact{"output", outputFact(st)})
 	}
 	writeFacts(&b, append(facts, counterFacts(st.Counters)...))
-	if st.State == sched.Done {
+	if st.State == wire.Done {
 		b.WriteString("\n")
 		writeFacts(&b, openFacts(st))
 	}

@@ -8,7 +8,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/millrace/millrace/master/sched"
 	"github.com/millrace/millrace/master/wire"
 )
 
@@ -28,7 +27,7 @@ func checkSafe(t *testing.T, what, out string) {
 }
 
 // evilStatus has a hostile string wherever a user or a file can put one.
-func evilStatus(state sched.JobState) wire.JobStatus {
+func evilStatus(state wire.JobState) wire.JobStatus {
 	st := finished()
 	st.State, st.Job, st.ID, st.Error, st.Output = state, evil, evil, evil, "s3://"+evil
 	st.Params, st.Counters = map[string]string{evil: evil}, map[string]int64{evil: 1}
@@ -39,7 +38,7 @@ func evilStatus(state sched.JobState) wire.JobStatus {
 // No name, path, parameter, counter, error or value reaches the terminal with its control characters.
 func TestSafe(t *testing.T) {
 	t.Parallel()
-	for _, state := range []sched.JobState{sched.Running, sched.Committing, sched.Done, sched.JobFailed, sched.Cancelled} {
+	for _, state := range []wire.JobState{wire.Running, wire.Committing, wire.Done, wire.JobFailed, wire.Cancelled} {
 		st := evilStatus(state)
 		var out bytes.Buffer
 		err := errors.Join(
@@ -82,10 +81,10 @@ func TestLine(t *testing.T) {
 func TestSummary(t *testing.T) {
 	t.Parallel()
 	failed := finished()
-	failed.State, failed.Parts, failed.NumParts = sched.JobFailed, nil, 0
+	failed.State, failed.Parts, failed.NumParts = wire.JobFailed, nil, 0
 	failed.Error = "map file:///data/x.log at byte 1234: strconv.Atoi: parsing \"n/a\": invalid syntax\n\tafter 4 attempts"
 	cancelled := failed
-	cancelled.State, cancelled.Error = sched.Cancelled, ""
+	cancelled.State, cancelled.Error = wire.Cancelled, ""
 	little := finished()
 	little.Objects, little.Records, little.InBytes, little.Pairs, little.Shuffled, little.Spilled = 1, 1, 12, 1, 40, 0
 	little.Rows, little.OutBytes, little.NumParts, little.Parts = 1, 900, 1, little.Parts[:1]
@@ -109,12 +108,12 @@ func TestReport(t *testing.T) {
 	t.Parallel()
 	var out bytes.Buffer
 	if err := errors.Join(NewReport(finished(), 5210*time.Millisecond).Write(&out),
-		NewReport(wire.JobStatus{State: sched.JobFailed, Error: "no such input"}, 0).Write(&out)); err != nil {
+		NewReport(wire.JobStatus{State: wire.JobFailed, Error: "no such input"}, 0).Write(&out)); err != nil {
 		t.Fatal(err)
 	}
 	golden(t, "report", out.Bytes())
 	out.Reset()
-	st := evilStatus(sched.Done)
+	st := evilStatus(wire.Done)
 	if err := NewReport(st, time.Second).Write(&out); err != nil {
 		t.Fatal(err)
 	}
@@ -131,7 +130,7 @@ func TestReport(t *testing.T) {
 func TestJobsAndStatus(t *testing.T) {
 	t.Parallel()
 	failed := finished()
-	failed.State, failed.Error, failed.ID = sched.JobFailed, "map file:///x at byte 3: boom", "91b2c3d4e5"
+	failed.State, failed.Error, failed.ID = wire.JobFailed, "map file:///x at byte 3: boom", "91b2c3d4e5"
 	busy := running(7)
 	busy.ID, busy.Output = "00c2aa", "s3://a-bucket/with/a/rather/long/prefix/for/its/output"
 	busy.Map.Failed, busy.Retries = 2, 2
