@@ -144,7 +144,7 @@ func TestDiskFull(t *testing.T) {
 	t.Parallel()
 	full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
 	if err != nil {
-		t.Skip("no /dev/full here:", err)
+		t.Skip("LEFT OUT: a full disk, there is no /dev/full:", err)
 	}
 	full.Close()
 	root := t.TempDir()

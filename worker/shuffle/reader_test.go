@@ -387,11 +387,11 @@ type stalled struct{ ctx context.Context }
 
 func (s stalled) Read([]byte) (int, error) { <-s.ctx.Done(); return 0, s.ctx.Err() }
 
-// slow gives 1,000 bytes every 10 s.
+// slow gives 1,000 bytes every 10 s, by the clock of a synctest bubble.
 type slow struct{ io.Reader }
 
 func (s slow) Read(b []byte) (int, error) {
-	time.Sleep(10 * time.Second)
+	<-time.After(10 * time.Second)
 	return s.Reader.Read(b[:min(len(b), 1000)])
 }
 

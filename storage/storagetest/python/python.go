@@ -5,7 +5,7 @@
 //
 // The libraries lie in a virtual environment in the user's cache folder, which is made once per list of requirements and
 // shared by all test binaries. Without Python or without a way to install from PyPI a test is left out, and says so with a
-// line that begins with LeftOut, which `make test` shows and continuous integration takes as a failure.
+// line that begins with "LEFT OUT: ", which `make test` shows and continuous integration takes as a failure.
 package python
 
 import (
@@ -20,11 +20,8 @@ import (
 	"testing"
 )
 
-// LeftOut begins the message of a test that is skipped because something on this machine is missing.
-const LeftOut = "LEFT OUT: "
-
 // Interpreter returns the path of a Python interpreter that can import what the requirements file lists. It skips the
-// test, with LeftOut, when there is none and none can be made.
+// test, with that line, when there is none and none can be made.
 func Interpreter(t testing.TB, requirements string) string {
 	t.Helper()
 	list, err := os.ReadFile(requirements)
@@ -33,11 +30,11 @@ func Interpreter(t testing.TB, requirements string) string {
 	}
 	python, err := exec.LookPath("python3")
 	if err != nil {
-		t.Skip(LeftOut + "python3 is not installed")
+		t.Skip("LEFT OUT: python3 is not installed")
 	}
 	version, err := exec.Command(python, "--version").Output()
 	if err != nil {
-		t.Skip(LeftOut + "python3 does not start: " + err.Error())
+		t.Skip("LEFT OUT: python3 does not start: " + err.Error())
 	}
 	cache, err := os.UserCacheDir()
 	if err != nil {
@@ -45,7 +42,7 @@ func Interpreter(t testing.TB, requirements string) string {
 	}
 	home := filepath.Join(cache, "millrace", "python-"+digest(version, list))
 	if err := once(home, func() error { return install(python, home, requirements) }); err != nil {
-		t.Skip(LeftOut + err.Error())
+		t.Skip("LEFT OUT: " + err.Error())
 	}
 	return filepath.Join(home, "bin", "python")
 }
