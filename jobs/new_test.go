@@ -28,7 +28,7 @@ func TestNewErrors(t *testing.T) {
 		Ch   chan int
 	}
 	type same struct{ UserID, UserId int }
-	type empty struct{ hidden int }
+	type empty struct{ _ int }
 	type loop struct{ Next []loop }
 	for _, tt := range []struct {
 		job  *jobs.Job

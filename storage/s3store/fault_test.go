@@ -112,12 +112,11 @@ func TestSlowIsNoStall(t *testing.T) {
 // and names the endpoint.
 func TestBrokenConnections(t *testing.T) {
 	t.Parallel()
-	down := listen(t, func(net.Conn) {})
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	down = "http://" + l.Addr().String()
+	down := "http://" + l.Addr().String()
 	l.Close()
 	closing := listen(t, func(c net.Conn) {})
 	resetting := listen(t, func(c net.Conn) {

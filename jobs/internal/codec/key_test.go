@@ -182,7 +182,7 @@ func TestKeyOrderOfStructs(t *testing.T) {
 
 // The order of any two strings within a struct, and of any two floats, as the fuzzer finds them.
 func FuzzKeyOrder(f *testing.F) {
-	f.Add("a", "a\x00", int64(1), 1.5, -0.0)
+	f.Add("a", "a\x00", int64(1), 1.5, math.Copysign(0, -1))
 	f.Add("\x00\xff", "\x00", int64(-1), math.Inf(1), math.NaN())
 	type key struct {
 		S string
@@ -242,7 +242,7 @@ func TestKeyRefuses(t *testing.T) {
 		{reflect.TypeFor[complex128](), "cannot be a key"},
 		{reflect.TypeFor[uintptr](), "cannot be a key"},
 		{reflect.TypeFor[deep](), "field codec.deep.Tags.List: type []string cannot be a key"},
-		{reflect.TypeFor[hidden](), "field codec.hidden.name: is not exported"},
+		{reflect.TypeOf(hidden{name: "x"}), "field codec.hidden.name: is not exported"},
 		{reflect.TypeFor[[2]any](), "field [2]interface {}[]: type interface {} cannot be a key"},
 	} {
 		if _, err := Key(tt.typ); err == nil || !strings.Contains(err.Error(), tt.want) {

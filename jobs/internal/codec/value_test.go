@@ -164,7 +164,7 @@ func TestValueRefuses(t *testing.T) {
 		{reflect.TypeFor[error](), "cannot be a value"},
 		{reflect.TypeFor[chan int](), "cannot be a value"},
 		{reflect.TypeFor[tree](), "field codec.tree.Children[]: type codec.tree contains itself: give it AppendBinary"},
-		{reflect.TypeFor[hidden](), "field codec.hidden.name: is not exported"},
+		{reflect.TypeOf(hidden{name: "x"}), "field codec.hidden.name: is not exported"},
 	} {
 		if _, err := Value(tt.typ); err == nil || !strings.Contains(err.Error(), tt.want) {
 			t.Errorf("%v: got error %v, want %q", tt.typ, err, tt.want)
