@@ -28,7 +28,7 @@ func (m *Master) Submit(ctx context.Context, args *wire.SubmitArgs) (*wire.Submi
 	defer done()
 	j, err := m.planJob(ctx, args)
 	if err != nil {
-		return nil, asRefusal("submit "+args.Spec.Job, err)
+		return nil, asRefusal(err)
 	}
 	err = m.step(ctx, j.submitEvent(), func() bool {
 		m.jobs[j.id] = j
@@ -163,13 +163,13 @@ func isPart(name string) bool {
 	return err == nil && ok
 }
 
-// asRefusal gives an error that crosses the wire its code.
-func asRefusal(op string, err error) error {
+// asRefusal gives an error that crosses the wire its code. Its text names the thing already.
+func asRefusal(err error) error {
 	var r *refusal
 	if errors.As(err, &r) {
 		return err
 	}
-	return refuse(wire.ErrBadSpec, op, err.Error())
+	return &refusal{wire.ErrBadSpec, err.Error()}
 }
 
 // afterEnd cleans up behind a job: nothing of it may stay but, if it committed, its parts and manifest.

@@ -4,11 +4,13 @@ import (
 	"fmt"
 	"os"
 	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 
 	"github.com/millrace/millrace"
 	"github.com/millrace/millrace/master/console"
+	"github.com/millrace/millrace/storage"
 	"github.com/millrace/millrace/storage/backends"
 	"github.com/millrace/millrace/storage/output"
 )
@@ -21,10 +23,16 @@ func catCommand() *cobra.Command {
 		Long: "Print the rows of a finished output, part by part. raw prints a one-column output's values as they are: text with a newline " +
 			"each, bytes with nothing.",
 		Example: "  millrace cat words --limit 5\n  millrace cat words --format csv --limit 0 > words.csv",
-		Args:    func(c *cobra.Command, args []string) error { return millrace.Usage(cobra.ExactArgs(1)(c, args)) },
+		Args:    millrace.Arguments(1, "output"),
 		RunE: func(c *cobra.Command, args []string) error {
 			if !slices.Contains(console.Formats(), o.Format) {
-				return millrace.Usage(fmt.Errorf("--format %s: choose one of %v", o.Format, console.Formats()))
+				return millrace.Usage(fmt.Errorf("--format %s: choose one of %s", o.Format, strings.Join(console.Formats(), ", ")))
+			}
+			if o.Limit < 0 {
+				return millrace.Usage(fmt.Errorf("--limit %d: give 0 for all rows, or how many", o.Limit))
+			}
+			if _, err := storage.ParseURL(args[0]); err != nil {
+				return millrace.Usage(fmt.Errorf("output: %w", err))
 			}
 			out, err := output.Open(c.Context(), backends.New(backends.Options{}), args[0])
 			if err != nil {
@@ -36,5 +44,6 @@ func catCommand() *cobra.Command {
 	}
 	c.Flags().StringVar(&o.Format, "format", o.Format, "table, csv, ndjson or raw")
 	c.Flags().Int64Var(&o.Limit, "limit", o.Limit, "rows at most; 0: all")
+	_ = c.RegisterFlagCompletionFunc("format", cobra.FixedCompletions(console.Formats(), cobra.ShellCompDirectiveNoFileComp)) // fails only for an unknown name
 	return c
 }

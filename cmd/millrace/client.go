@@ -5,19 +5,22 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"regexp"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/millrace/millrace"
-	"github.com/millrace/millrace/jobs/builtin"
 	"github.com/millrace/millrace/master/console"
 	"github.com/millrace/millrace/master/wire"
 	"github.com/millrace/millrace/storage/backends"
 	"github.com/millrace/millrace/worker/program"
 )
 
-func submitCommand() *cobra.Command {
+// jobID is what an id of a job looks like.
+var jobID = regexp.MustCompile("^[0-9a-f]{32}$")
+
+func submitCommand(reg *program.Registry) *cobra.Command {
 	var o millrace.Options
 	var report millrace.Report
 	var masters []string
@@ -30,16 +33,14 @@ func submitCommand() *cobra.Command {
 			"Ctrl-C while waiting cancels the job.",
 		Example: "  millrace submit wordcount 's3://logs/2026/*' -o s3://out/words --master 10.0.0.1:7800\n" +
 			"  millrace submit sort -p format=records s3://data/in.dat -o s3://out/sorted --detach",
-		Args: func(c *cobra.Command, args []string) error {
-			if len(args) < 2 {
-				return millrace.Usage(fmt.Errorf("name a job and its input: write %s", c.UseLine()))
-			}
-			return nil
-		},
+		Args: millrace.JobArguments(reg),
 		RunE: func(c *cobra.Command, args []string) error {
-			reg, err := program.NewRegistry(millrace.Version, builtin.All()...)
-			if err != nil {
-				return err
+			job := wire.JobID(id)
+			switch {
+			case id == "":
+				job = millrace.NewJobID()
+			case !jobID.MatchString(id):
+				return millrace.Usage(fmt.Errorf("--id %s: an id has 32 hexadecimal digits; leave it out for a new one", id))
 			}
 			o.Inputs = args[1:]
 			spec, err := o.Spec(reg, args[0])
@@ -51,11 +52,8 @@ func submitCommand() *cobra.Command {
 				return err
 			}
 			defer cl.Close()
-			job := wire.JobID(id)
-			if job == "" {
-				job = millrace.NewJobID()
-			}
-			if _, err := cl.Submit(c.Context(), &wire.SubmitArgs{Job: job, Spec: spec}); err != nil {
+			// Ctrl-C cancels the job once it is known whether there is one.
+			if _, err := cl.Submit(context.WithoutCancel(c.Context()), &wire.SubmitArgs{Job: job, Spec: spec}); err != nil {
 				return err
 			}
 			if detach && !wait {
@@ -68,7 +66,7 @@ func submitCommand() *cobra.Command {
 	fs := c.Flags()
 	fs.SortFlags = false
 	masterFlag(fs, &masters)
-	millrace.JobFlags(fs, &o)
+	millrace.JobFlags(c, reg, &o)
 	fs.BoolVar(&wait, "wait", false, "wait for the end (the default)")
 	fs.BoolVar(&detach, "detach", false, "print the job's id and return")
 	fs.StringVar(&id, "id", "", "the job's id, 32 hexadecimal digits: submitting it again is the same job (default: a new one)")
@@ -85,13 +83,12 @@ func follow(ctx context.Context, cl *wire.Client, id wire.JobID, cancel bool, re
 	return errors.Join(err, report.Summary(context.WithoutCancel(ctx), backends.New(backends.Options{}), status))
 }
 
-// withMaster is a command that asks a master one thing.
-func withMaster(c *cobra.Command, run func(ctx context.Context, cl *wire.Client, args []string) error) *cobra.Command {
+// withMaster makes c a command that asks a master one thing.
+func withMaster(c *cobra.Command, example string, run func(ctx context.Context, cl *wire.Client, args []string) error) *cobra.Command {
 	var masters []string
 	masterFlag(c.Flags(), &masters)
-	if check := c.Args; check != nil {
-		c.Args = func(c *cobra.Command, args []string) error { return millrace.Usage(check(c, args)) }
-	}
+	c.Example = "  millrace " + example
+	c.ValidArgsFunction = cobra.NoFileCompletions
 	c.RunE = func(c *cobra.Command, args []string) error {
 		cl, err := dial(c.Context(), masters, wire.RoleClient, clientConnectFor)
 		if err != nil {
@@ -104,10 +101,10 @@ func withMaster(c *cobra.Command, run func(ctx context.Context, cl *wire.Client,
 }
 
 func listCommand() *cobra.Command {
-	var limit int
-	c := &cobra.Command{Use: "list", Short: "List a cluster's jobs, the newest first", Args: cobra.NoArgs}
-	c.Flags().IntVar(&limit, "limit", 50, "jobs at most")
-	return withMaster(c, func(ctx context.Context, cl *wire.Client, _ []string) error {
+	limit := 50
+	c := &cobra.Command{Use: "list", Short: "List a cluster's jobs, the newest first", Args: millrace.Arguments(0, "")}
+	c.Flags().Var(millrace.AtLeast{N: &limit, Least: 1}, "limit", "jobs at most")
+	return withMaster(c, "list --master 127.0.0.1:7800", func(ctx context.Context, cl *wire.Client, _ []string) error {
 		reply, err := cl.List(ctx, &wire.ListArgs{Max: limit})
 		if err != nil {
 			return err
@@ -125,9 +122,9 @@ func listCommand() *cobra.Command {
 
 func statusCommand() *cobra.Command {
 	var report millrace.Report
-	c := &cobra.Command{Use: "status ID", Short: "Show where a job stands; a unique beginning of the id will do", Args: cobra.ExactArgs(1)}
+	c := &cobra.Command{Use: "status ID", Short: "Show where a job stands; a unique beginning of the id will do", Args: millrace.Arguments(1, "job id")}
 	c.Flags().BoolVar(&report.JSON, "json", false, "print it as JSON")
-	return withMaster(c, func(ctx context.Context, cl *wire.Client, args []string) error {
+	return withMaster(c, "status 0f843ea0 --master 127.0.0.1:7800", func(ctx context.Context, cl *wire.Client, args []string) error {
 		s, err := cl.Watch(ctx, &wire.WatchArgs{Job: wire.JobID(args[0])})
 		if err != nil {
 			return err
@@ -141,16 +138,20 @@ func statusCommand() *cobra.Command {
 
 func waitCommand() *cobra.Command {
 	var report millrace.Report
-	c := &cobra.Command{Use: "wait ID", Short: "Wait for a job's end with a progress bar; Ctrl-C leaves the job alone", Args: cobra.ExactArgs(1)}
+	c := &cobra.Command{Use: "wait ID", Short: "Wait for a job's end with a progress bar; Ctrl-C leaves the job alone", Args: millrace.Arguments(1, "job id")}
 	report.Flags(c.Flags())
-	return withMaster(c, func(ctx context.Context, cl *wire.Client, args []string) error {
-		return follow(ctx, cl, wire.JobID(args[0]), false, &report)
+	return withMaster(c, "wait 0f843ea0 --json", func(ctx context.Context, cl *wire.Client, args []string) error {
+		err := follow(ctx, cl, wire.JobID(args[0]), false, &report)
+		if errors.Is(err, millrace.ErrInterrupted) && !report.Quiet {
+			fmt.Fprintf(os.Stderr, "The job goes on: see millrace status %s\n", args[0])
+		}
+		return err
 	})
 }
 
 func cancelCommand() *cobra.Command {
-	c := &cobra.Command{Use: "cancel ID", Short: "Cancel a job: nothing of it stays in its output", Args: cobra.ExactArgs(1)}
-	return withMaster(c, func(ctx context.Context, cl *wire.Client, args []string) error {
+	c := &cobra.Command{Use: "cancel ID", Short: "Cancel a job: nothing of it stays in its output", Args: millrace.Arguments(1, "job id")}
+	return withMaster(c, "cancel 0f843ea0", func(ctx context.Context, cl *wire.Client, args []string) error {
 		reply, err := cl.Cancel(ctx, &wire.CancelArgs{Job: wire.JobID(args[0])})
 		if err != nil {
 			return err
@@ -162,9 +163,9 @@ func cancelCommand() *cobra.Command {
 
 func logsCommand() *cobra.Command {
 	var followLog bool
-	c := &cobra.Command{Use: "logs ID", Short: "Print what happened to a job: failed attempts, lost workers, its end", Args: cobra.ExactArgs(1)}
+	c := &cobra.Command{Use: "logs ID", Short: "Print what happened to a job: failed attempts, lost workers, its end", Args: millrace.Arguments(1, "job id")}
 	c.Flags().BoolVarP(&followLog, "follow", "f", false, "go on until the job ends")
-	return withMaster(c, func(ctx context.Context, cl *wire.Client, args []string) error {
+	return withMaster(c, "logs 0f843ea0 --follow", func(ctx context.Context, cl *wire.Client, args []string) error {
 		logs := &wire.LogsArgs{Job: wire.JobID(args[0])}
 		for {
 			reply, err := cl.Logs(ctx, logs)

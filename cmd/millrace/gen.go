@@ -22,7 +22,7 @@ func genCommand() *cobra.Command {
 		Long: "Make test data. text: prose-like lines whose words follow Zipf's law. records: 100-byte records, a 10-byte random key first " +
 			"and a newline last. The same kind, size and seed give the same bytes.",
 		Example: "  millrace gen text --size 1GB --seed 7 -o text.txt\n  millrace gen records --size 100MB -o s3://data/records.dat",
-		Args:    func(c *cobra.Command, args []string) error { return millrace.Usage(cobra.ExactArgs(1)(c, args)) },
+		Args:    millrace.Arguments(1, "kind of data"),
 		RunE: func(c *cobra.Command, args []string) (err error) {
 			if out == "-" {
 				return gen.Write(os.Stdout, args[0], size, seed)

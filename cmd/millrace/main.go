@@ -12,13 +12,18 @@ import (
 
 	"github.com/millrace/millrace"
 	"github.com/millrace/millrace/jobs/builtin"
+	"github.com/millrace/millrace/worker/program"
 )
 
 func main() {
+	reg, err := program.NewRegistry(millrace.Version, builtin.All()...)
+	if err != nil { // two jobs of one name
+		panic(err)
+	}
 	root := millrace.Command("millrace", builtin.All()...)
 	root.AddCommand(
-		submitCommand(), listCommand(), statusCommand(), waitCommand(), cancelCommand(), logsCommand(),
-		masterCommand(), workerCommand(), clusterCommand(),
+		submitCommand(reg), listCommand(), statusCommand(), waitCommand(), cancelCommand(), logsCommand(),
+		masterCommand(), workerCommand(reg), clusterCommand(),
 		catCommand(), genCommand(), versionCommand(),
 	)
 	os.Exit(millrace.Execute(root))
@@ -26,7 +31,7 @@ func main() {
 
 func versionCommand() *cobra.Command {
 	return &cobra.Command{
-		Use: "version", Short: "Print the version", Args: cobra.NoArgs,
+		Use: "version", Short: "Print the version", Example: "  millrace version", Args: millrace.Arguments(0, ""),
 		Run: func(*cobra.Command, []string) { fmt.Println(millrace.Version) },
 	}
 }

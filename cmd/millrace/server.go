@@ -17,7 +17,6 @@ import (
 
 	"github.com/millrace/millrace"
 	"github.com/millrace/millrace/jobs"
-	"github.com/millrace/millrace/jobs/builtin"
 	"github.com/millrace/millrace/master"
 	"github.com/millrace/millrace/master/memha"
 	"github.com/millrace/millrace/master/sched"
@@ -56,7 +55,7 @@ func (f *serverFlags) logger() (*slog.Logger, error) {
 func (f *serverFlags) loopback() error {
 	host, _, err := net.SplitHostPort(f.listen)
 	if err != nil {
-		return millrace.Usage(fmt.Errorf("--listen %s: %w: write host:port, as in 127.0.0.1:7800", f.listen, err))
+		return millrace.Usage(fmt.Errorf("--listen %s: write HOST:PORT, as in 127.0.0.1:7800", f.listen))
 	}
 	if host == "localhost" {
 		return nil
@@ -87,7 +86,7 @@ func masterCommand() *cobra.Command {
 		Short:   "Run a cluster's master",
 		Long:    "Run a cluster's master until it is told to end. It prints the address that it listens on. Its jobs live in memory: they end with it.",
 		Example: "  millrace master --listen 127.0.0.1:7800",
-		Args:    cobra.NoArgs,
+		Args:    millrace.Arguments(0, ""),
 		RunE: func(c *cobra.Command, _ []string) error {
 			log, err := f.logger()
 			if err != nil {
@@ -143,7 +142,7 @@ type workerFlags struct {
 	drain   time.Duration
 }
 
-func workerCommand() *cobra.Command {
+func workerCommand(reg *program.Registry) *cobra.Command {
 	var f workerFlags
 	c := &cobra.Command{
 		Use:   "worker --master HOST:PORT",
@@ -151,13 +150,13 @@ func workerCommand() *cobra.Command {
 		Long: "Run a worker until it is told to end. On SIGTERM or Ctrl-C it drains: it takes nothing new, finishes its tasks or hands them back, " +
 			"and serves what it has made until that is needed no more. A second signal ends it at once.",
 		Example: "  millrace worker --master 127.0.0.1:7800 --slots 4 --memory 2GiB",
-		Args:    cobra.NoArgs,
-		RunE:    func(c *cobra.Command, _ []string) error { return runWorker(c.Context(), &f) },
+		Args:    millrace.Arguments(0, ""),
+		RunE:    func(c *cobra.Command, _ []string) error { return runWorker(c.Context(), reg, &f) },
 	}
 	fs := c.Flags()
 	fs.SortFlags = false
 	masterFlag(fs, &f.masters)
-	fs.IntVar(&f.slots, "slots", 0, "tasks at a time (default: the CPUs)")
+	fs.Var(millrace.AtLeast{N: &f.slots, Least: 1}, "slots", "tasks at a time (default: the CPUs)")
 	fs.Var((*jobs.Size)(&f.memory), "memory", "memory for buffers (default: half of what there is)")
 	fs.StringVar(&f.tempDir, "temp-dir", "", "folder for runs and spills (default: the system's)")
 	fs.DurationVar(&f.drain, "drain", 30*time.Second, "how long tasks may go on after the first signal")
@@ -176,7 +175,7 @@ const (
 	clientConnectFor = 5 * time.Second
 )
 
-func runWorker(ctx context.Context, f *workerFlags) error {
+func runWorker(ctx context.Context, reg *program.Registry, f *workerFlags) error {
 	log, err := f.logger()
 	if err != nil {
 		return err
@@ -188,10 +187,6 @@ func runWorker(ctx context.Context, f *workerFlags) error {
 		f.memory = worker.DefaultMemory()
 	}
 	debug.SetMemoryLimit(f.memory)
-	reg, err := program.NewRegistry(millrace.Version, builtin.All()...)
-	if err != nil {
-		return err
-	}
 	ctx, cancel := f.bind(ctx)
 	defer cancel()
 	c, err := dial(ctx, f.masters, wire.RoleWorker, workerConnectFor)
@@ -238,8 +233,12 @@ func dial(ctx context.Context, masters []string, role wire.Role, retry time.Dura
 	}
 	for _, a := range masters {
 		if _, _, err := net.SplitHostPort(a); err != nil {
-			return nil, millrace.Usage(fmt.Errorf("--master %s: %w: write HOST:PORT", a, err))
+			return nil, millrace.Usage(fmt.Errorf("--master %s: write HOST:PORT, as in 127.0.0.1:7800", a))
 		}
 	}
-	return wire.Dial(ctx, masters, wire.ClientOptions{Role: role, RetryFor: retry})
+	c, err := wire.Dial(ctx, masters, wire.ClientOptions{Role: role, RetryFor: retry})
+	if errors.Is(err, wire.ErrUnreachable) {
+		return nil, fmt.Errorf("%w: is it running? 'millrace cluster' starts one here", err)
+	}
+	return c, err
 }

@@ -1,0 +1,494 @@
+package millrace
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"runtime/debug"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+	"golang.org/x/term"
+
+	"github.com/millrace/millrace/jobs"
+	"github.com/millrace/millrace/master"
+	"github.com/millrace/millrace/master/console"
+	"github.com/millrace/millrace/master/wire"
+	"github.com/millrace/millrace/storage"
+	"github.com/millrace/millrace/storage/backends"
+	"github.com/millrace/millrace/storage/output"
+	"github.com/millrace/millrace/worker"
+	"github.com/millrace/millrace/worker/program"
+)
+
+// The exit codes of every command. A mistake that the words of a command line show by themselves is a wrong usage; what
+// only a look at the files, the bucket or the cluster shows is a failure.
+const (
+	exitDone        = 0
+	exitFailed      = 1
+	exitUsage       = 2
+	exitNoMaster    = 3
+	exitCancelled   = 4
+	exitInterrupted = 130
+)
+
+// exitCodes is their description for people.
+const exitCodes = "Exit codes: 0 done, 1 the job failed, 2 wrong usage, 3 no master reached, 4 cancelled, 130 interrupted."
+
+// ErrUsage marks an error in the words of a command line: nothing was started.
+var ErrUsage = errors.New("wrong usage")
+
+// usage marks err as one; its text stays as it is.
+type usage struct{ error }
+
+func (u usage) Is(target error) bool { return target == ErrUsage }
+
+func (u usage) Unwrap() error { return u.error }
+
+// Usage marks an error as ErrUsage.
+func Usage(err error) error {
+	if err == nil || errors.Is(err, ErrUsage) {
+		return err
+	}
+	return usage{err}
+}
+
+// ErrInterrupted is a command that ended by Ctrl-C or SIGTERM.
+var ErrInterrupted = errors.New("interrupted")
+
+// Execute runs a command tree over os.Args and returns the exit code. Every flag also reads the environment variable
+// MILLRACE_<FLAG>. The first interrupt, SIGTERM or hang-up cancels the command's context, a second one ends the process
+// at once.
+func Execute(root *cobra.Command) int {
+	ctx, cancel := context.WithCancelCause(context.Background())
+	defer cancel(nil)
+	signals := make(chan os.Signal, 2)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	if !signal.Ignored(syscall.SIGHUP) { // as nohup leaves it
+		signal.Notify(signals, syscall.SIGHUP)
+	}
+	go func() {
+		<-signals
+		cancel(ErrInterrupted)
+		if term.IsTerminal(int(os.Stderr.Fd())) {
+			fmt.Fprintln(os.Stderr, "\nInterrupted: cleaning up. Once more ends it at once.")
+		}
+		<-signals
+		os.Exit(exitInterrupted)
+	}()
+	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
+		return Usage(fmt.Errorf("%w: see %s --help", err, c.CommandPath()))
+	})
+	root.DisableSuggestions = true // they would be lines of their own
+	err := unknownCommand(root, root.ExecuteContext(ctx))
+	if err != nil && !errors.Is(err, ErrInterrupted) {
+		fmt.Fprintln(os.Stderr, "Error:", console.Problem(err))
+	}
+	return exitCode(ctx, err)
+}
+
+// unknownCommand gives cobra's error for one a suggestion.
+func unknownCommand(root *cobra.Command, err error) error {
+	var name, parent string
+	if err == nil {
+		return nil
+	}
+	if n, _ := fmt.Sscanf(err.Error(), "unknown command %q for %q", &name, &parent); n != 2 {
+		return err
+	}
+	return Usage(fmt.Errorf("unknown command %q: %ssee %s --help", name, didYouMean(root, name), root.Name()))
+}
+
+// didYouMean suggests one of a command's subcommands.
+func didYouMean(c *cobra.Command, name string) string {
+	c.SuggestionsMinimumDistance = 2
+	if near := c.SuggestionsFor(name); len(near) > 0 {
+		return "did you mean " + strings.Join(near, " or ") + "? "
+	}
+	return ""
+}
+
+func exitCode(ctx context.Context, err error) int {
+	switch {
+	case errors.Is(err, ErrInterrupted), err != nil && context.Cause(ctx) == ErrInterrupted:
+		return exitInterrupted
+	case err == nil:
+		return exitDone
+	case errors.Is(err, ErrUsage):
+		return exitUsage
+	case errors.Is(err, wire.ErrUnreachable):
+		return exitNoMaster
+	case errors.Is(err, ErrCancelled):
+		return exitCancelled
+	}
+	return exitFailed
+}
+
+// Command is the command tree that Main runs, for programs that add commands of their own.
+func Command(name string, list ...*jobs.Job) *cobra.Command {
+	root := &cobra.Command{
+		Use:           name,
+		Short:         "MapReduce over files and S3-compatible buckets, into Arrow files",
+		Long:          "MapReduce over files and S3-compatible buckets, into Arrow files.\n\n" + exitCodes,
+		SilenceUsage:  true,
+		SilenceErrors: true,
+		Version:       Version,
+		PersistentPreRunE: func(c *cobra.Command, _ []string) error {
+			return Usage(fromEnvironment(c.Flags(), os.LookupEnv))
+		},
+	}
+	root.SetVersionTemplate("{{.Version}}\n")
+	reg, err := program.NewRegistry(Version, list...)
+	if err != nil {
+		root.RunE = func(*cobra.Command, []string) error { return err }
+		return root
+	}
+	root.AddCommand(runCommand(name, reg), planCommand(name, reg), jobsCommand(name, reg))
+	return root
+}
+
+// Main is the main function of a program that carries jobs of its own: the commands run, plan and jobs over them. It does
+// not return.
+func Main(list ...*jobs.Job) {
+	os.Exit(Execute(Command(filepath.Base(os.Args[0]), list...)))
+}
+
+// fromEnvironment sets the flags that the command line left alone from MILLRACE_<FLAG>. It returns the first error.
+func fromEnvironment(fs *pflag.FlagSet, lookup func(string) (string, bool)) (err error) {
+	fs.VisitAll(func(f *pflag.Flag) {
+		if err != nil || f.Changed || f.Name == "help" || f.Name == "version" {
+			return
+		}
+		name := "MILLRACE_" + strings.ToUpper(strings.ReplaceAll(f.Name, "-", "_"))
+		if v, ok := lookup(name); ok {
+			if e := fs.Set(f.Name, v); e != nil {
+				err = fmt.Errorf("environment variable %s: %w", name, e)
+			}
+		}
+	})
+	return err
+}
+
+// Arguments checks that a command is given n arguments; what names them.
+func Arguments(n int, what string) cobra.PositionalArgs {
+	return func(c *cobra.Command, args []string) error {
+		switch {
+		case len(args) == n:
+			return nil
+		case n == 0:
+			return Usage(fmt.Errorf("%s: what is %q? it takes no arguments: see %s --help", c.CommandPath(), args[0], c.CommandPath()))
+		case len(args) < n:
+			return Usage(fmt.Errorf("%s: no %s: write %s", c.CommandPath(), what, c.UseLine()))
+		}
+		return Usage(fmt.Errorf("%s: what is %q? one %s is enough: write %s", c.CommandPath(), args[n], what, c.UseLine()))
+	}
+}
+
+// JobArguments checks the arguments of run, submit and plan: a job of reg, and inputs.
+func JobArguments(reg *program.Registry) cobra.PositionalArgs {
+	return func(c *cobra.Command, args []string) error {
+		if len(args) == 0 {
+			return Usage(fmt.Errorf("%s: no job: write %s; '%s jobs' lists them", c.CommandPath(), c.UseLine(), c.Root().Name()))
+		}
+		if _, err := findJob(reg, args[0]); err != nil {
+			return err
+		}
+		if len(args) == 1 {
+			return Usage(fmt.Errorf("%s %s: no input: name files, folders, globs or URLs after the job", c.CommandPath(), args[0]))
+		}
+		for _, in := range args[1:] {
+			if _, err := storage.ParseURL(in); err != nil {
+				return Usage(fmt.Errorf("input: %w", err))
+			}
+		}
+		return nil
+	}
+}
+
+// findJob returns a job by name, or an error that suggests one.
+func findJob(reg *program.Registry, name string) (*jobs.Job, error) {
+	j, err := reg.Job(name)
+	if err == nil {
+		return j, nil
+	}
+	tree := new(cobra.Command)
+	for _, j := range reg.Jobs() {
+		tree.AddCommand(&cobra.Command{Use: j.Name(), Run: func(*cobra.Command, []string) {}})
+	}
+	if near := didYouMean(tree, name); near != "" {
+		err = fmt.Errorf("unknown job %q: %ssee '%s jobs'", name, near, filepath.Base(os.Args[0]))
+	}
+	return nil, Usage(err)
+}
+
+// CompleteJob completes the arguments of run, submit and plan for a shell: the job, then files.
+func CompleteJob(reg *program.Registry) cobra.CompletionFunc {
+	return func(_ *cobra.Command, args []string, _ string) ([]cobra.Completion, cobra.ShellCompDirective) {
+		if len(args) > 0 {
+			return nil, cobra.ShellCompDirectiveDefault
+		}
+		var names []cobra.Completion
+		for _, j := range reg.Jobs() {
+			doc, _, _ := strings.Cut(j.Doc(), "\n")
+			names = append(names, cobra.CompletionWithDesc(j.Name(), doc))
+		}
+		return names, cobra.ShellCompDirectiveNoFileComp
+	}
+}
+
+// completeParam completes -p: the parameters of the job that was named, and the values of those that have a list of them.
+func completeParam(reg *program.Registry) cobra.CompletionFunc {
+	return func(_ *cobra.Command, args []string, _ string) ([]cobra.Completion, cobra.ShellCompDirective) {
+		if len(args) == 0 {
+			return nil, cobra.ShellCompDirectiveNoFileComp
+		}
+		j, err := reg.Job(args[0])
+		if err != nil {
+			return nil, cobra.ShellCompDirectiveNoFileComp
+		}
+		var out []cobra.Completion
+		for _, p := range j.Params() {
+			values := p.Allowed
+			if p.Type == "bool" {
+				values = []string{"true", "false"}
+			}
+			for _, v := range values {
+				out = append(out, p.Name+"="+v)
+			}
+			if len(values) == 0 {
+				out = append(out, cobra.CompletionWithDesc(p.Name+"=", p.Help))
+			}
+		}
+		return out, cobra.ShellCompDirectiveNoFileComp | cobra.ShellCompDirectiveNoSpace
+	}
+}
+
+// JobFlags defines the flags that say what a job of reg reads, writes and how; run, submit and plan have them.
+func JobFlags(c *cobra.Command, reg *program.Registry, o *Options) {
+	fs := c.Flags()
+	fs.StringVarP(&o.Output, "output", "o", "", "folder for the parts: a path, file:// or s3://bucket/prefix (required)")
+	fs.FuncP("param", "p", "a parameter of the job, `NAME=VALUE`; may be repeated; the command jobs lists them", paramFlag(&o.Params))
+	fs.Func("reducers", "partitions, and so parts, `N` (default: the job's, or one for each 64 MiB of input)", reducersFlag(&o.Reducers))
+	fs.Var((*jobs.Size)(&o.SplitSize), "split-size", "input a map task (default 32MiB)")
+	fs.StringVar(&o.Shuffle, "shuffle", "", "where runs lie: local, on the worker, or bucket, beside the output (default local)")
+	fs.StringVar(&o.Compression, "compression", "", "of the parts: none, lz4 or zstd (default none)")
+	fs.BoolVar(&o.NoBackup, "no-backup", false, "run no backup attempts of slow tasks")
+	fs.BoolVar(&o.Overwrite, "overwrite", false, "replace a finished output")
+	c.ValidArgsFunction = CompleteJob(reg)
+	for name, f := range map[string]cobra.CompletionFunc{
+		"param":       completeParam(reg),
+		"shuffle":     cobra.FixedCompletions([]cobra.Completion{"local", "bucket"}, cobra.ShellCompDirectiveNoFileComp),
+		"compression": cobra.FixedCompletions([]cobra.Completion{"none", "lz4", "zstd"}, cobra.ShellCompDirectiveNoFileComp),
+	} {
+		_ = c.RegisterFlagCompletionFunc(name, f) // fails only for an unknown name
+	}
+}
+
+// paramFlag takes one -p name=value.
+func paramFlag(params *map[string]string) func(string) error {
+	return func(s string) error {
+		name, value, ok := strings.Cut(s, "=")
+		if !ok || name == "" {
+			return fmt.Errorf("write it as NAME=VALUE")
+		}
+		if *params == nil {
+			*params = map[string]string{}
+		}
+		(*params)[name] = value
+		return nil
+	}
+}
+
+// reducersFlag takes --reducers, and refuses zero: there is no job without a reduce function yet.
+func reducersFlag(reducers *int) func(string) error {
+	return func(s string) error {
+		n, err := strconv.Atoi(s)
+		if err != nil || n < 1 {
+			return errors.New("give 1 or more, since each writes one part; leave the flag out for the job's own number")
+		}
+		*reducers = n
+		return nil
+	}
+}
+
+// AtLeast takes an integer flag that must not be below least.
+type AtLeast struct {
+	N     *int
+	Least int
+}
+
+// Set implements pflag.Value.
+func (a AtLeast) Set(s string) error {
+	n, err := strconv.Atoi(s)
+	if err != nil || n < a.Least {
+		return fmt.Errorf("give a whole number, %d or more", a.Least)
+	}
+	*a.N = n
+	return nil
+}
+
+// String implements pflag.Value; no default is shown for 0, which means one that depends.
+func (a AtLeast) String() string {
+	if a.N == nil || *a.N == 0 {
+		return ""
+	}
+	return strconv.Itoa(*a.N)
+}
+
+// Type implements pflag.Value.
+func (a AtLeast) Type() string { return "N" }
+
+// Report says how the end of a job is shown; run, submit and wait have it.
+type Report struct {
+	JSON  bool // a machine-readable summary instead of the one for people
+	Quiet bool // errors only
+}
+
+// Flags defines the report's flags.
+func (r *Report) Flags(fs *pflag.FlagSet) {
+	fs.BoolVar(&r.JSON, "json", false, "print the summary as JSON")
+	fs.BoolVarP(&r.Quiet, "quiet", "q", false, "print errors only")
+}
+
+// Progress returns a function that shows a job's progress on w, and one that ends it.
+func (r *Report) Progress(w *os.File) (show func(*JobStatus), end func()) {
+	tty, _ := console.Terminal(w)
+	width := func() int { _, n := console.Terminal(w); return n }
+	p := console.New(w, console.Options{Quiet: r.Quiet, TTY: tty, NoColor: os.Getenv("NO_COLOR") != "", Width: width})
+	return func(s *JobStatus) { p.Update(*s) }, p.Close
+}
+
+// firstRows is how many rows of an output the summary shows.
+const firstRows = 10
+
+// Summary prints a job's end, and the first rows of what it wrote, to stdout.
+func (r *Report) Summary(ctx context.Context, st *storage.Store, s *JobStatus) error {
+	switch {
+	case s == nil || r.Quiet && !r.JSON:
+		return nil
+	case r.JSON:
+		return console.NewReport(*s, s.Ended.Sub(s.Submitted)).Write(os.Stdout)
+	case len(s.Parts) == 0: // it failed: the error says so
+		return nil
+	}
+	if err := console.Summary(os.Stdout, *s, s.Ended.Sub(s.Submitted)); err != nil {
+		return err
+	}
+	out, err := output.Open(ctx, st, s.Output)
+	if err != nil {
+		return err
+	}
+	fmt.Println()
+	_, width := console.Terminal(os.Stdout)
+	return console.Cat(ctx, os.Stdout, out, console.RowOptions{Limit: firstRows, Width: width})
+}
+
+func runCommand(name string, reg *program.Registry) *cobra.Command {
+	o := Options{Workers: 1}
+	var report Report
+	c := &cobra.Command{
+		Use:   "run JOB INPUT... -o OUTPUT",
+		Short: "Run a job here and now",
+		Long: "Run a job in this process and print a summary and the first rows. Inputs are paths, folders, globs and URLs. " +
+			"Ctrl-C cancels the job and leaves nothing of it.\n\n" + exitCodes,
+		Example: examples(name,
+			"run wordcount books/ -o words",
+			"run grep -p pattern='panic:' 'logs/**/*.log' -o s3://results/panics",
+			"run sort -p format=records s3://data/records.dat -o sorted --memory 1GiB --reducers 8"),
+		Args: JobArguments(reg),
+		RunE: func(c *cobra.Command, args []string) error {
+			o.Inputs = args[1:]
+			j, err := findJob(reg, args[0])
+			if err != nil {
+				return err
+			}
+			if _, err := o.Spec(reg, args[0]); err != nil {
+				return Usage(err)
+			}
+			if o.Memory == 0 {
+				o.Memory = worker.DefaultMemory()
+			}
+			debug.SetMemoryLimit(o.Memory)
+			o.Store = backends.New(backends.Options{})
+			show, end := report.Progress(os.Stderr)
+			o.Progress = show
+			status, err := Run(c.Context(), j, o)
+			end()
+			return errors.Join(err, report.Summary(context.WithoutCancel(c.Context()), o.Store, status))
+		},
+	}
+	fs := c.Flags()
+	fs.SortFlags = false
+	JobFlags(c, reg, &o)
+	fs.Var(AtLeast{&o.Workers, 1}, "workers", "workers in this process")
+	fs.Var(AtLeast{&o.Slots, 1}, "slots", "tasks at a time, of each worker (default: the CPUs, shared out)")
+	fs.Var((*jobs.Size)(&o.Memory), "memory", "memory for buffers, of all workers together (default: half of what there is)")
+	fs.StringVar(&o.TempDir, "temp-dir", "", "folder for runs and spills (default: the system's)")
+	report.Flags(fs)
+	return c
+}
+
+// examples are command lines of the program of that name.
+func examples(name string, lines ...string) string {
+	return "  " + name + " " + strings.Join(lines, "\n  "+name+" ")
+}
+
+func planCommand(name string, reg *program.Registry) *cobra.Command {
+	var o Options
+	var asJSON bool
+	c := &cobra.Command{
+		Use:     "plan JOB INPUT...",
+		Short:   "Show the splits, partitions and requests that a run would make; run nothing",
+		Example: examples(name, "plan wordcount 's3://logs/2026/*'", "plan wordcount books/ --split-size 1MiB --json"),
+		Args:    JobArguments(reg),
+		RunE: func(c *cobra.Command, args []string) error {
+			o.Inputs = args[1:]
+			if o.Output == "" { // none is written
+				o.Output = "mem://plan/output"
+			}
+			spec, err := o.Spec(reg, args[0])
+			if err != nil {
+				return Usage(err)
+			}
+			start := time.Now()
+			p, err := master.Plan(c.Context(), backends.New(backends.Options{}), spec)
+			if err != nil {
+				return err
+			}
+			return console.Plan(os.Stdout, p, time.Since(start), asJSON)
+		},
+	}
+	c.Flags().SortFlags = false
+	JobFlags(c, reg, &o)
+	c.Flags().BoolVar(&asJSON, "json", false, "print the plan as JSON")
+	return c
+}
+
+func jobsCommand(name string, reg *program.Registry) *cobra.Command {
+	return &cobra.Command{
+		Use:               "jobs [JOB]",
+		Short:             "List the jobs that this program carries, or one job's parameters",
+		Example:           examples(name, "jobs", "jobs wordcount"),
+		ValidArgsFunction: CompleteJob(reg),
+		RunE: func(c *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return console.Jobs(os.Stdout, reg.Jobs())
+			}
+			if err := Arguments(1, "job")(c, args); err != nil {
+				return err
+			}
+			j, err := findJob(reg, args[0])
+			if err != nil {
+				return err
+			}
+			return console.Job(os.Stdout, j)
+		},
+	}
+}
