@@ -142,7 +142,7 @@ func failure(ctx context.Context, a *attempt, err error) *wire.Failure {
 		f.Run = wire.AttemptID{Task: wire.TaskID{Job: a.task.Attempt.Task.Job, Phase: wire.Map, Index: fetch.Map}, N: fetch.Attempt}
 	case errors.Is(err, storage.ErrChanged):
 		f.Kind = wire.FailJob
-		f.Text = "input changed while the job ran: " + err.Error() + ": run the job again when nothing writes to its input"
+		f.Text = err.Error() + ": run the job again when nothing writes to its input"
 	case errors.Is(err, input.ErrRecord): // the same bytes will be as long the next time
 		f.Kind = wire.FailJob
 	case errors.As(err, &record) && record.Stack != "":
