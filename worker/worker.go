@@ -122,11 +122,13 @@ func New(o Options) (*Worker, error) {
 	return w, nil
 }
 
-// reset makes the worker a new one in the master's eyes. mu is held, or the worker not running yet.
+// reset makes the worker a new one in the master's eyes. mu is held, or the worker not running yet. The id tells people
+// where to look: host, process, and what no other worker has.
 func (w *Worker) reset() {
-	var b [16]byte
-	_, _ = rand.Read(b[:]) // never fails
-	w.id = wire.WorkerID(hex.EncodeToString(b[:]))
+	var b [8]byte
+	_, _ = rand.Read(b[:])   // never fails
+	host, _ := os.Hostname() // for people only
+	w.id = wire.WorkerID(fmt.Sprintf("%s/%d-%s", host, os.Getpid(), hex.EncodeToString(b[:])))
 	w.seq, w.done = 0, nil
 	w.running = map[wire.AttemptID]*attempt{}
 	w.had = map[wire.AttemptID]bool{}
