@@ -7,6 +7,8 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -33,14 +35,14 @@ func clusterCommand() *cobra.Command {
 		Long: "Start a master and workers as processes of this machine and keep them up: a worker that dies is started again. " +
 			"Ctrl-C ends them all.",
 		Example: "  millrace cluster --workers 4",
-		Args:    cobra.NoArgs,
+		Args:    millrace.Arguments(0, ""),
 		RunE:    func(c *cobra.Command, _ []string) error { return f.run(c.Context()) },
 	}
 	fs := c.Flags()
 	fs.SortFlags = false
-	fs.IntVar(&f.workers, "workers", f.workers, "worker processes")
-	fs.IntVar(&f.masters, "masters", f.masters, "master processes; this version runs one")
-	fs.IntVar(&f.slots, "slots", 0, "tasks at a time, of each worker (default: the CPUs, shared out)")
+	fs.Var(millrace.AtLeast{N: &f.workers, Least: 1}, "workers", "worker processes")
+	fs.Var(millrace.AtLeast{N: &f.masters, Least: 1}, "masters", "master processes; this version runs one")
+	fs.Var(millrace.AtLeast{N: &f.slots, Least: 1}, "slots", "tasks at a time, of each worker (default: the CPUs, shared out)")
 	fs.Var((*jobs.Size)(&f.memory), "memory", "memory for buffers, of all workers together (default: half of what there is)")
 	fs.StringVar(&f.listen, "listen", f.listen, "the master's address; port 0 chooses a free one")
 	fs.StringVar(&f.logDir, "log-dir", "", "folder for the logs; kept (default: a temporary one, removed at the end)")
@@ -48,19 +50,21 @@ func clusterCommand() *cobra.Command {
 }
 
 func (f *clusterFlags) check() error {
-	switch {
-	case f.masters != 1:
+	if f.masters != 1 {
 		return millrace.Usage(fmt.Errorf("--masters %d: this version runs one master", f.masters))
-	case f.workers < 1:
-		return millrace.Usage(fmt.Errorf("--workers %d: give 1 or more", f.workers))
-	case f.slots < 0:
-		return millrace.Usage(fmt.Errorf("--slots %d: give 1 or more", f.slots))
+	}
+	if err := loopback(f.listen); err != nil {
+		return err
 	}
 	if f.slots == 0 {
 		f.slots = max(1, runtime.GOMAXPROCS(0)/f.workers)
 	}
 	if f.memory == 0 {
 		f.memory = worker.DefaultMemory()
+	}
+	if least := int64(f.slots*f.workers) * worker.MinSlotMemory; f.memory < least {
+		return millrace.Usage(fmt.Errorf("--memory %v for %d workers of %d slots: give at least %v, or fewer slots",
+			jobs.Size(f.memory), f.workers, f.slots, jobs.Size(least)))
 	}
 	return nil
 }
@@ -73,7 +77,8 @@ const (
 	clusterDrain = time.Second
 )
 
-// run starts the processes and keeps them up until ctx ends.
+// run starts the processes and keeps them up until ctx ends. All their files but the logs lie in one folder, which goes
+// with them.
 func (f *clusterFlags) run(ctx context.Context) (err error) {
 	if err := f.check(); err != nil {
 		return err
@@ -92,31 +97,53 @@ func (f *clusterFlags) run(ctx context.Context) (err error) {
 		logs = filepath.Join(dir, "logs")
 	}
 	if err := os.MkdirAll(logs, 0o700); err != nil {
-		return fmt.Errorf("cluster: %w", err)
+		return fmt.Errorf("cluster: make the folder for the logs: %w: choose another with --log-dir", err)
 	}
-	m, err := procs.Start(procs.Options{
-		Name: "master", Bin: bin, Args: []string{"master", "--with-parent", "--listen", f.listen}, Log: filepath.Join(logs, "master.log"),
-	})
+	l := &local{clusterFlags: f, bin: bin, dir: dir, logs: logs, env: childEnv(os.Environ())}
+	return l.run(ctx)
+}
+
+// childEnv is an environment without this command's own flags, which are not meant for its processes.
+func childEnv(env []string) []string {
+	return slices.DeleteFunc(env, func(e string) bool { return strings.HasPrefix(e, "MILLRACE_") })
+}
+
+// local is a running local cluster.
+type local struct {
+	*clusterFlags
+	bin, dir, logs string
+	addr           string // of the master
+	env            []string
+}
+
+func (l *local) start(name string, args ...string) (*procs.Process, error) {
+	return procs.Start(procs.Options{Name: name, Bin: l.bin, Args: args, Env: l.env, Log: filepath.Join(l.logs, name+".log")})
+}
+
+func (l *local) run(ctx context.Context) error {
+	m, err := l.start("master", "master", "--with-parent", "--listen", l.listen)
 	if err != nil {
 		return err
 	}
-	addr, err := ready(ctx, m)
-	if err != nil {
-		return errors.Join(err, tail(m.Log), m.Stop(stopGrace))
+	ready, cancel := context.WithTimeout(ctx, readyWithin)
+	defer cancel()
+	if l.addr, err = m.FirstLine(ready); err != nil {
+		err = errors.Join(why(ctx, err, m), m.Stop(stopGrace))
+		return err
 	}
-	fmt.Printf("master   %s\nworkers  %d of %d slots, %s in all\nlogs     %s\n\nTry:  millrace submit wordcount INPUT -o OUTPUT --master %s\n\nCtrl-C ends the cluster.\n",
-		addr, f.workers, f.slots, jobs.Size(f.memory), logs, addr)
+	fmt.Printf("master   %s\nworkers  %d of %d slots, %s in all\nlogs     %s\n\nTry:\n  millrace submit wordcount INPUT -o OUTPUT --master %s\n\nCtrl-C ends the cluster.\n",
+		l.addr, l.workers, l.slots, jobs.Size(l.memory), l.logs, l.addr)
 
 	g, gctx := errgroup.WithContext(ctx)
-	for i := range f.workers {
-		g.Go(func() error { return f.keepWorker(gctx, bin, addr, dir, logs, i+1) })
+	for i := range l.workers {
+		g.Go(func() error { return l.keepWorker(gctx, i+1) })
 	}
 	g.Go(func() error {
 		select {
 		case <-gctx.Done():
 			return nil
 		case <-m.Done():
-			return errors.Join(fmt.Errorf("the master ended: %v", m.Err()), tail(m.Log))
+			return why(ctx, fmt.Errorf("the master ended (%v)", m.Err()), m)
 		}
 	})
 	err = g.Wait()
@@ -126,32 +153,25 @@ func (f *clusterFlags) run(ctx context.Context) (err error) {
 	return err
 }
 
-func ready(ctx context.Context, p *procs.Process) (string, error) {
-	ctx, cancel := context.WithTimeout(ctx, readyWithin)
-	defer cancel()
-	return p.FirstLine(ctx)
-}
-
-// tail is the end of a log, as an error's text.
-func tail(path string) error {
-	b, err := os.ReadFile(path)
-	if err != nil || len(b) == 0 {
-		return nil // the log's own path has been named already
+// why is the error of a process that ended early: what it said itself, if it did, since its log may go with the cluster.
+func why(ctx context.Context, err error, p *procs.Process) error {
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
 	}
-	return errors.New(string(b[max(0, len(b)-1000):]))
+	log, _ := os.ReadFile(p.Log) // without it, err says where to look
+	lines := strings.Split(strings.TrimSpace(string(log)), "\n")
+	if said, ok := strings.CutPrefix(lines[len(lines)-1], "Error: "); ok {
+		return errors.New(said)
+	}
+	return err
 }
 
 // keepWorker runs a worker, and another when it dies, until ctx ends.
-func (f *clusterFlags) keepWorker(ctx context.Context, bin, addr, dir, logs string, n int) error {
+func (l *local) keepWorker(ctx context.Context, n int) error {
 	name := fmt.Sprintf("worker-%d", n)
 	for ctx.Err() == nil {
-		p, err := procs.Start(procs.Options{
-			Name: name, Bin: bin, Log: filepath.Join(logs, name+".log"),
-			Args: []string{
-				"worker", "--with-parent", "--master", addr, "--slots", fmt.Sprint(f.slots), "--temp-dir", dir,
-				"--memory", fmt.Sprint(f.memory / int64(f.workers)), "--drain", clusterDrain.String(),
-			},
-		})
+		p, err := l.start(name, "worker", "--with-parent", "--master", l.addr, "--slots", fmt.Sprint(l.slots), "--temp-dir", l.dir,
+			"--memory", fmt.Sprint(l.memory/int64(l.workers)), "--drain", clusterDrain.String())
 		if err != nil {
 			return err
 		}

@@ -4,12 +4,15 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 
 	"github.com/millrace/millrace"
 	"github.com/millrace/millrace/cmd/internal/gen"
 	"github.com/millrace/millrace/jobs"
+	"github.com/millrace/millrace/master/console"
 	"github.com/millrace/millrace/storage"
 	"github.com/millrace/millrace/storage/backends"
 )
@@ -24,7 +27,13 @@ func genCommand() *cobra.Command {
 		Example: "  millrace gen text --size 1GB --seed 7 -o text.txt\n  millrace gen records --size 100MB -o s3://data/records.dat",
 		Args:    millrace.Arguments(1, "kind of data"),
 		RunE: func(c *cobra.Command, args []string) (err error) {
+			if !slices.Contains(gen.Kinds(), args[0]) {
+				return millrace.Usage(fmt.Errorf("gen %s: no such kind of data: use %s", args[0], strings.Join(gen.Kinds(), " or ")))
+			}
 			if out == "-" {
+				if is, _ := console.Terminal(os.Stdout); is {
+					return millrace.Usage(errors.New("gen: standard output is a terminal: name a file or URL with -o, or pipe the data on"))
+				}
 				return gen.Write(os.Stdout, args[0], size, seed)
 			}
 			u, err := storage.ParseURL(out)
@@ -46,10 +55,11 @@ func genCommand() *cobra.Command {
 			if err := st.Complete(c.Context(), p); err != nil {
 				return err
 			}
-			fmt.Fprintf(os.Stderr, "wrote %d bytes to %s\n", p.Size, u)
+			fmt.Fprintf(os.Stderr, "wrote %d bytes to %s\n", p.Size, out)
 			return nil
 		},
 	}
+	c.ValidArgs = gen.Kinds()
 	fs := c.Flags()
 	fs.Var((*jobs.Size)(&size), "size", "bytes to make, as in 100MB or 1GiB")
 	fs.Uint64Var(&seed, "seed", seed, "another seed makes other data")

@@ -52,16 +52,16 @@ func (f *serverFlags) logger() (*slog.Logger, error) {
 }
 
 // loopback refuses addresses that other machines reach: there is no TLS and no token yet.
-func (f *serverFlags) loopback() error {
-	host, _, err := net.SplitHostPort(f.listen)
+func loopback(listen string) error {
+	host, _, err := net.SplitHostPort(listen)
 	if err != nil {
-		return millrace.Usage(fmt.Errorf("--listen %s: write HOST:PORT, as in 127.0.0.1:7800", f.listen))
+		return millrace.Usage(fmt.Errorf("--listen %s: write HOST:PORT, as in 127.0.0.1:7800", listen))
 	}
 	if host == "localhost" {
 		return nil
 	}
 	if ip := net.ParseIP(host); ip == nil || !ip.IsLoopback() {
-		return millrace.Usage(fmt.Errorf("--listen %s: this version serves loopback addresses only, since it has no TLS and no tokens yet: use 127.0.0.1:PORT", f.listen))
+		return millrace.Usage(fmt.Errorf("--listen %s: this version serves loopback addresses only, since it has no TLS and no tokens yet: use 127.0.0.1:PORT", listen))
 	}
 	return nil
 }
@@ -92,7 +92,7 @@ func masterCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if err := f.loopback(); err != nil {
+			if err := loopback(f.listen); err != nil {
 				return err
 			}
 			if lease < minLease {
@@ -180,7 +180,7 @@ func runWorker(ctx context.Context, reg *program.Registry, f *workerFlags) error
 	if err != nil {
 		return err
 	}
-	if err := f.loopback(); err != nil {
+	if err := loopback(f.listen); err != nil {
 		return err
 	}
 	if f.memory == 0 {
