@@ -121,9 +121,9 @@ func (c *column) addZero() int64 {
 		return 1
 	}
 	var zero [8]byte
-	width := widths[c.plan.field.Type]
-	c.data = append(c.data, zero[:width]...)
-	return int64(width)
+	n := width(c.plan.field.Type)
+	c.data = append(c.data, zero[:n]...)
+	return int64(n)
 }
 
 // setBit appends bit i of a bitmap that has i bits.
@@ -137,31 +137,48 @@ func setBit(bitmap []byte, i int, on bool) []byte {
 	return bitmap
 }
 
-// widths is the bytes a value of the types of fixed width.
-var widths = map[Type]int{
-	TypeInt8: 1, TypeUint8: 1, TypeInt16: 2, TypeUint16: 2, TypeInt32: 4, TypeUint32: 4, TypeFloat32: 4,
-	TypeInt64: 8, TypeUint64: 8, TypeFloat64: 8, TypeTimestamp: 8,
+// width is the bytes of a value of a type of fixed width.
+func width(t Type) int {
+	switch t {
+	case TypeInt8, TypeUint8:
+		return 1
+	case TypeInt16, TypeUint16:
+		return 2
+	case TypeInt32, TypeUint32, TypeFloat32:
+		return 4
+	}
+	return 8
 }
 
-// scalarColumns is the column types of the kinds that need no more than their kind.
-var scalarColumns = map[reflect.Kind]struct {
-	typ Type
-	add addFunc
-}{
-	reflect.Bool:    {TypeBool, addBool},
-	reflect.Int8:    {TypeInt8, add8},
-	reflect.Int16:   {TypeInt16, add16},
-	reflect.Int32:   {TypeInt32, add32},
-	reflect.Int64:   {TypeInt64, add64},
-	reflect.Int:     {TypeInt64, add64},
-	reflect.Uint8:   {TypeUint8, add8},
-	reflect.Uint16:  {TypeUint16, add16},
-	reflect.Uint32:  {TypeUint32, add32},
-	reflect.Uint64:  {TypeUint64, add64},
-	reflect.Uint:    {TypeUint64, add64},
-	reflect.Float32: {TypeFloat32, add32},
-	reflect.Float64: {TypeFloat64, add64},
-	reflect.String:  {TypeString, addString},
+// scalarColumn is the column type of a kind that needs no more than its kind; add is nil for the other kinds.
+func scalarColumn(k reflect.Kind) (t Type, add addFunc) {
+	switch k {
+	case reflect.Bool:
+		return TypeBool, addBool
+	case reflect.Int8:
+		return TypeInt8, add8
+	case reflect.Int16:
+		return TypeInt16, add16
+	case reflect.Int32:
+		return TypeInt32, add32
+	case reflect.Int64, reflect.Int:
+		return TypeInt64, add64
+	case reflect.Uint8:
+		return TypeUint8, add8
+	case reflect.Uint16:
+		return TypeUint16, add16
+	case reflect.Uint32:
+		return TypeUint32, add32
+	case reflect.Uint64, reflect.Uint:
+		return TypeUint64, add64
+	case reflect.Float32:
+		return TypeFloat32, add32
+	case reflect.Float64:
+		return TypeFloat64, add64
+	case reflect.String:
+		return TypeString, addString
+	}
+	return "", nil
 }
 
 func addBool(c *column, p unsafe.Pointer) int64 {
@@ -218,13 +235,9 @@ func (c *column) limit(n int) {
 	}
 }
 
-var (
-	minTime = time.Unix(0, math.MinInt64)
-	maxTime = time.Unix(0, math.MaxInt64)
-)
-
 func addTime(c *column, p unsafe.Pointer) int64 {
 	t := (*time.Time)(p)
+	minTime, maxTime := time.Unix(0, math.MinInt64), time.Unix(0, math.MaxInt64)
 	if t.Before(minTime) || t.After(maxTime) {
 		c.fail(fmt.Errorf("column %s: the time %s is outside %s to %s, which 64-bit nanoseconds can hold: for no time declare the field as *time.Time",
 			c.plan.path, t.UTC().Format(time.RFC3339), minTime.UTC().Format(time.DateOnly), maxTime.UTC().Format(time.DateOnly)))

@@ -46,20 +46,23 @@ func newKeeper[V any](c *codec.Codec) *keeper[V] {
 
 // stringKeeper copies a string only when it replaces the kept one: strings do not change.
 func stringKeeper[V any]() *keeper[V] {
-	str := func(v *V) *string { return (*string)(unsafe.Pointer(v)) }
 	k := &keeper[V]{
-		size: func(v V) int64 { return int64(len(*str(&v))) },
-		copy: func(v V) V {
-			own := strings.Clone(*str(&v))
-			return *(*V)(unsafe.Pointer(&own))
-		},
+		size: func(v V) int64 { return int64(len(asString(v))) },
+		copy: func(v V) V { return ofString[V](strings.Clone(asString(v))) },
 	}
 	k.combine = func(f func(a, b V) V, kept, v V) V {
 		result := f(kept, v)
-		if s, old := *str(&result), *str(&kept); len(s) == len(old) && unsafe.StringData(s) == unsafe.StringData(old) {
+		if s, old := asString(result), asString(kept); len(s) == len(old) && unsafe.StringData(s) == unsafe.StringData(old) {
 			return kept
 		}
 		return k.copy(result)
 	}
 	return k
 }
+
+// asString is a value of a string type as a string. These are functions of their own, not literals in stringKeeper, from
+// which each value that they take the address of would escape.
+func asString[V any](v V) string { return *(*string)(unsafe.Pointer(&v)) }
+
+// ofString is a string as a value of a string type.
+func ofString[V any](s string) V { return *(*V)(unsafe.Pointer(&s)) }

@@ -176,21 +176,6 @@ func checkRowError(t *testing.T, err error, want string) {
 	}
 }
 
-// A row costs no allocation once the buffers are there.
-func TestRowsAllocateNothing(t *testing.T) {
-	row := everything{S: "text", At: time.Unix(1, 0), List: []inner{{Y: "a"}}, Opt: &inner{Y: "b"}}
-	measure := func(n int) float64 {
-		return testing.AllocsPerRun(2, func() {
-			if _, err := emitRowsTo(t, discardRows{}, row, n); err != nil {
-				t.Fatal(err)
-			}
-		})
-	}
-	if few, many := measure(100), measure(20_000); many-few > 1000 {
-		t.Errorf("%v allocations for 100 rows, %v for 20000", few, many)
-	}
-}
-
 func emitRowsTo[Out any](t testing.TB, sink jobs.RowSink, row Out, n int) (*jobs.Task, error) {
 	prog := bind(t, jobs.New("job", func(string, func(string, int64)) error { return nil },
 		func(_ string, _ iter.Seq[int64], emit func(Out)) error {

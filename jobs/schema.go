@@ -134,8 +134,8 @@ func (c *rowCompiler) column(t reflect.Type, name, path string) (columnPlan, err
 		elem.field.Nullable = true
 		return elem, err
 	}
-	if scalar, ok := scalarColumns[t.Kind()]; ok {
-		col.field.Type, col.add = scalar.typ, scalar.add
+	if typ, add := scalarColumn(t.Kind()); add != nil {
+		col.field.Type, col.add = typ, add
 		return col, nil
 	}
 	switch {

@@ -22,6 +22,7 @@ type table[V any] struct {
 	keys    []byte // of more than 8 bytes, end to end
 	limit   int64  // bytes of slots, keys and values
 	held    int64  // bytes that values lead to, at most
+	over    bool   // values have grown beyond the limit: nothing is taken until reset
 	combine func(a, b V) V
 	keeper  *keeper[V] // nil if values lead to no memory but their own
 }
@@ -69,7 +70,7 @@ func (t *table[V]) resize(n int) {
 func (t *table[V]) reset() {
 	clear(t.slots)
 	t.keys = t.keys[:0]
-	t.used, t.adds, t.held = 0, 0, 0
+	t.used, t.adds, t.held, t.over = 0, 0, 0, false
 	t.room = fill(len(t.slots))
 }
 
@@ -84,12 +85,11 @@ func (t *table[V]) add(key string, v V) outcome {
 	for i := h & t.mask; ; i = (i + 1) & t.mask {
 		s := &t.slots[i]
 		if s.prefix == prefix && s.size == size && (size <= 9 || t.sameTail(s, key)) {
-			t.adds++
-			if t.keeper == nil {
-				s.value = t.combine(s.value, v)
-			} else {
-				t.combineKept(s, v)
+			if t.keeper != nil {
+				return t.combineKept(s, v)
 			}
+			t.adds++
+			s.value = t.combine(s.value, v)
 			return combined
 		}
 		if s.size == 0 {
@@ -105,12 +105,11 @@ func (t *table[V]) addWord(word uint64, v V) outcome {
 	for i := h & t.mask; ; i = (i + 1) & t.mask {
 		s := &t.slots[i]
 		if s.prefix == prefix && s.size == 9 {
-			t.adds++
-			if t.keeper == nil {
-				s.value = t.combine(s.value, v)
-			} else {
-				t.combineKept(s, v)
+			if t.keeper != nil {
+				return t.combineKept(s, v)
 			}
+			t.adds++
+			s.value = t.combine(s.value, v)
 			return combined
 		}
 		if s.size == 0 {
@@ -121,6 +120,9 @@ func (t *table[V]) addWord(word uint64, v V) outcome {
 
 // insert puts a new key into the empty slot i, growing the table first if it must.
 func (t *table[V]) insert(h, i, prefix uint64, key string, size int, v V) outcome {
+	if t.over {
+		return full
+	}
 	if t.room == 0 {
 		if !t.grow() {
 			return full
@@ -151,13 +153,17 @@ func (t *table[V]) insert(h, i, prefix uint64, key string, size int, v V) outcom
 	return inserted
 }
 
-// combineKept combines values that lead to memory of their own.
-func (t *table[V]) combineKept(s *slot[V], v V) {
+// combineKept combines values that lead to memory of their own. A combiner may join values to ever larger ones, so known
+// keys fill the table too.
+func (t *table[V]) combineKept(s *slot[V], v V) outcome {
+	if t.over {
+		return full
+	}
+	t.adds++
 	t.held += t.keeper.size(v)
 	s.value = t.keeper.combine(t.combine, s.value, v)
-	if t.bytes() > t.limit && !t.measure(0) {
-		t.room = 0 // the next new key drains the table
-	}
+	t.over = t.bytes() > t.limit && !t.measure(0)
+	return combined
 }
 
 // measure counts anew what values lead to: until then held grows with every value combined, though the result may be no
