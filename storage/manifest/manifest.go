@@ -20,7 +20,7 @@ const Version = 1
 // same input; writing it again after a lost answer writes the same bytes.
 type Manifest struct {
 	Version   int               `json:"version"`
-	ID        string            `json:"id"`     // the job's
+	ID        string            `json:"id"` // the job's
 	Job       string            `json:"job"`
 	Params    map[string]string `json:"params,omitempty"`
 	Program   string            `json:"program"`
