@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -17,6 +18,10 @@ const (
 	lockName   = "lock"
 )
 
+// lockless is how long a folder may be without a lock file before its worker is taken for dead: one is just being made or
+// removed, unless its worker was killed over that.
+const lockless = time.Hour
+
 // tempDir is a worker's folder and the lock on it.
 type tempDir struct {
 	path string
@@ -25,18 +30,28 @@ type tempDir struct {
 
 // makeTempDir removes what dead workers left under parent and makes a folder for this one.
 func makeTempDir(parent string) (tempDir, error) {
-	if err := sweepTempDirs(parent); err != nil {
+	if err := sweepTempDirs(parent, time.Now().Add(-lockless)); err != nil {
 		return tempDir{}, err
 	}
-	dir, err := os.MkdirTemp(parent, tempPrefix)
-	if err != nil {
-		return tempDir{}, fmt.Errorf("worker: make temporary folder: %w: choose another place with --temp-dir", err)
+	for {
+		dir, err := os.MkdirTemp(parent, tempPrefix)
+		if err != nil {
+			return tempDir{}, fmt.Errorf("worker: make temporary folder: %w: choose another place with --temp-dir", err)
+		}
+		lock, err := lockDir(dir, os.O_CREATE)
+		if err != nil && !errors.Is(err, os.ErrNotExist) {
+			return tempDir{}, errors.Join(fmt.Errorf("worker: lock temporary folder: %w", err), os.RemoveAll(dir))
+		}
+		if lock == nil {
+			continue // another worker took the new folder for that of a dead one, before there was a lock on it
+		}
+		if inPlace(lock) {
+			return tempDir{dir, lock}, nil
+		}
+		if err := lock.Close(); err != nil {
+			return tempDir{}, fmt.Errorf("worker: lock temporary folder: %w", err)
+		}
 	}
-	lock, err := lockDir(dir)
-	if err != nil {
-		return tempDir{}, fmt.Errorf("worker: lock temporary folder: %w", err)
-	}
-	return tempDir{dir, lock}, nil
 }
 
 // remove deletes the folder and gives up the lock.
@@ -47,9 +62,9 @@ func (t tempDir) remove() error {
 	return nil
 }
 
-// lockDir takes the lock of a worker's folder; the file is nil if a living worker has it.
-func lockDir(dir string) (*os.File, error) {
-	f, err := os.OpenFile(filepath.Join(dir, lockName), os.O_CREATE|os.O_RDWR, 0o600)
+// lockDir takes the lock of a worker's folder; the file is nil if somebody else has it.
+func lockDir(dir string, flags int) (*os.File, error) {
+	f, err := os.OpenFile(filepath.Join(dir, lockName), os.O_RDWR|flags, 0o600)
 	if err != nil {
 		return nil, err
 	}
@@ -63,25 +78,41 @@ func lockDir(dir string) (*os.File, error) {
 	return nil, errors.Join(err, f.Close())
 }
 
-func sweepTempDirs(parent string) error {
+// inPlace says whether an open file still lies under its name.
+func inPlace(f *os.File) bool {
+	open, err := f.Stat()
+	if err != nil {
+		return false
+	}
+	named, err := os.Stat(f.Name())
+	return err == nil && os.SameFile(open, named)
+}
+
+// sweepTempDirs removes the folders of dead workers, and what has had no lock file since before old.
+func sweepTempDirs(parent string, old time.Time) error {
 	entries, err := os.ReadDir(parent)
 	if err != nil {
 		return fmt.Errorf("worker: read temporary folder: %w: choose another place with --temp-dir", err)
 	}
 	for _, e := range entries {
-		dir := filepath.Join(parent, e.Name())
 		if !e.IsDir() || !strings.HasPrefix(e.Name(), tempPrefix) {
 			continue
 		}
-		if _, err := os.Stat(filepath.Join(dir, lockName)); err != nil {
-			continue // just being made by another worker, or not ours to read
-		}
-		lock, err := lockDir(dir)
-		if err != nil || lock == nil {
-			continue // another user's, or alive
-		}
-		if err := (tempDir{dir, lock}).remove(); err != nil {
-			return err
+		dir := filepath.Join(parent, e.Name())
+		lock, err := lockDir(dir, 0)
+		switch {
+		case errors.Is(err, os.ErrNotExist):
+			if info, err := e.Info(); err != nil || !info.ModTime().Before(old) {
+				continue
+			}
+			if err := os.RemoveAll(dir); err != nil {
+				return fmt.Errorf("worker: remove what a dead worker left: %w", err)
+			}
+		case err != nil || lock == nil: // another user's, or alive
+		default:
+			if err := (tempDir{dir, lock}).remove(); err != nil {
+				return err
+			}
 		}
 	}
 	return nil
