@@ -17,7 +17,8 @@ type Program interface {
 	// An error of the user's function comes back as a *RecordError.
 	Map(ctx context.Context, t *Task, in BlockSource, out PairSink) error
 	// Combine appends to out the pairs of in with the values of each key combined to one, and returns out.
-	// in is a batch of sorted pairs; the result is sorted too. It is called only if Info.Combines.
+	// in is a batch of sorted pairs; the result is sorted too. It is called only if Info.Combines. It keeps neither in nor
+	// out: both are used again.
 	Combine(t *Task, in, out []byte) ([]byte, error)
 	// Reduce runs the reduce function over every group of the sorted pairs that in yields and puts the rows into out.
 	Reduce(ctx context.Context, t *Task, in PairSource, out RowSink) error

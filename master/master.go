@@ -78,7 +78,6 @@ func New(o Options) (*Master, error) {
 	return &Master{
 		o:        o,
 		requests: make(chan request),
-		sched:    sched.New(o.Scheduler),
 		jobs:     map[sched.JobID]*job{},
 		workers:  map[sched.WorkerID]*workerState{},
 		planning: map[sched.JobID]chan struct{}{},
@@ -94,6 +93,7 @@ func (m *Master) Run(ctx context.Context, l net.Listener) error {
 		return fmt.Errorf("master: become the leader: %w", err)
 	}
 	m.journal = journal.New(m.o.Backend, term, journal.Options{MaxRecord: maxRecord})
+	m.o.Scheduler.Term = int(term.N)
 	if err := m.recover(ctx); err != nil {
 		return err
 	}

@@ -90,9 +90,6 @@ func (m *Master) recover(ctx context.Context) error {
 			records = append(records, e.Record)
 		}
 	}
-	if len(records) == 0 {
-		return nil
-	}
 	if m.sched, err = sched.Replay(m.o.Scheduler, records); err != nil {
 		return fmt.Errorf("master: replay the journal: %w", err)
 	}

@@ -17,6 +17,7 @@ import (
 
 // answered is a poll that came back.
 type answered struct {
+	worker wire.WorkerID // that asked: not the one that this worker is now if it was declared lost meanwhile
 	seq    uint64
 	serial uint64 // outcomes up to this one went with it
 	reply  *wire.PollReply
@@ -54,7 +55,7 @@ func (w *Worker) poll(ctx context.Context) error {
 			start = false
 			attempts.Go(func() error {
 				reply, err := w.o.Master.Poll(ctx, args)
-				replies <- answered{args.Seq, serial, reply, err}
+				replies <- answered{args.Worker, args.Seq, serial, reply, err}
 				return nil
 			})
 		}
@@ -129,15 +130,19 @@ func compareAttempts(a, b wire.AttemptID) int {
 func (w *Worker) take(ctx context.Context, attempts *errgroup.Group, a answered) (free bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if errors.Is(a.err, wire.ErrWorkerLost) {
-		w.loseAllLocked(a.seq)
+	if a.worker != w.id {
 		return false
 	}
-	if a.err != nil || a.seq > w.seq { // the latter: an answer to a former incarnation
+	if errors.Is(a.err, wire.ErrWorkerLost) {
+		w.loseAllLocked()
+		return false
+	}
+	if a.err != nil {
 		return false
 	}
 	w.done = slices.DeleteFunc(w.done, func(r report) bool { return r.serial <= a.serial })
 	for _, id := range a.reply.Kill {
+		w.had[id] = true // also if it comes only now, in an answer that this one overtook
 		if at := w.running[id]; at != nil {
 			at.cancel(errKilled)
 		}
@@ -155,10 +160,7 @@ func (w *Worker) take(ctx context.Context, attempts *errgroup.Group, a answered)
 }
 
 // loseAllLocked gives up everything: the master has declared the worker lost, so its attempts and runs count no more.
-func (w *Worker) loseAllLocked(seq uint64) {
-	if seq > w.seq {
-		return // the answer to a poll of a former incarnation
-	}
+func (w *Worker) loseAllLocked() {
 	w.o.Log.Warn("declared lost by the master: starting anew", "worker", w.id)
 	for _, a := range w.running {
 		a.cancel(errKilled)
