@@ -13,7 +13,7 @@ help: ## This list
 
 .PHONY: build
 build: ## The one binary, ./millrace
-	go build -trimpath -o millrace ./cmd/millrace
+	go build -o millrace ./cmd/millrace
 
 .PHONY: run
 run: build ## Count the words of the books in testdata/text and show the first rows
