@@ -200,6 +200,9 @@ func (p *product) diff(base *product) string {
 	return ""
 }
 
+// rowsEqual is what diffRows says when there is no difference.
+const rowsEqual = "the rows are equal"
+
 // diffRows names the first row that differs.
 func diffRows(got, want []jobstest.Row) string {
 	for i := range min(len(got), len(want)) {
@@ -210,7 +213,7 @@ func diffRows(got, want []jobstest.Row) string {
 	if len(got) != len(want) {
 		return fmt.Sprintf("%d rows, want %d", len(got), len(want))
 	}
-	return "the rows are equal"
+	return rowsEqual
 }
 
 // sameRows compares rows with the oracle's; those of a job whose partitions are not in order are sorted first.

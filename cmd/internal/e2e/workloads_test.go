@@ -1,0 +1,142 @@
+package e2e
+
+import (
+	"bytes"
+	"fmt"
+	"iter"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/millrace/millrace/cmd/internal/gen"
+	"github.com/millrace/millrace/jobs"
+	"github.com/millrace/millrace/jobs/grep"
+	"github.com/millrace/millrace/jobs/sortrecords"
+	"github.com/millrace/millrace/jobs/wordcount"
+)
+
+// group is a row of the job "groups".
+type group struct {
+	Bytes int64
+	Lines []string
+}
+
+// groups is a job that shows what the shipped ones do not: the order of a group's values, counters of both phases, and
+// a value that is larger than its key. It groups lines by their length.
+func groups() *jobs.Job {
+	return jobs.Define("groups", func(t *jobs.Task, _ struct{}) (jobs.Code, error) {
+		lines, letters, rows := t.Counter("lines"), t.Counter("bytes"), t.Counter("groups")
+		m := func(line jobs.Line, emit func(int64, string)) error {
+			lines.Add(1)
+			letters.Add(int64(len(line.Text)))
+			emit(int64(len(line.Text)), fmt.Sprintf("%s+%d", filepath.Base(line.URL), line.Offset))
+			return nil
+		}
+		r := func(n int64, places iter.Seq[string], emit func(group)) error {
+			rows.Add(1)
+			g := group{Bytes: n}
+			for p := range places {
+				g.Lines = append(g.Lines, p)
+			}
+			emit(g)
+			return nil
+		}
+		return jobs.MapReduce(m, r), nil
+	})
+}
+
+// nasty is text that breaks naive readers: CRLF, lines of nothing, ends without a line end, a lone CR, lines longer than most
+// splits, words of many scripts, an empty file.
+func nasty() []file {
+	long := strings.Repeat("a long line of many words that no small split holds ", 8)
+	return []file{
+		{"a-crlf.txt", []byte("The mill\r\nground the corn\r\n\r\nof the race\r\n")},
+		{"b-empty.txt", nil},
+		{"c-long.txt", []byte("short\n" + long + "\nmill\n" + strings.Repeat("x", 150))},
+		{"d-lines.txt", []byte("\n\n\n\r\n\n")},
+		{"e-unicode.txt", []byte("Mühle мельница 水車 the\u2028mill ǅ e\u0301 \u00a0end\nτὸ mill\n\ufeffthe\n𐐷𐐷 mill")},
+		{"f-cr.txt", []byte("one\rtwo\r\n\rthree\n\r")},
+		{"g-end.txt", []byte("the")},
+		{"h-again.txt", []byte(strings.Repeat("the mill of the race\nthe corn\n", 12))},
+	}
+}
+
+// garbled is bytes that are no UTF-8, and control characters.
+func garbled() file {
+	return file{"i-garbled.txt", []byte("the \xff\xfe mill\n\x00\x01\nhalf \xe6\xb0\n\xed\xa0\x80 the\nend \xc3")}
+}
+
+// fixed is records of 10 bytes, in several files, of which many have the same key of 2 bytes.
+func fixed(records int) []file {
+	var all bytes.Buffer
+	for i := range records {
+		fmt.Fprintf(&all, "%02x%06d\r\n", i*i*37%23, i)
+	}
+	b := all.Bytes()
+	a, c := len(b)/30*10, len(b)/20*10
+	return []file{{"a", b[:a]}, {"b", b[a:c]}, {"c-empty", nil}, {"d", b[c:]}}
+}
+
+// tiny is all jobs over so few bytes that a split of one byte each makes few tasks.
+func tiny() []workload {
+	text := []file{
+		{"a", []byte("the mill\r\n\r\n\nü")}, {"b", nil}, {"c", []byte("水 mill\n")}, {"d", []byte("\n")},
+		{"e", []byte("a\rthe\r\nthe\na b")},
+	}
+	return overText(text, append(text[:len(text):len(text)], file{"f", []byte("\xffa\xc3\nb")}), fixed(5))
+}
+
+// small is all jobs over an input of one or two kilobytes.
+func small() []workload {
+	return overText(nasty(), append(nasty(), garbled()), fixed(200))
+}
+
+// overText is all jobs over small inputs: text, any bytes in lines, and records of 10 bytes.
+func overText(text, lines, records []file) []workload {
+	return []workload{
+		{name: "wordcount", job: wordcount.Job(), reducers: 3, files: lines},
+		{name: "grep-1", job: grep.Job(), params: map[string]string{"pattern": `m.ll|^$|\xff`}, reducers: 1, files: lines, sorted: true},
+		{name: "grep-3", job: grep.Job(), params: map[string]string{"pattern": `the`, "invert": "true"}, reducers: 3, files: lines, sorted: true},
+		{name: "sort-lines", job: sortrecords.Job(), reducers: 3, files: text, sorted: true},
+		{name: "sort-bytes", job: sortrecords.Job(), params: map[string]string{"format": "bytes"}, reducers: 2, files: lines, sorted: true},
+		{name: "sort-records", job: sortrecords.Job(), params: map[string]string{"format": "records", "record-length": "10", "key-length": "2"}, reducers: 3, files: records, sorted: true},
+		{name: "groups", job: groups(), reducers: 2, files: lines},
+	}
+}
+
+// large is all jobs over some megabytes: real books and generated data.
+func large(t testing.TB) []workload {
+	t.Helper()
+	var text []file
+	paths, err := filepath.Glob("../../../testdata/text/*.txt")
+	if err != nil || len(paths) == 0 {
+		t.Fatalf("no books: %v", err)
+	}
+	for _, p := range paths {
+		b, err := os.ReadFile(p)
+		if err != nil {
+			t.Fatal(err)
+		}
+		text = append(text, file{filepath.Base(p), b})
+	}
+	text = append(text, file{"made.txt", made(t, "text", 4<<20)}, file{"none.txt", nil})
+	records := []file{{"a", made(t, "records", 3<<20)}, {"b", made(t, "records", 5<<20)}} // a's are in b once more
+	return []workload{
+		{name: "wordcount", job: wordcount.Job(), params: map[string]string{"lower": "true"}, reducers: 4, files: text},
+		{name: "grep-1", job: grep.Job(), params: map[string]string{"pattern": `(?i)\bmill`}, reducers: 1, files: text, sorted: true},
+		{name: "grep-3", job: grep.Job(), params: map[string]string{"pattern": `,$`}, reducers: 3, files: text, sorted: true},
+		{name: "sort-lines", job: sortrecords.Job(), reducers: 3, files: text, sorted: true},
+		{name: "sort-records", job: sortrecords.Job(), params: map[string]string{"format": "records"}, reducers: 4, files: records, sorted: true},
+		{name: "groups", job: groups(), reducers: 2, files: text},
+	}
+}
+
+func made(t testing.TB, kind string, size int64) []byte {
+	t.Helper()
+	var b bytes.Buffer
+	if err := gen.Write(&b, kind, size, 5); err != nil {
+		t.Fatal(err)
+	}
+	return b.Bytes()
+}
