@@ -1,12 +1,14 @@
 package millrace
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"os"
 	"os/signal"
 	"path/filepath"
+	"runtime"
 	"runtime/debug"
 	"strconv"
 	"strings"
@@ -276,7 +278,7 @@ func JobFlags(c *cobra.Command, reg *program.Registry, o *Options) {
 	fs.StringVarP(&o.Output, "output", "o", "", "folder for the parts: a path, file:// or s3://bucket/prefix (required)")
 	fs.FuncP("param", "p", "a parameter of the job, `NAME=VALUE`; may be repeated; the command jobs lists them", paramFlag(&o.Params))
 	fs.Func("reducers", "partitions, and so parts, `N` (default: the job's, or one for each 64 MiB of input)", reducersFlag(&o.Reducers))
-	fs.Var((*jobs.Size)(&o.SplitSize), "split-size", "input a map task (default 32MiB)")
+	SizeFlag(fs, &o.SplitSize, "split-size", "input a map task (default 32MiB)")
 	fs.StringVar(&o.Shuffle, "shuffle", "", "where runs lie: local, on the worker, or bucket, beside the output (default local)")
 	fs.StringVar(&o.Compression, "compression", "", "of the parts: none, lz4 or zstd (default none)")
 	fs.BoolVar(&o.NoBackup, "no-backup", false, "run no backup attempts of slow tasks")
@@ -316,6 +318,11 @@ func reducersFlag(reducers *int) func(string) error {
 		*reducers = n
 		return nil
 	}
+}
+
+// SizeFlag defines a flag of bytes, whose default its help states.
+func SizeFlag(fs *pflag.FlagSet, n *int64, name, help string) {
+	fs.VarPF((*jobs.Size)(n), name, "", help).DefValue = ""
 }
 
 // AtLeast takes an integer flag that must not be below least.
@@ -415,6 +422,10 @@ func runCommand(name string, reg *program.Registry) *cobra.Command {
 			if o.Memory == 0 {
 				o.Memory = worker.DefaultMemory()
 			}
+			slots := cmp.Or(o.Slots, max(1, runtime.GOMAXPROCS(0)/o.Workers))
+			if err := CheckMemory(o.Memory, o.Workers, slots); err != nil {
+				return err
+			}
 			debug.SetMemoryLimit(o.Memory)
 			o.Store = backends.New(backends.Options{})
 			show, end := report.Progress(os.Stderr)
@@ -429,10 +440,19 @@ func runCommand(name string, reg *program.Registry) *cobra.Command {
 	JobFlags(c, reg, &o)
 	fs.Var(AtLeast{&o.Workers, 1}, "workers", "workers in this process")
 	fs.Var(AtLeast{&o.Slots, 1}, "slots", "tasks at a time, of each worker (default: the CPUs, shared out)")
-	fs.Var((*jobs.Size)(&o.Memory), "memory", "memory for buffers, of all workers together (default: half of what there is)")
+	SizeFlag(fs, &o.Memory, "memory", "memory for buffers, of all workers together (default: half of what there is)")
 	fs.StringVar(&o.TempDir, "temp-dir", "", "folder for runs and spills (default: the system's)")
 	report.Flags(fs)
 	return c
+}
+
+// CheckMemory refuses a memory budget that is too small for so many workers of so many slots each.
+func CheckMemory(bytes int64, workers, slots int) error {
+	if least := worker.MinSlotMemory * int64(workers*slots); bytes < least {
+		return Usage(fmt.Errorf("--memory %v is too little for %d tasks at a time: give at least %v, or fewer --workers or --slots",
+			jobs.Size(bytes), workers*slots, jobs.Size(least)))
+	}
+	return nil
 }
 
 // examples are command lines of the program of that name.

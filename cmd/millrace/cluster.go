@@ -11,12 +11,12 @@ import (
 	"strings"
 	"time"
 
+	"github.com/dustin/go-humanize"
 	"github.com/spf13/cobra"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/millrace/millrace"
 	"github.com/millrace/millrace/cmd/internal/procs"
-	"github.com/millrace/millrace/jobs"
 	"github.com/millrace/millrace/worker"
 )
 
@@ -43,7 +43,7 @@ func clusterCommand() *cobra.Command {
 	fs.Var(millrace.AtLeast{N: &f.workers, Least: 1}, "workers", "worker processes")
 	fs.Var(millrace.AtLeast{N: &f.masters, Least: 1}, "masters", "master processes; this version runs one")
 	fs.Var(millrace.AtLeast{N: &f.slots, Least: 1}, "slots", "tasks at a time, of each worker (default: the CPUs, shared out)")
-	fs.Var((*jobs.Size)(&f.memory), "memory", "memory for buffers, of all workers together (default: half of what there is)")
+	millrace.SizeFlag(fs, &f.memory, "memory", "memory for buffers, of all workers together (default: half of what there is)")
 	fs.StringVar(&f.listen, "listen", f.listen, "the master's address; port 0 chooses a free one")
 	fs.StringVar(&f.logDir, "log-dir", "", "folder for the logs; kept (default: a temporary one, removed at the end)")
 	return c
@@ -62,11 +62,7 @@ func (f *clusterFlags) check() error {
 	if f.memory == 0 {
 		f.memory = worker.DefaultMemory()
 	}
-	if least := int64(f.slots*f.workers) * worker.MinSlotMemory; f.memory < least {
-		return millrace.Usage(fmt.Errorf("--memory %v for %d workers of %d slots: give at least %v, or fewer slots",
-			jobs.Size(f.memory), f.workers, f.slots, jobs.Size(least)))
-	}
-	return nil
+	return millrace.CheckMemory(f.memory, f.workers, f.slots)
 }
 
 // Times of a local cluster.
@@ -132,7 +128,7 @@ func (l *local) run(ctx context.Context) error {
 		return err
 	}
 	fmt.Printf("master   %s\nworkers  %d of %d slots, %s in all\nlogs     %s\n\nTry:\n  millrace submit wordcount INPUT -o OUTPUT --master %s\n\nCtrl-C ends the cluster.\n",
-		l.addr, l.workers, l.slots, jobs.Size(l.memory), l.logs, l.addr)
+		l.addr, l.workers, l.slots, humanize.IBytes(uint64(l.memory)), l.logs, l.addr)
 
 	g, gctx := errgroup.WithContext(ctx)
 	for i := range l.workers {

@@ -16,7 +16,6 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/millrace/millrace"
-	"github.com/millrace/millrace/jobs"
 	"github.com/millrace/millrace/master"
 	"github.com/millrace/millrace/master/memha"
 	"github.com/millrace/millrace/master/sched"
@@ -157,7 +156,7 @@ func workerCommand(reg *program.Registry) *cobra.Command {
 	fs.SortFlags = false
 	masterFlag(fs, &f.masters)
 	fs.Var(millrace.AtLeast{N: &f.slots, Least: 1}, "slots", "tasks at a time (default: the CPUs)")
-	fs.Var((*jobs.Size)(&f.memory), "memory", "memory for buffers (default: half of what there is)")
+	millrace.SizeFlag(fs, &f.memory, "memory", "memory for buffers (default: half of what there is)")
 	fs.StringVar(&f.tempDir, "temp-dir", "", "folder for runs and spills (default: the system's)")
 	fs.DurationVar(&f.drain, "drain", 30*time.Second, "how long tasks may go on after the first signal")
 	f.define(fs, "127.0.0.1:0", "address where runs are served to other workers; port 0 chooses a free one")
