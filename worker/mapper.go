@@ -103,7 +103,12 @@ func (w *Worker) writeBucketRun(ctx context.Context, a *attempt, js *jobState, p
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("write run: %w", err), up.Abort(context.WithoutCancel(ctx)))
 	}
-	if err := w.o.Store.Complete(ctx, pending); err != nil {
+	err = w.o.Store.Complete(ctx, pending)
+	if cause := ctx.Err(); cause != nil { // nobody will hear of the run, and the job's own sweep may be over
+		ctx := context.WithoutCancel(ctx)
+		return nil, errors.Join(cause, w.o.Store.Abort(ctx, pending), w.o.Store.Remove(ctx, url))
+	}
+	if err != nil {
 		return nil, fmt.Errorf("write run: %w", err)
 	}
 	return &wire.MapResult{URL: url, Size: sum.Size, Checksum: sum.Checksum, Pairs: sum.Pairs}, nil

@@ -30,22 +30,30 @@ func (w *Worker) runReduce(ctx context.Context, a *attempt, js *jobState) (out *
 	pairs := shuffle.NewReader(shuffle.ReaderOptions{
 		Partition: a.task.Attempt.Task.Index, Memory: slot / sortShare, Dir: w.dir, Open: w.runs.Opener(w.runURL, w.o.Store),
 	})
-	// The group ends with the reduce function, also when it ends early.
-	ctx, stop := context.WithCancelCause(ctx)
-	g, gctx := errgroup.WithContext(ctx)
+	// The group ends with the reduce function, also when that needs no more pairs; a failure ends it by itself, so that
+	// the first one is what Wait returns, and not that the others were cut off.
+	serving, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	g, gctx := errgroup.WithContext(serving)
 	g.Go(func() error { return w.followRuns(gctx, a, pairs) })
 	g.Go(func() error { return pairs.Run(gctx) })
-	g.Go(func() error {
-		defer stop(errReduced)
-		out, err = w.reduceToPart(gctx, a, js, pairs)
+	g.Go(func() (err error) {
+		if out, err = w.reduceToPart(gctx, a, js, pairs); err == nil {
+			stop(errReduced)
+		}
 		return err
 	})
-	werr := g.Wait()
+	if err = g.Wait(); out != nil {
+		err = nil
+	}
 	if e := pairs.Close(); err == nil {
 		err = e
 	}
-	if err != nil && werr != nil { // the first failure is the cause, the others follow from it
-		return nil, werr
+	if err == nil {
+		err = ctx.Err()
+	}
+	if out != nil && err != nil { // given up over its last steps: nobody will hear of the part
+		return nil, errors.Join(err, w.o.Store.Abort(context.WithoutCancel(ctx), out.Reduce.Part))
 	}
 	return out, err
 }
