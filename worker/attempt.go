@@ -24,6 +24,7 @@ var errKilled = errors.New("attempt given up")
 // attempt is one running attempt.
 type attempt struct {
 	task   wire.Task
+	killed bool // the master has said so; Worker.mu guards it
 	cancel context.CancelCauseFunc
 	bytes  atomic.Int64 // of its input so far
 	total  atomic.Int64 // expected, 0 while unknown
@@ -38,6 +39,7 @@ type jobState struct {
 	mu    sync.Mutex // held while asking, so that the attempts of a job ask once
 	reply *wire.JobReply
 	code  jobs.Program
+	ended bool // it goes with its last attempt; Worker.mu guards it
 }
 
 // startLocked runs an attempt in a slot.
@@ -65,10 +67,18 @@ func (w *Worker) startLocked(ctx context.Context, attempts *errgroup.Group, t wi
 func (w *Worker) finished(id wire.WorkerID, out *wire.Outcome) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	job := out.Attempt.Task.Job
 	if id != w.id { // an attempt of a former incarnation
+		w.orphanLocked(out)
+		if w.jobs[job] == nil {
+			w.dropRuns(job)
+		}
 		return
 	}
 	delete(w.running, out.Attempt)
+	if js := w.jobs[job]; js != nil && js.ended {
+		w.dropLocked(job)
+	}
 	w.serial++
 	w.done = append(w.done, report{w.serial, *out})
 	select {
@@ -137,6 +147,8 @@ func failure(ctx context.Context, a *attempt, err error) *wire.Failure {
 	case ctx.Err() != nil:
 		f.Kind = wire.FailReturned
 		f.Text = "given up"
+	case errors.Is(err, wire.ErrUnreachable):
+		f.Kind = wire.FailReturned // no fault of the task's
 	case errors.As(err, &fetch):
 		f.Kind = wire.FailFetch
 		f.Run = wire.AttemptID{Task: wire.TaskID{Job: a.task.Attempt.Task.Job, Phase: wire.Map, Index: fetch.Map}, N: fetch.Attempt}

@@ -8,6 +8,7 @@ import (
 	"maps"
 	"os"
 	"slices"
+	"strings"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -20,6 +21,7 @@ type answered struct {
 	worker wire.WorkerID // that asked: not the one that this worker is now if it was declared lost meanwhile
 	seq    uint64
 	serial uint64 // outcomes up to this one went with it
+	sent   time.Time
 	reply  *wire.PollReply
 	err    error
 }
@@ -44,6 +46,7 @@ func (w *Worker) poll(ctx context.Context) error {
 		replies  = make(chan answered, maxPolls)
 		flying   int
 		start    = true // send a poll
+		next     <-chan time.Time
 		drain    = w.drain
 		handback <-chan time.Time
 	)
@@ -52,14 +55,18 @@ func (w *Worker) poll(ctx context.Context) error {
 		if start && flying < maxPolls {
 			args, serial := w.pollArgs(drain == nil)
 			flying++
-			start = false
+			start, next = false, nil
 			attempts.Go(func() error {
+				sent := time.Now()
 				reply, err := w.o.Master.Poll(ctx, args)
-				replies <- answered{args.Worker, args.Seq, serial, reply, err}
+				replies <- answered{args.Worker, args.Seq, serial, sent, reply, err}
 				return nil
 			})
 		}
 		wake := w.wake // made anew by pollArgs: what comes later is not in that report
+		if start {
+			wake = nil // it has been heard, and must wait for an answer
+		}
 		w.mu.Unlock()
 		select {
 		case <-ctx.Done():
@@ -71,18 +78,29 @@ func (w *Worker) poll(ctx context.Context) error {
 			cancel() // the attempts come back as returned
 		case <-wake:
 			start = true
+		case <-next:
+			start = true
 		case a := <-replies:
 			flying--
+			if drain == nil && errors.Is(a.err, wire.ErrUnreachable) {
+				w.o.Log.Warn("the master is gone: nobody needs this worker's runs", "error", a.err)
+				return nil
+			}
 			if a.err != nil && !errors.Is(a.err, wire.ErrWorkerLost) {
 				w.o.Log.Warn("poll", "error", a.err)
 				if !pause(ctx, retryPoll) {
 					return nil
 				}
 			}
-			start = start || flying == 0
-			if w.take(actx, attempts, a) && drain == nil {
+			free, news := w.take(actx, attempts, a)
+			if free && drain == nil {
 				w.leave(ctx)
 				return nil
+			}
+			if early := w.o.Poll - time.Since(a.sent); flying > 0 || news || early <= 0 {
+				start = start || flying == 0
+			} else { // say, an order to kill what takes its time to die: asking on at once would change nothing
+				next = time.After(early)
 			}
 		}
 	}
@@ -106,8 +124,14 @@ func (w *Worker) pollArgs(draining bool) (*wire.PollArgs, uint64) {
 	host, _ := os.Hostname() // for people only
 	args := &wire.PollArgs{
 		Worker: w.id, Seq: w.seq, Host: fmt.Sprintf("%s/%d", host, os.Getpid()), RunsURL: w.runURL, Slots: w.o.Slots,
-		Draining: draining, Wait: w.o.Poll, Holding: slices.Sorted(maps.Keys(w.jobs)),
+		Draining: draining, Wait: w.o.Poll, Holding: slices.Collect(maps.Keys(w.orphans)),
 	}
+	for id, js := range w.jobs {
+		if !js.ended && w.orphans[id] == nil {
+			args.Holding = append(args.Holding, id)
+		}
+	}
+	slices.Sort(args.Holding)
 	for _, a := range w.running {
 		args.Running = append(args.Running, a.progress())
 	}
@@ -126,37 +150,41 @@ func compareAttempts(a, b wire.AttemptID) int {
 	)
 }
 
-// take applies an answer, and says whether a draining worker may go.
-func (w *Worker) take(ctx context.Context, attempts *errgroup.Group, a answered) (free bool) {
+// take applies an answer. It says whether a draining worker may go, and whether the answer brought anything new.
+func (w *Worker) take(ctx context.Context, attempts *errgroup.Group, a answered) (free, news bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if a.worker != w.id {
-		return false
+		return false, true
 	}
 	if errors.Is(a.err, wire.ErrWorkerLost) {
 		w.loseAllLocked()
-		return false
+		return false, true
 	}
 	if a.err != nil {
-		return false
+		return false, true
 	}
 	w.done = slices.DeleteFunc(w.done, func(r report) bool { return r.serial <= a.serial })
 	for _, id := range a.reply.Kill {
 		w.had[id] = true // also if it comes only now, in an answer that this one overtook
-		if at := w.running[id]; at != nil {
+		if at := w.running[id]; at != nil && !at.killed {
 			at.cancel(errKilled)
+			at.killed, news = true, true
 		}
 	}
 	for _, id := range a.reply.Ended {
-		w.dropLocked(id)
+		w.endLocked(ctx, attempts, id)
+		news = true
 	}
 	for _, t := range a.reply.Assign {
 		if !w.had[t.Attempt] {
 			w.had[t.Attempt] = true
 			w.startLocked(ctx, attempts, t)
+			news = true
 		}
 	}
-	return len(w.running) == 0 && len(w.done) == 0 && !a.reply.Needed && a.seq == w.seq
+	free = len(w.running) == 0 && len(w.done) == 0 && !a.reply.Needed && a.seq == w.seq
+	return free, news
 }
 
 // loseAllLocked gives up everything: the master has declared the worker lost, so its attempts and runs count no more.
@@ -165,18 +193,66 @@ func (w *Worker) loseAllLocked() {
 	for _, a := range w.running {
 		a.cancel(errKilled)
 	}
+	for _, r := range w.done {
+		w.orphanLocked(&r.outcome)
+	}
 	for id := range w.jobs {
 		w.dropRuns(id)
 	}
 	w.reset()
 }
 
-// dropLocked forgets an ended job: its attempts, runs and code.
-func (w *Worker) dropLocked(id wire.JobID) {
+// orphanLocked remembers a result of a former incarnation that lies in a bucket. The master may have selected it before it
+// lost the worker, so it can go only when its job has ended.
+func (w *Worker) orphanLocked(o *wire.Outcome) {
+	if o.Reduce != nil || o.Map != nil && !strings.HasPrefix(o.Map.URL, w.runURL) {
+		w.orphans[o.Attempt.Task.Job] = append(w.orphans[o.Attempt.Task.Job], *o)
+	}
+}
+
+// discard removes the results of a former incarnation, whose job has ended. A part that was committed has no upload left,
+// and stays.
+func (w *Worker) discard(ctx context.Context, outcomes []wire.Outcome) {
+	for _, o := range outcomes {
+		var err error
+		if o.Reduce != nil {
+			err = w.o.Store.Abort(ctx, o.Reduce.Part)
+		} else {
+			err = w.o.Store.Remove(ctx, o.Map.URL)
+		}
+		if err != nil {
+			w.o.Log.Warn("remove what a lost attempt made", "attempt", o.Attempt.String(), "error", err)
+		}
+	}
+}
+
+// endLocked gives up what is left of an ended job.
+func (w *Worker) endLocked(ctx context.Context, attempts *errgroup.Group, id wire.JobID) {
+	if list := w.orphans[id]; list != nil {
+		delete(w.orphans, id)
+		attempts.Go(func() error {
+			w.discard(ctx, list)
+			return nil
+		})
+	}
+	js := w.jobs[id]
+	if js == nil {
+		return
+	}
+	js.ended = true
 	for _, a := range w.running {
 		if a.task.Attempt.Task.Job == id {
 			a.cancel(errKilled)
-			return // it is dropped when its last attempt has ended
+		}
+	}
+	w.dropLocked(id)
+}
+
+// dropLocked forgets an ended job, its runs and code, unless an attempt of it has not ended yet.
+func (w *Worker) dropLocked(id wire.JobID) {
+	for _, a := range w.running {
+		if a.task.Attempt.Task.Job == id {
+			return
 		}
 	}
 	w.dropRuns(id)

@@ -72,7 +72,8 @@ type Worker struct {
 	done    []report                // outcomes that no answered poll has carried yet
 	serial  uint64                  // of the newest outcome
 	jobs    map[wire.JobID]*jobState
-	wake    chan struct{} // closed and made anew when there is something to report
+	orphans map[wire.JobID][]wire.Outcome // what former incarnations left in buckets, until the jobs have ended
+	wake    chan struct{}                 // closed and made anew when there is something to report
 }
 
 // report is an outcome on its way to the master.
@@ -117,7 +118,7 @@ func New(o Options) (*Worker, error) {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	w := &Worker{o: o, drain: make(chan struct{}), wake: make(chan struct{})}
+	w := &Worker{o: o, drain: make(chan struct{}), wake: make(chan struct{}), orphans: map[wire.JobID][]wire.Outcome{}}
 	w.reset()
 	return w, nil
 }
