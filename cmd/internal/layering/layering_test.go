@@ -49,6 +49,8 @@ func TestRulesBite(t *testing.T) {
 		{"edges", "storage/a_test.go", `package storage; import ` + m + `storage/storagetest"`, ""},
 		{"edges", "storage/a.go", `package storage; import ` + m + `storage/storagetest"`, "imports storage/storagetest"},
 		{"edges", "millrace.go", `package millrace; import ` + m + `jobs/jobstest"`, "imports jobs/jobstest"},
+		{"edges", "cmd/internal/demo/a.go", `package main; import ` + m + `storage/storagetest/servers"`, ""},
+		{"edges", "cmd/internal/procs/a.go", `package procs; import ` + m + `storage/storagetest/servers"`, "imports storage/storagetest/servers"},
 		{"edges", "jobs/new/a.go", `package new; import ` + m + `jobs"`, ""},
 		{"edges", "jobs/new/a.go", `package new; import ` + m + `storage"`, "imports storage"},
 		{"edges", "jobs/a.go", `package jobs; import ` + m + `cmd/internal/flags"`, "imports cmd/internal/flags"},

@@ -48,6 +48,7 @@ const edges = `
 	# The front door and the commands.
 	millrace                 < jobs jobs/... master master/console master/journal master/memha master/sched master/wire storage storage/... worker worker/program
 	cmd/internal/layering    < none
+	cmd/internal/demo        < jobs cmd/internal/procs storage/storagetest/servers
 	cmd/...                  < millrace jobs jobs/... master master/... storage storage/... worker worker/... cmd/internal/...
 `
 
