@@ -19,6 +19,7 @@ import (
 	"github.com/millrace/millrace"
 	"github.com/millrace/millrace/jobs"
 	"github.com/millrace/millrace/storage/manifest"
+	"github.com/millrace/millrace/storage/storagetest/servers"
 	"github.com/millrace/millrace/worker"
 )
 
@@ -359,4 +360,103 @@ func TestLargeInput(t *testing.T) {
 			t.Error("nothing was spilled: the least memory is too much for this test")
 		}
 	})
+}
+
+// On real S3 servers the parts are those that other settings give there, and but for grep, whose rows name the files,
+// those of the memory and of local files.
+func TestServers(t *testing.T) {
+	if testing.Short() {
+		t.Skip("LEFT OUT: jobs on S3 servers: -short")
+	}
+	for name, start := range map[string]func(testing.TB) *servers.Server{"minio": servers.MinIO, "versitygw": servers.VersityGW} {
+		t.Run(name, func(t *testing.T) {
+			p := inBucket(t, name, start(t))
+			d := dimensions{[]int{1, 4}, allSlots, []int64{100, whole}, allMemory, both, shuffles, []string{"none"}}
+			eachJob(t, small(), func(t *testing.T, w workload) {
+				b := newBench(t, w, p)
+				b.checkAll(t, slices.Values(d.pairwise(seed)))
+				b.sameElsewhere(t, inMemory())
+			})
+			d.splits = []int64{1 << 20, whole}
+			p.root += "/large"
+			eachJob(t, large(t), func(t *testing.T, w workload) {
+				b := newBench(t, w, p)
+				b.checkAll(t, slices.Values(d.pairwise(seed)[:3]))
+				b.sameElsewhere(t, inFiles(t))
+			})
+		})
+	}
+}
+
+// sameElsewhere compares the baseline with that of another place.
+func (b *bench) sameElsewhere(t *testing.T, p place) {
+	t.Helper()
+	if b.job.Name() == "grep" {
+		return
+	}
+	if d := newBench(t, b.workload, p).base.diff(b.base); d != "" {
+		t.Errorf("%s in %s and %s: %s", b.name, p.name, b.place.name, d)
+	}
+}
+
+// A cluster of processes gives the bytes that one worker in this process gives.
+func TestProcesses(t *testing.T) {
+	if testing.Short() {
+		t.Skip("LEFT OUT: jobs on a cluster of processes: -short")
+	}
+	server := servers.MinIO(t)
+	p := inBucket(t, "minio", server)
+	ctx, cancel := context.WithTimeout(t.Context(), runTimeout)
+	defer cancel()
+	settings := []setting{
+		{split: 1 << 20, shuffle: "local", compression: "none"},
+		{split: 300 << 10, shuffle: "bucket", compression: "none", noBackup: true},
+	}
+	const workers = 3
+	c := startCluster(ctx, t, server, workers)
+	for _, w := range large(t) {
+		if w.name == "groups" { // the binary does not carry it
+			continue
+		}
+		b := newBench(t, w, p)
+		for i, s := range settings {
+			s.workers, s.slots, s.memory = workers, 1, clusterMemory
+			folder := fmt.Sprintf("%s/out-%s-processes-%d", p.root, w.name, i)
+			status := c.finish(ctx, c.submit(ctx, w, b.options(s, folder)))
+			got, err := readProduct(ctx, p, folder, b.schema)
+			if err == nil {
+				err = b.same(s, got, status)
+			}
+			if err != nil {
+				t.Errorf("%s in %d processes, %v: %v", w.name, workers, s, err)
+			}
+		}
+	}
+	c.wantNoTemp()
+}
+
+// A job that runs again with overwrite makes the same output again; with fewer partitions the parts of before are gone.
+func TestOverwrite(t *testing.T) {
+	for _, p := range []place{inMemory(), inFiles(t)} {
+		w := tiny()[0]
+		b := newBench(t, w, p)
+		folder := p.root + "/again"
+		for i, reducers := range []int{w.reducers, w.reducers, 1} {
+			o := b.options(baseline, folder)
+			o.Reducers, o.Overwrite = reducers, i > 0
+			if _, err := millrace.Run(t.Context(), w.job, o); err != nil {
+				t.Fatalf("run %d in %s: %v", i, p.name, err)
+			}
+			got, err := readProduct(t.Context(), p, folder, b.schema)
+			if err != nil {
+				t.Fatalf("run %d in %s: %v", i, p.name, err)
+			}
+			if d := got.diff(b.base); reducers == w.reducers && d != "" {
+				t.Errorf("run %d in %s: %s", i, p.name, d)
+			}
+			if d := w.sameRows(got.rows, b.base.rows); d != "" {
+				t.Errorf("run %d in %s: %s", i, p.name, d)
+			}
+		}
+	}
 }
