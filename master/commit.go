@@ -49,13 +49,13 @@ func (m *Master) commit(ctx context.Context, j *job) error {
 		if err == nil || ctx.Err() != nil {
 			break
 		}
+		if errors.Is(err, storage.ErrPrecondition) {
+			err = fmt.Errorf("another program wrote %s/%s after this job was decided: remove it, and the commit goes on", j.spec.Output, manifest.Name)
+		}
 		m.mu.Lock()
 		j.logf(m.o.Now(), "", "", fmt.Sprintf("commit, try %d: %v", try+1, err))
 		m.mu.Unlock()
 		m.o.Log.Error("commit", "job", j.id, "try", try+1, "error", err)
-		if errors.Is(err, storage.ErrPrecondition) {
-			return m.failJob(ctx, j, fmt.Errorf("commit: another program wrote %s/%s meanwhile", j.spec.Output, manifest.Name))
-		}
 		limit := min(commitBackoff, 100*time.Millisecond<<min(try, 10))
 		select {
 		case <-time.After(limit/2 + rand.N(limit/2)):
