@@ -104,6 +104,7 @@ func (m *Master) carryOut(ctx context.Context, effects []sched.Effect) {
 	for _, e := range effects {
 		m.carryOutLocked(ctx, e)
 	}
+	m.forgetLostLocked(effects)
 	clear(m.results)
 }
 
@@ -192,11 +193,18 @@ func (m *Master) endedLocked(ctx context.Context, e sched.Ended) {
 		m.afterEnd(context.WithoutCancel(ctx), j, e.State)
 		return nil
 	})
-	m.forgetOldLocked()
+	m.forgetOldLocked(context.WithoutCancel(ctx))
+}
+
+// forget removes a job's records. That they stay is harmless: the next master knows the job, too.
+func (m *Master) forget(ctx context.Context, id sched.JobID) {
+	if err := m.journal.Forget(ctx, id); err != nil {
+		m.o.Log.Warn("forget job", "job", id, "error", err)
+	}
 }
 
 // forgetOldLocked drops the oldest ended jobs beyond maxEndedJobs.
-func (m *Master) forgetOldLocked() {
+func (m *Master) forgetOldLocked(ctx context.Context) {
 	ended := 0
 	for _, id := range m.order {
 		if !m.jobs[id].ended.IsZero() {
@@ -207,6 +215,10 @@ func (m *Master) forgetOldLocked() {
 	for _, id := range m.order {
 		if ended > maxEndedJobs && !m.jobs[id].ended.IsZero() {
 			delete(m.jobs, id)
+			m.background.Go(func() error {
+				m.forget(ctx, id)
+				return nil
+			})
 			ended--
 			continue
 		}

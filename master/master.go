@@ -107,6 +107,9 @@ func (m *Master) Run(ctx context.Context, l net.Listener) error {
 			return nil
 		}
 	})
+	if ended := m.endedJobs(); len(ended) > 0 {
+		m.background.Go(func() error { return m.afterEnds(gctx, ended) })
+	}
 	g.Go(func() error { return m.loop(gctx) })
 	g.Go(func() error { return wire.NewServer(m, m.o.Server).Serve(gctx, l) })
 	err = g.Wait()
@@ -118,6 +121,17 @@ func (m *Master) Run(ctx context.Context, l net.Listener) error {
 		return nil
 	}
 	return err
+}
+
+func (m *Master) endedJobs() (ended []*job) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, id := range m.order {
+		if j := m.jobs[id]; !j.ended.IsZero() {
+			ended = append(ended, j)
+		}
+	}
+	return ended
 }
 
 // sweepUnfinished removes the pending uploads of jobs that nobody will finish. Where the journal survives this process, its

@@ -77,14 +77,15 @@ func (m *Master) planJob(ctx context.Context, args *wire.SubmitArgs) (*job, erro
 	if err != nil {
 		return nil, err
 	}
-	if err := m.checkOutput(ctx, p.Spec); err != nil {
-		return nil, err
-	}
 	if err := m.journal.Claim(ctx, p.Spec.Output, args.Job); err != nil {
 		if errors.Is(err, journal.ErrClaimed) {
 			return nil, refuse(wire.ErrOutputTaken, "output "+p.Spec.Output, "a running job writes there ("+err.Error()+"): wait for it, cancel it, or choose another output")
 		}
 		return nil, err
+	}
+	// Only now: a job that wrote there a moment ago has committed, and what it wrote is seen.
+	if err := m.checkOutput(ctx, p.Spec); err != nil {
+		return nil, errors.Join(err, m.journal.Release(ctx, p.Spec.Output, args.Job))
 	}
 	return newJob(args.Job, p, m.o.Now()), nil
 }
@@ -180,13 +181,38 @@ func (m *Master) afterEnd(ctx context.Context, j *job, state sched.JobState) {
 	if err := m.journal.Release(ctx, j.spec.Output, j.id); err != nil {
 		m.o.Log.Warn("release output", "job", j.id, "output", j.spec.Output, "error", err)
 	}
+	if m.o.Volatile { // no successor will read it
+		m.forget(ctx, j.id)
+	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	j.swept = true
 	j.touch()
 }
 
-// sweep aborts every pending upload in the job's output, which this job has claimed, and removes its work folder. What
+// afterEnds cleans up behind the jobs that ended under an earlier master, which may not have come to it. An output that
+// another job claims now has been cleaned, or is that job's to clean.
+func (m *Master) afterEnds(ctx context.Context, ended []*job) error {
+	for _, j := range ended {
+		err := m.journal.Claim(ctx, j.spec.Output, j.id)
+		switch {
+		case ctx.Err() != nil:
+			return nil
+		case err == nil:
+			m.afterEnd(ctx, j, j.state)
+			continue
+		case !errors.Is(err, journal.ErrClaimed):
+			m.o.Log.Warn("claim output", "job", j.id, "output", j.spec.Output, "error", err)
+		}
+		m.mu.Lock()
+		j.swept = true
+		j.touch()
+		m.mu.Unlock()
+	}
+	return nil
+}
+
+// sweep aborts the pending uploads of parts in the job's output, which this job has claimed, and removes its work folder. What
 // it cannot remove it logs: an orphan is invisible, and costs only its space.
 func (m *Master) sweep(ctx context.Context, j *job) {
 	ctx, cancel := context.WithTimeout(ctx, sweepTimeout)
@@ -200,7 +226,10 @@ func (m *Master) trySweep(ctx context.Context, j *job) error {
 	folder := j.spec.Output + "/"
 	var uploads []storage.Pending
 	err := m.o.Store.Uploads(ctx, folder, func(url, id string, _ time.Time) bool {
-		uploads = append(uploads, storage.Pending{URL: url, ID: id})
+		// Folders below may be another job's output.
+		if name := strings.TrimPrefix(url, folder); isPart(name) || strings.HasPrefix(url, j.work()+"/") {
+			uploads = append(uploads, storage.Pending{URL: url, ID: id})
+		}
 		return true
 	})
 	if err != nil {

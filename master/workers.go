@@ -86,7 +86,7 @@ func (m *Master) answer(ctx context.Context, args *wire.PollArgs) (*wire.PollRep
 			return nil, refuse(wire.ErrWorkerLost, "poll", "this worker was declared lost: it comes back under a new id")
 		}
 		reply := &wire.PollReply{Term: m.journal.Term().N, Assign: w.assign, Kill: w.kill}
-		reply.Ended, reply.Needed = m.holdingLocked(args.Holding)
+		reply.Ended, reply.Needed = m.overLocked(args.Holding), m.sched.Needed(args.Worker)
 		if expired || len(reply.Assign)+len(reply.Kill)+len(reply.Ended) > 0 {
 			w.assign, w.kill = nil, nil
 			m.mu.Unlock()
@@ -99,21 +99,38 @@ func (m *Master) answer(ctx context.Context, args *wire.PollArgs) (*wire.PollRep
 		case <-timer.C:
 			expired = true
 		case <-ctx.Done():
+			m.forgetRefused(args.Worker)
 			return nil, ctx.Err()
 		}
 	}
 }
 
-// holdingLocked says which of the jobs that a worker keeps files of have ended, and whether any has not.
-func (m *Master) holdingLocked(holding []sched.JobID) (ended []sched.JobID, needed bool) {
+// forgetRefused drops what is kept of a lost worker whose connection broke before it heard of its loss.
+func (m *Master) forgetRefused(id sched.WorkerID) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if w := m.workers[id]; w != nil && w.refused {
+		delete(m.workers, id)
+	}
+}
+
+// overLocked says which of the jobs that a worker keeps files of have ended.
+func (m *Master) overLocked(holding []sched.JobID) (ended []sched.JobID) {
 	for _, id := range holding {
 		if j := m.jobs[id]; j == nil || !j.ended.IsZero() {
 			ended = append(ended, id)
-		} else {
-			needed = true
 		}
 	}
-	return ended, needed
+	return ended
+}
+
+// forgetLostLocked drops what is kept of workers that the scheduler has lost. One that is to hear of it stays until it has.
+func (m *Master) forgetLostLocked(effects []sched.Effect) {
+	for _, e := range effects {
+		if n, ok := e.(sched.Noted); ok && m.workers[n.Worker] != nil && !m.workers[n.Worker].refused && !m.sched.Known(n.Worker) {
+			delete(m.workers, n.Worker)
+		}
+	}
 }
 
 func (m *Master) leave(ctx context.Context, args *wire.PollArgs) (*wire.PollReply, error) {
