@@ -64,6 +64,13 @@ func (s *Store) Read(ctx context.Context, url string, off, n int64, etag string)
 	return b, info, nil
 }
 
+// A body that breaks off again and again is resumed as long as it gets on. A server that gives a few bytes at a time would
+// cost a request for each few bytes, so breaks that come before progressBytes count, up to maxBreaks of them in a row.
+const (
+	progressBytes = 64 << 10
+	maxBreaks     = 1024
+)
+
 // body is an object's bytes from off on. It is used by one goroutine at a time, as readers are.
 //
 // Invariant: inner, when not nil, stands at off, and left more bytes are due.
@@ -75,7 +82,9 @@ type body struct {
 
 	off, left int64 // left < 0 until the object's size is known
 	etag      string
-	tries     int // failed without a byte of progress between them
+	tries     int   // failed without a byte of progress between them
+	breaks    int   // in a row, each less than progressBytes after the one before
+	since     int64 // bytes since the last break
 	err       error
 
 	inner io.ReadCloser
@@ -132,6 +141,9 @@ func (b *body) disconnect() {
 // retry counts a failure and pauses. nil means: connect again.
 func (b *body) retry(err error) error {
 	b.tries++
+	if b.breaks > maxBreaks {
+		return fail("read", b.t.String(), b.breaks, err)
+	}
 	return fail("read", b.t.String(), b.tries, b.s.next(b.ctx, b.tries, err))
 }
 
@@ -170,13 +182,15 @@ func (b *body) read(p []byte) (int, error) {
 			b.off += int64(n)
 			b.left -= int64(n)
 			b.tries = 0
+			b.since += int64(n)
 		}
 		if err == io.EOF && b.left > 0 {
 			err = Transient(fmt.Errorf("%w: the body ended %d bytes early", io.ErrUnexpectedEOF, b.left))
 		}
 		if err != nil && err != io.EOF && b.left > 0 {
 			b.disconnect()
-			if n > 0 && IsTransient(err) {
+			b.broken()
+			if n > 0 && IsTransient(err) && b.breaks <= maxBreaks {
 				return n, nil // the next Read connects again
 			}
 			if err = b.retry(err); err != nil {
@@ -188,6 +202,14 @@ func (b *body) read(p []byte) (int, error) {
 			return n, nil // the end, and an error behind the last byte, are end's to judge
 		}
 	}
+}
+
+// broken counts a break.
+func (b *body) broken() {
+	if b.breaks++; b.since >= progressBytes {
+		b.breaks = 1
+	}
+	b.since = 0
 }
 
 // once reads from the connection, making one if there is none.

@@ -87,6 +87,27 @@ func TestReadResumeLimit(t *testing.T) {
 	wantErr(t, "Read", err, io.ErrUnexpectedEOF, "read mem://x/k", "ended 90 bytes early", "tried 4 times")
 }
 
+// A body that breaks off after a few bytes each time is given up after 1,024 breaks, with what has come; breaks far apart
+// never are.
+func TestReadBreakLimit(t *testing.T) {
+	t.Parallel()
+	every := func(n int64) storagetest.Fault {
+		return storagetest.Fault{Op: storagetest.OpRead, Kind: storagetest.Cut, After: n, Times: -1}
+	}
+	b := newBench(t, every(2))
+	b.has("k", digits(10_000))
+	got, err := b.read("mem://x/k", 0, -1)
+	if got != digits(10_000)[:2*1025] {
+		t.Errorf("read %d bytes, want 2 of each of 1025 connections", len(got))
+	}
+	wantErr(t, "Read", err, nil, "read mem://x/k", "tried 1025 times")
+	b = newBench(t, every(64<<10))
+	b.has("k", strings.Repeat("x", 1_100*64<<10))
+	if got, err := b.read("mem://x/k", 0, -1); err != nil || len(got) != 1_100*64<<10 {
+		t.Errorf("read %d bytes, %v", len(got), err)
+	}
+}
+
 // What is resumed is the object that was begun: if it is replaced meanwhile, the read fails and mixes nothing, with and
 // without an ETag of the caller's.
 func TestReadChangedMeanwhile(t *testing.T) {
