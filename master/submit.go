@@ -130,6 +130,11 @@ func needsSample(p *plan.Plan) bool { return p.Spec.Info.TotalOrder && p.Reducer
 // checkOutput refuses an output folder that holds anything, unless it is to be overwritten; and then anything that no
 // millrace job wrote.
 func (m *Master) checkOutput(ctx context.Context, spec plan.Spec) error {
+	if strings.HasPrefix(spec.Output, "file://") { // in a bucket an object and a folder may have the same name
+		if _, err := m.o.Store.Stat(ctx, spec.Output); err == nil {
+			return refuse(wire.ErrOutputTaken, "output "+spec.Output, "it is a file: choose a folder")
+		}
+	}
 	success, foreign := false, ""
 	folder := spec.Output + "/"
 	err := m.o.Store.List(ctx, folder, func(o storage.Info) bool {
