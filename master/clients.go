@@ -2,38 +2,51 @@ package master
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/millrace/millrace/master/sched"
 	"github.com/millrace/millrace/master/wire"
 )
 
-// Watch returns a job's status, once it is newer than the one that the client has, or after args.Wait.
-func (m *Master) Watch(ctx context.Context, args *wire.WatchArgs) (*wire.JobStatus, error) {
-	timer := time.NewTimer(min(args.Wait, maxPollWait))
+// await calls try, with the lock held, until it is done: at once, after each change of the job, and a last time, with expired
+// set, when wait is over.
+func (m *Master) await(ctx context.Context, id wire.JobID, wait time.Duration, try func(j *job, expired bool) (done bool, err error)) error {
+	timer := time.NewTimer(min(wait, maxPollWait))
 	defer timer.Stop()
 	for expired := false; ; {
 		m.mu.Lock()
-		j, err := m.findLocked(args.Job)
+		j, err := m.findLocked(id)
 		if err != nil {
 			m.mu.Unlock()
-			return nil, err
+			return err
 		}
-		if j.version > args.Version || expired || j.swept {
-			s := m.statusLocked(j)
-			m.mu.Unlock()
-			return s, nil
-		}
+		done, err := try(j, expired)
 		changed := j.changed
 		m.mu.Unlock()
+		if done || err != nil {
+			return err
+		}
 		select {
 		case <-changed:
 		case <-timer.C:
 			expired = true
 		case <-ctx.Done():
-			return nil, ctx.Err()
+			return ctx.Err()
 		}
 	}
+}
+
+// Watch returns a job's status, once it is newer than the one that the client has, or after args.Wait.
+func (m *Master) Watch(ctx context.Context, args *wire.WatchArgs) (reply *wire.JobStatus, err error) {
+	err = m.await(ctx, args.Job, args.Wait, func(j *job, expired bool) (bool, error) {
+		if j.version <= args.Version && !expired && !j.swept {
+			return false, nil
+		}
+		reply = m.statusLocked(j)
+		return true, nil
+	})
+	return reply, err
 }
 
 // List returns the jobs that the master knows, the newest first.
@@ -71,32 +84,16 @@ func (m *Master) Cancel(ctx context.Context, args *wire.CancelArgs) (*wire.Cance
 }
 
 // Logs returns what is new in a job's log, and waits for something new if there is nothing.
-func (m *Master) Logs(ctx context.Context, args *wire.LogsArgs) (*wire.LogsReply, error) {
-	timer := time.NewTimer(min(args.Wait, maxPollWait))
-	defer timer.Stop()
-	for expired := false; ; {
-		m.mu.Lock()
-		j, err := m.findLocked(args.Job)
-		if err != nil {
-			m.mu.Unlock()
-			return nil, err
-		}
+func (m *Master) Logs(ctx context.Context, args *wire.LogsArgs) (reply *wire.LogsReply, err error) {
+	err = m.await(ctx, args.Job, args.Wait, func(j *job, expired bool) (bool, error) {
 		from := min(max(args.Cursor-j.dropped, 0), len(j.log))
 		to := min(len(j.log), from+maxPage)
 		end := !j.ended.IsZero() && to == len(j.log)
-		if to > from || end || expired {
-			reply := &wire.LogsReply{Lines: append([]wire.LogLine(nil), j.log[from:to]...), Cursor: to + j.dropped, End: end}
-			m.mu.Unlock()
-			return reply, nil
+		if to == from && !end && !expired {
+			return false, nil
 		}
-		changed := j.changed
-		m.mu.Unlock()
-		select {
-		case <-changed:
-		case <-timer.C:
-			expired = true
-		case <-ctx.Done():
-			return nil, ctx.Err()
-		}
-	}
+		reply = &wire.LogsReply{Lines: slices.Clone(j.log[from:to]), Cursor: to + j.dropped, End: end}
+		return true, nil
+	})
+	return reply, err
 }

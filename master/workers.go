@@ -170,37 +170,20 @@ func (m *Master) Job(_ context.Context, args *wire.JobArgs) (*wire.JobReply, err
 }
 
 // Runs returns what is new in a job's run log, and waits for something new if there is nothing.
-func (m *Master) Runs(ctx context.Context, args *wire.RunsArgs) (*wire.RunsReply, error) {
-	timer := time.NewTimer(min(args.Wait, maxPollWait))
-	defer timer.Stop()
-	for expired := false; ; {
-		m.mu.Lock()
-		j, err := m.findLocked(args.Job)
-		if err != nil {
-			m.mu.Unlock()
-			return nil, err
-		}
+func (m *Master) Runs(ctx context.Context, args *wire.RunsArgs) (reply *wire.RunsReply, err error) {
+	err = m.await(ctx, args.Job, args.Wait, func(j *job, expired bool) (bool, error) {
 		from := min(max(args.Cursor, 0), len(j.runs))
 		to := min(len(j.runs), from+clampPage(args.Max))
 		if to == from && !j.ended.IsZero() {
-			m.mu.Unlock()
-			return nil, refuse(wire.ErrJobEnded, fmt.Sprintf("runs of job %s", j.id), "it has ended: "+j.state.String())
+			return false, refuse(wire.ErrJobEnded, fmt.Sprintf("runs of job %s", j.id), "it has ended: "+j.state.String())
 		}
-		if to > from || expired {
-			reply := &wire.RunsReply{Events: j.runs[from:to:to], Cursor: to, Maps: j.plan.Maps}
-			m.mu.Unlock()
-			return reply, nil
+		if to == from && !expired {
+			return false, nil
 		}
-		changed := j.changed
-		m.mu.Unlock()
-		select {
-		case <-changed:
-		case <-timer.C:
-			expired = true
-		case <-ctx.Done():
-			return nil, ctx.Err()
-		}
-	}
+		reply = &wire.RunsReply{Events: j.runs[from:to:to], Cursor: to, Maps: j.plan.Maps}
+		return true, nil
+	})
+	return reply, err
 }
 
 // maxPage bounds the items of one answer: 2,000 run events of about 300 bytes stay well under a frame of 4 MiB.
