@@ -102,9 +102,9 @@ func Plan(out io.Writer, p *plan.Plan, took time.Duration, asJSON bool) error {
 		e.SetIndent("", "  ")
 		return e.Encode(r)
 	}
-	_, err := fmt.Fprintf(out, "input      %s in %s objects\nmap        %s splits of %s to %s, %s reads\nreduce     %s partitions, %s fetches of runs\noutput     %s parts\nplanned in %.3f s\n",
-		humanize.IBytes(uint64(r.Bytes)), humanize.Comma(int64(r.Objects)), humanize.Comma(int64(r.Splits)), humanize.IBytes(uint64(r.Smallest)),
-		humanize.IBytes(uint64(r.Largest)), humanize.Comma(int64(r.Reads)), humanize.Comma(int64(r.Reducers)), humanize.Comma(r.Fetches),
-		humanize.Comma(int64(r.Reducers)), r.PlannedIn)
+	_, err := fmt.Fprintf(out, "input      %s in %s\nmap        %s of %s to %s, %s\nreduce     %s, %s of runs\noutput     %s\nplanned in %.3f s\n",
+		humanize.IBytes(uint64(r.Bytes)), count(r.Objects, "object", "objects"),
+		count(r.Splits, "split", "splits"), humanize.IBytes(uint64(r.Smallest)), humanize.IBytes(uint64(r.Largest)), count(r.Reads, "read", "reads"),
+		count(r.Reducers, "partition", "partitions"), count(r.Fetches, "fetch", "fetches"), count(r.Reducers, "part", "parts"), r.PlannedIn)
 	return err
 }
