@@ -1,0 +1,315 @@
+package master
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/millrace/millrace/jobs/plan"
+	"github.com/millrace/millrace/master/memha"
+	"github.com/millrace/millrace/master/sched"
+	"github.com/millrace/millrace/master/wire"
+	"github.com/millrace/millrace/storage"
+	"github.com/millrace/millrace/storage/manifest"
+	"github.com/millrace/millrace/storage/memstore"
+	"github.com/millrace/millrace/storage/storagetest"
+)
+
+// These tests run in synctest bubbles: a master, its clients and its workers talk over pipes, and time passes when all of
+// them wait, so that leases, long polls and backoffs take no time and no luck.
+
+// world is what outlives a master: a bucket that can be told to fail, and the journal.
+type world struct {
+	t   *testing.T
+	st  *storage.Store
+	bad *storagetest.FaultyBackend
+	mem *memha.Store
+}
+
+func newWorld(t *testing.T) *world {
+	bad := storagetest.Faulty(memstore.New())
+	w := &world{t: t, bad: bad, mem: memha.New()}
+	w.st = storage.New(storage.Options{Schemes: map[string]storage.Opener{"mem": bad.Opener()}})
+	for i := range 3 {
+		w.put(fmt.Sprintf("in/%d", i), strings.Repeat("some words\n", 10))
+	}
+	return w
+}
+
+func (w *world) put(key, body string) {
+	w.t.Helper()
+	if err := w.st.Put(w.t.Context(), "mem://b/"+key, []byte(body), false); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+// names lists what lies below a key, and the pending uploads there.
+func (w *world) names(prefix string) (names []string) {
+	w.t.Helper()
+	ctx := context.WithoutCancel(w.t.Context())
+	prefix = "mem://b/" + prefix
+	err := w.st.List(ctx, prefix, func(o storage.Info) bool {
+		names = append(names, strings.TrimPrefix(o.URL, prefix))
+		return true
+	})
+	if err == nil {
+		err = w.st.Uploads(ctx, prefix, func(url, _ string, _ time.Time) bool {
+			names = append(names, "pending "+strings.TrimPrefix(url, prefix))
+			return true
+		})
+	}
+	if err != nil {
+		w.t.Error(err)
+	}
+	slices.Sort(names)
+	return names
+}
+
+func (w *world) want(prefix string, want ...string) {
+	w.t.Helper()
+	if got := w.names(prefix); !slices.Equal(got, want) {
+		w.t.Errorf("%s holds %q, want %q", prefix, got, want)
+	}
+}
+
+// leader is a running master and a client of it.
+type leader struct {
+	*world
+	m    *Master
+	pipe *wire.PipeListener
+	c    *wire.Client
+	stop func() error
+}
+
+func (w *world) lead(volatile bool) *leader {
+	w.t.Helper()
+	m, err := New(Options{Store: w.st, Backend: w.mem, Election: w.mem, Volatile: volatile, Scheduler: sched.Options{Lease: 5 * time.Second}})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	l := &leader{world: w, m: m, pipe: wire.Pipe()}
+	ctx, cancel := context.WithCancel(w.t.Context())
+	done := make(chan error, 1)
+	go func() { done <- m.Run(ctx, l.pipe) }()
+	stopped, result := false, error(nil)
+	l.stop = func() error {
+		if !stopped {
+			cancel()
+			l.c.Close()
+			stopped, result = true, <-done
+		}
+		return result
+	}
+	l.c = l.dial(wire.RoleClient)
+	return l
+}
+
+func (l *leader) dial(role wire.Role) *wire.Client {
+	l.t.Helper()
+	c, err := wire.Dial(l.t.Context(), []string{"pipe"}, wire.ClientOptions{Role: role, Dial: l.pipe.Dial, RetryFor: time.Second})
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	return c
+}
+
+// end stops the master, which must have worked until then.
+func (l *leader) end() {
+	l.t.Helper()
+	if err := l.stop(); err != nil {
+		l.t.Errorf("Run: %v", err)
+	}
+}
+
+// spec is a job of one map for each of the three inputs and two reduces.
+func spec() plan.Spec {
+	return plan.Spec{Job: "count", Inputs: []string{"mem://b/in/*"}, Output: "mem://b/out", Reducers: 2, SplitSize: 110}
+}
+
+const jobA, jobB = wire.JobID("aaaaaaaa01"), wire.JobID("aaaaaaaa02")
+
+func (l *leader) submit(id wire.JobID, s plan.Spec) error {
+	_, err := l.c.Submit(l.t.Context(), &wire.SubmitArgs{Job: id, Spec: s})
+	return err
+}
+
+func (l *leader) mustSubmit(id wire.JobID, s plan.Spec) {
+	l.t.Helper()
+	if err := l.submit(id, s); err != nil {
+		l.t.Fatal(err)
+	}
+}
+
+// status waits until a job is in a state; an ended one must have been cleaned up.
+func (l *leader) status(id wire.JobID, state wire.JobState) *wire.JobStatus {
+	l.t.Helper()
+	args := &wire.WatchArgs{Job: id, Wait: time.Minute}
+	for range 1000 {
+		s, err := l.c.Watch(l.t.Context(), args)
+		if err != nil {
+			l.t.Fatal(err)
+		}
+		if s.State == state && (!state.Ended() || !s.Ended.IsZero()) {
+			return s
+		}
+		if !s.Ended.IsZero() {
+			l.t.Fatalf("job %s is %v: %s, want %v", id, s.State, s.Error, state)
+		}
+		args.Version = s.Version
+	}
+	l.t.Fatalf("job %s does not become %v", id, state)
+	return nil
+}
+
+func (l *leader) cancel(id wire.JobID) wire.JobState {
+	l.t.Helper()
+	r, err := l.c.Cancel(l.t.Context(), &wire.CancelArgs{Job: id})
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	return r.State
+}
+
+// hand is a worker that is told what to do: it fabricates runs and makes real pending parts.
+type hand struct {
+	l     *leader
+	c     *wire.Client
+	args  wire.PollArgs
+	tasks []wire.Task // given and not done
+	had   map[wire.AttemptID]bool
+	ended []wire.JobID // as told by the last answer
+	reply *wire.PollReply
+}
+
+func (l *leader) hire(id wire.WorkerID, slots int) *hand {
+	l.t.Helper()
+	return &hand{
+		l: l, c: l.dial(wire.RoleWorker), had: map[wire.AttemptID]bool{},
+		args: wire.PollArgs{Worker: id, Host: "host-" + string(id), Slots: slots, Wait: 100 * time.Millisecond},
+	}
+}
+
+// poll reports, and takes the answer.
+func (h *hand) poll() error {
+	h.args.Seq++
+	h.args.Running = nil
+	for _, t := range h.tasks {
+		h.args.Running = append(h.args.Running, wire.Progress{Attempt: t.Attempt})
+	}
+	reply, err := h.c.Poll(h.l.t.Context(), &h.args)
+	if err != nil {
+		return err
+	}
+	h.args.Done, h.reply = nil, reply
+	for _, t := range reply.Assign {
+		if !h.had[t.Attempt] {
+			h.had[t.Attempt] = true
+			h.tasks = append(h.tasks, t)
+		}
+	}
+	for _, k := range reply.Kill {
+		h.tasks = slices.DeleteFunc(h.tasks, func(t wire.Task) bool { return t.Attempt == k })
+	}
+	return nil
+}
+
+// get polls until it has a task of the phase, and takes it out of its tasks.
+func (h *hand) get(phase wire.Phase) wire.Task {
+	h.l.t.Helper()
+	for range 200 {
+		for i, t := range h.tasks {
+			if t.Attempt.Task.Phase == phase {
+				h.tasks = slices.Delete(h.tasks, i, i+1)
+				return t
+			}
+		}
+		if err := h.poll(); err != nil {
+			h.l.t.Fatal(err)
+		}
+	}
+	h.l.t.Fatalf("no %v task is given", phase)
+	return wire.Task{}
+}
+
+// result is what a task ends with: a run with a checksum of its own, or a part with 10 rows.
+func (h *hand) result(t wire.Task) wire.Outcome {
+	h.l.t.Helper()
+	o := wire.Outcome{Attempt: t.Attempt, Counters: map[string]int64{"n": 1}}
+	index := t.Attempt.Task.Index
+	switch t.Attempt.Task.Phase {
+	case wire.Sample:
+		o.Sample = &wire.SampleResult{Bounds: [][]byte{[]byte("m")}}
+	case wire.Map:
+		o.Records = 10
+		o.Map = &wire.MapResult{URL: fmt.Sprintf("http://%s/runs/%d", h.args.Worker, index), Size: 100, Checksum: uint64(index), Pairs: 5}
+	case wire.Reduce:
+		o.Reduce = &wire.ReduceResult{Part: h.l.pending("out/"+manifest.PartName(index), fmt.Sprint("part ", index)), Rows: 10}
+	}
+	return o
+}
+
+// pending makes a pending upload.
+func (w *world) pending(key, body string) storage.Pending {
+	w.t.Helper()
+	up, err := w.st.Create(w.t.Context(), "mem://b/"+key, storage.UploadOptions{})
+	if err == nil {
+		_, err = up.Write([]byte(body))
+	}
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	p, err := up.Finish(w.t.Context())
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return p
+}
+
+func (h *hand) do(phase wire.Phase) wire.Outcome {
+	h.l.t.Helper()
+	o := h.result(h.get(phase))
+	h.args.Done = append(h.args.Done, o)
+	return o
+}
+
+// work does n tasks of a phase and reports them.
+func (h *hand) work(phase wire.Phase, n int) {
+	h.l.t.Helper()
+	for range n {
+		h.do(phase)
+	}
+	if err := h.poll(); err != nil {
+		h.l.t.Fatal(err)
+	}
+}
+
+// beat keeps a worker alive, and quiet, while something else is waited for.
+func (h *hand) beat(until func() bool) {
+	h.l.t.Helper()
+	for range 2000 {
+		if until() {
+			return
+		}
+		if err := h.poll(); err != nil {
+			h.l.t.Fatal(err)
+		}
+	}
+	h.l.t.Fatal("it does not happen")
+}
+
+func wantError(t *testing.T, what string, err, decision error, texts ...string) {
+	t.Helper()
+	if decision != nil && !errors.Is(err, decision) || err == nil {
+		t.Errorf("%s: got %v, want %v", what, err, decision)
+		return
+	}
+	for _, text := range texts {
+		if !strings.Contains(err.Error(), text) {
+			t.Errorf("%s: got %q, want %q in it", what, err, text)
+		}
+	}
+}
