@@ -14,7 +14,7 @@ import (
 	"github.com/millrace/millrace/master/wire"
 )
 
-// Jobs lists the jobs that a program carries, with the first sentence of each one's description.
+// Jobs lists the jobs that a program carries, with the first line of each one's description.
 func Jobs(out io.Writer, list []*jobs.Job) error {
 	var b strings.Builder
 	width := 0

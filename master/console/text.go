@@ -1,6 +1,7 @@
 // Package console writes what a person sees of a job in a terminal: progress while it runs, a summary and the first rows
-// when it ends, tables of jobs, and the same as JSON for scripts. It is given statuses and batches of rows and writes text;
-// it asks no master, opens no file and reads no clock or environment of its own. The subcommands of cmd/millrace call it.
+// when it ends, tables of jobs, plans and logs, and the same as JSON for scripts. It is given statuses, plans and rows, of
+// which Cat reads those of an output that its caller opened, and writes text. It asks no master and reads no clock or
+// environment; of a file it learns whether it is a terminal. The front door and the subcommands of cmd/millrace call it.
 //
 // Names, paths, errors and values come from users and from data. Before any of it reaches a terminal it passes through
 // Line, Lines or a JSON string, so that no one can move the cursor, rename the window or hide text by what is in a file.

@@ -59,6 +59,7 @@ const testEdges = `
 	storage/...              < storage/localstore
 	master/wire              < jobs
 	worker/...               < storage/backends storage/localstore
+	master/console           < storage storage/manifest
 	master                   < jobs/... storage/backends storage/localstore worker worker/program
 	worker                   < jobs/... master master/sched storage/backends storage/localstore worker/program
 `

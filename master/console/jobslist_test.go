@@ -1,0 +1,164 @@
+package console
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"iter"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/millrace/millrace/jobs"
+	"github.com/millrace/millrace/jobs/plan"
+	"github.com/millrace/millrace/master/wire"
+)
+
+type findParams struct {
+	Pattern string `help:"what to look for"`
+	Order   string `default:"up" oneof:"up|down" help:"of the lines"`
+	Tag     string `default:""`
+}
+
+type found struct {
+	Where string
+	At    int64
+}
+
+func mapNothing(string, func(string, int64)) error { return nil }
+
+// listed are jobs with and without a description and parameters; one name and one text hold what must not reach a terminal.
+func listed() []*jobs.Job {
+	plain := jobs.New("wc", mapNothing, func(string, iter.Seq[int64], func(found)) error { return nil },
+		jobs.Doc("Counts words.\x1b[2J\nA word is a run of letters."))
+	params := jobs.Define("find-lines", func(*jobs.Task, findParams) (jobs.Code, error) {
+		return jobs.MapReduce(mapNothing, func(string, iter.Seq[int64], func(found)) error { return nil }), nil
+	})
+	return []*jobs.Job{plain, params}
+}
+
+// The list has a line a job, names in a column, with the first line of the description, made safe.
+func TestJobs(t *testing.T) {
+	t.Parallel()
+	var out bytes.Buffer
+	if err := Jobs(&out, listed()); err != nil {
+		t.Fatal(err)
+	}
+	if got, want := out.String(), "wc          Counts words.[2J\nfind-lines  \n"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	if err := Jobs(brokenPipe{}, listed()); !errors.Is(err, errPipe) {
+		t.Errorf("got %v, want the writer's error", err)
+	}
+}
+
+// brokenPipe takes nothing.
+type brokenPipe struct{}
+
+var errPipe = errors.New("broken pipe")
+
+func (brokenPipe) Write([]byte) (int, error) { return 0, errPipe }
+
+// A job is described with all of its text, each parameter with what it may be, and its columns; these are left out when they
+// cannot be known without parameters.
+func TestJob(t *testing.T) {
+	t.Parallel()
+	for i, want := range []string{
+		"wc\n\nCounts words.[2J\nA word is a run of letters.\n\nRows: where utf8, at int64\n",
+		"find-lines\n\n\n\nParameters (-p NAME=VALUE):\n" +
+			"  pattern        string; required\n                 what to look for\n" +
+			"  order          up|down; default up\n                 of the lines\n" +
+			"  tag            string; default empty\n                 \n",
+	} {
+		var out bytes.Buffer
+		if err := Job(&out, listed()[i]); err != nil {
+			t.Fatal(err)
+		}
+		if got := out.String(); got != want {
+			t.Errorf("got\n%s\nwant\n%s", got, want)
+		}
+	}
+}
+
+// A line of a log has its time, then the attempt and the worker if it concerns one, then the text, whose stack keeps its lines.
+func TestLogLine(t *testing.T) {
+	t.Parallel()
+	at := time.Date(2026, 3, 1, 7, 8, 9, 12_000_000, time.UTC)
+	for _, tt := range []struct {
+		line wire.LogLine
+		want string
+	}{
+		{wire.LogLine{Time: at, Text: "submitted"}, "07:08:09.012  submitted"},
+		{wire.LogLine{Time: at, Attempt: "map 3.1", Worker: "w2", Text: "panic: x\n\tstack"}, "07:08:09.012  map 3.1  w2  panic: x\n\tstack"},
+		{wire.LogLine{Time: at, Worker: "w\n2\x1b]0;evil\a", Text: "\x1b[2Jlost"}, "07:08:09.012  w 2]0;evil  [2Jlost"},
+	} {
+		if got := LogLine(tt.line); got != tt.want {
+			t.Errorf("got %q, want %q", got, tt.want)
+		}
+	}
+}
+
+// A plan says what a run of it would read and fetch, as text and as JSON.
+func TestPlan(t *testing.T) {
+	t.Parallel()
+	p, err := plan.Make(plan.Spec{SplitSize: 1 << 20, Reducers: 3}, []plan.Object{
+		{URL: "mem://x/a", Size: 5 << 19}, {URL: "mem://x/b", Size: 10}, {URL: "mem://x/c", Size: 20}, {URL: "mem://x/d", Size: 1 << 20},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out bytes.Buffer
+	if err := Plan(&out, p, 12*time.Millisecond, true); err != nil {
+		t.Fatal(err)
+	}
+	var got PlanReport
+	if err := json.Unmarshal(out.Bytes(), &got); err != nil {
+		t.Fatal(err)
+	}
+	want := PlanReport{Objects: 4, Bytes: 7<<19 + 30, Splits: p.Maps, Reducers: 3, Largest: 1 << 20, Smallest: p.SplitBytes(0), Fetches: int64(3 * p.Maps), PlannedIn: 0.012}
+	for i := range p.Maps {
+		want.Smallest = min(want.Smallest, p.SplitBytes(i))
+		want.Reads += len(p.Split(i).Pieces)
+	}
+	if got != want || got.Smallest == got.Largest || got.Reads <= got.Splits {
+		t.Errorf("got %+v, want %+v", got, want)
+	}
+	out.Reset()
+	if err := Plan(&out, p, 12*time.Millisecond, false); err != nil {
+		t.Fatal(err)
+	}
+	for _, text := range []string{"input      3.5 MiB in 4 objects\n", " to 1.0 MiB, ", "reduce     3 partitions, ", "output     3 parts\n", "planned in 0.012 s\n"} {
+		if !strings.Contains(out.String(), text) {
+			t.Errorf("%q is not in\n%s", text, out.String())
+		}
+	}
+	for _, asJSON := range []bool{true, false} {
+		if err := Plan(brokenPipe{}, p, 0, asJSON); !errors.Is(err, errPipe) {
+			t.Errorf("JSON %v: got %v, want the writer's error", asJSON, err)
+		}
+	}
+}
+
+// A file is no terminal, and has no width.
+func TestTerminal(t *testing.T) {
+	t.Parallel()
+	f, err := os.Create(filepath.Join(t.TempDir(), "out"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if is, width := Terminal(f); is || width != 0 {
+		t.Errorf("a file: %v, %d columns", is, width)
+	}
+	// The other side of a pseudo-terminal whose size nobody has set.
+	pty, err := os.OpenFile("/dev/ptmx", os.O_RDWR, 0)
+	if err != nil {
+		t.Skip("LEFT OUT: a terminal, there are no pseudo-terminals here:", err)
+	}
+	defer pty.Close()
+	if is, width := Terminal(pty); !is || width != 0 {
+		t.Errorf("a pseudo-terminal: %v, %d columns", is, width)
+	}
+}
