@@ -23,10 +23,8 @@ func Cat(ctx context.Context, w io.Writer, out *output.Output, o RowOptions) err
 			}
 		}
 		var more bool
-		if b.Rows > 0 {
-			more, werr = rows.Write(b)
-		}
-		return werr == nil && (more || b.Rows == 0)
+		more, werr = rows.Write(b)
+		return werr == nil && more
 	})
 	if rows != nil && err == nil && werr == nil {
 		werr = rows.Close()
