@@ -1,0 +1,204 @@
+package master
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/millrace/millrace/master/sched"
+	"github.com/millrace/millrace/master/wire"
+)
+
+// A job is found by its id or by what no other id begins with.
+func TestPrefixes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newWorld(t).lead(true)
+		for i, id := range []wire.JobID{jobA, jobB, "bbbbbbbb01", "bbbbbbbb"} {
+			s := spec()
+			s.Output = fmt.Sprint("mem://b/out", i)
+			l.mustSubmit(id, s)
+		}
+		for id, want := range map[wire.JobID]wire.JobID{jobA: jobA, "bbbbbbbb0": "bbbbbbbb01", "bbbbbbbb": "bbbbbbbb"} {
+			if s, err := l.c.Watch(t.Context(), &wire.WatchArgs{Job: id}); err != nil || s.ID != want {
+				t.Errorf("%s: got %v, %v", id, s, err)
+			}
+		}
+		for id, want := range map[wire.JobID]error{"a": wire.ErrAmbiguousID, "": wire.ErrNoJob, "c": wire.ErrNoJob} {
+			_, err := l.c.Watch(t.Context(), &wire.WatchArgs{Job: id})
+			wantError(t, "Watch "+string(id), err, want)
+			_, err = l.c.Logs(t.Context(), &wire.LogsArgs{Job: id})
+			wantError(t, "Logs "+string(id), err, want)
+			_, err = l.c.Cancel(t.Context(), &wire.CancelArgs{Job: id})
+			wantError(t, "Cancel "+string(id), err, want)
+		}
+		l.end()
+	})
+}
+
+// Watch answers at once when there is something newer, else after its time, and at once when the job has ended.
+func TestWatch(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newWorld(t).lead(true)
+		l.mustSubmit(jobA, spec())
+		s, err := l.c.Watch(t.Context(), &wire.WatchArgs{Job: jobA})
+		if err != nil || s.State != wire.Running || s.Objects != 3 || s.Output != "mem://b/out" {
+			t.Fatalf("got %+v, %v", s, err)
+		}
+		begun := time.Now()
+		if _, err := l.c.Watch(t.Context(), &wire.WatchArgs{Job: jobA, Version: s.Version, Wait: 7 * time.Second}); err != nil || time.Since(begun) != 7*time.Second {
+			t.Errorf("without news Watch answers after %v, %v", time.Since(begun), err)
+		}
+		time.AfterFunc(time.Second, func() { l.cancel(jobA) })
+		begun = time.Now()
+		if now, err := l.c.Watch(t.Context(), &wire.WatchArgs{Job: jobA, Version: s.Version, Wait: time.Hour}); err != nil || now.Version <= s.Version || time.Since(begun) != time.Second {
+			t.Errorf("got version %v after %v, %v", now, time.Since(begun), err)
+		}
+		end := l.status(jobA, wire.Cancelled)
+		begun = time.Now()
+		if _, err := l.c.Watch(t.Context(), &wire.WatchArgs{Job: jobA, Version: end.Version, Wait: time.Hour}); err != nil || time.Since(begun) > 0 {
+			t.Errorf("of an ended job Watch answers after %v, %v", time.Since(begun), err)
+		}
+		l.end()
+	})
+}
+
+// List shows the newest jobs first, a page of them.
+func TestList(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newWorld(t).lead(true)
+		for i := range 5 {
+			s := spec()
+			s.Output = fmt.Sprint("mem://b/out", i)
+			l.mustSubmit(wire.JobID(fmt.Sprint("job-0000", i)), s)
+		}
+		r, err := l.c.List(t.Context(), &wire.ListArgs{Max: 2})
+		if err != nil || len(r.Jobs) != 2 || !r.More || r.Jobs[0].ID != "job-00004" || r.Jobs[1].ID != "job-00003" || r.Jobs[0].Inputs != nil {
+			t.Errorf("got %+v, %v", r, err)
+		}
+		if r, err = l.c.List(t.Context(), &wire.ListArgs{Max: 5}); err != nil || len(r.Jobs) != 5 || r.More {
+			t.Errorf("got %+v, %v", r, err)
+		}
+		l.end()
+	})
+}
+
+// A job's log tells of its workers and failures, in pages; a reader that waits hears of the next line, and of the end.
+func TestLogs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newWorld(t).lead(true)
+		l.mustSubmit(jobA, spec())
+		h := l.hire("w", 1)
+		task := h.get(wire.Map)
+		h.args.Done = []wire.Outcome{{Attempt: task.Attempt, Failure: &wire.Failure{Text: "no luck"}}}
+		if err := h.poll(); err != nil {
+			t.Fatal(err)
+		}
+		var text []string
+		logs := &wire.LogsArgs{Job: jobA, Wait: time.Minute}
+		time.AfterFunc(10*time.Second, func() { l.cancel(jobA) })
+		for {
+			r, err := l.c.Logs(t.Context(), logs)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, x := range r.Lines {
+				text = append(text, fmt.Sprintf("%s %s %s", x.Attempt, x.Worker, x.Text))
+			}
+			logs.Cursor = r.Cursor
+			if r.End {
+				break
+			}
+		}
+		all := strings.Join(text, "\n")
+		for _, want := range []string{"host-w joined with 1 slots", task.Attempt.String() + " host-w attempt failed (1 of 4): no luck", "cancelled"} {
+			if !strings.Contains(all, want) {
+				t.Errorf("the log lacks %q:\n%s", want, all)
+			}
+		}
+		if s := l.status(jobA, wire.Cancelled); s.Retries != 1 {
+			t.Errorf("%d retries", s.Retries)
+		}
+		l.end()
+	})
+}
+
+// The log of a job is bounded: the oldest lines go, and readers' places stay right.
+func TestLogBound(t *testing.T) {
+	m := &Master{jobs: map[sched.JobID]*job{}}
+	j := &job{id: jobA, changed: make(chan struct{})}
+	m.jobs[jobA] = j
+	m.order = []sched.JobID{jobA}
+	for i := range maxLogLines + 5 {
+		j.logf(time.Time{}, "", "", fmt.Sprint(i))
+	}
+	if len(j.log) > maxLogLines {
+		t.Errorf("%d lines are kept", len(j.log))
+	}
+	next := maxLogLines / 10 // what a reader who comes late begins with
+	for args := (&wire.LogsArgs{Job: jobA}); next < maxLogLines+5; {
+		r, err := m.Logs(context.Background(), args)
+		if err != nil || len(r.Lines) == 0 || len(r.Lines) > maxPage {
+			t.Fatalf("got %d lines, %v", len(r.Lines), err)
+		}
+		for _, x := range r.Lines {
+			if x.Text != fmt.Sprint(next) {
+				t.Fatalf("got line %s, want %d", x.Text, next)
+			}
+			next++
+		}
+		args.Cursor = r.Cursor
+	}
+}
+
+// Ended jobs are bounded: the oldest are forgotten, running ones never. Their records go from the journal.
+func TestForgetOld(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newWorld(t).lead(false)
+		l.mustSubmit(jobA, spec()) // runs all the time
+		for i := range maxEndedJobs + 3 {
+			id := wire.JobID(fmt.Sprintf("job-%07d", i))
+			s := spec()
+			s.Output = "mem://b/other"
+			l.mustSubmit(id, s)
+			l.cancel(id)
+			l.status(id, wire.Cancelled)
+		}
+		l.m.mu.Lock()
+		n, first := len(l.m.jobs), l.m.order[1]
+		l.m.mu.Unlock()
+		if n != maxEndedJobs+1 || first != "job-0000003" {
+			t.Errorf("%d jobs are known, the oldest ended one is %s", n, first)
+		}
+		logs, err := l.m.journal.Load(t.Context())
+		if err != nil || len(logs) != maxEndedJobs+1 {
+			t.Errorf("the journal has %d jobs, %v", len(logs), err)
+		}
+		l.end()
+	})
+}
+
+// A master whose journal ends with it keeps no records of ended jobs.
+func TestForgetVolatile(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newWorld(t).lead(true)
+		l.mustSubmit(jobA, spec())
+		l.cancel(jobA)
+		l.status(jobA, wire.Cancelled)
+		if logs, err := l.m.journal.Load(t.Context()); err != nil || len(logs) != 0 {
+			t.Errorf("the journal holds %v, %v", logs, err)
+		}
+		l.end()
+	})
+}
+
+// Pages are bounded, whatever is asked for.
+func TestClampPage(t *testing.T) {
+	got := []int{clampPage(-1), clampPage(0), clampPage(1), clampPage(maxPage), clampPage(maxPage + 1)}
+	if want := []int{maxPage, maxPage, 1, maxPage, maxPage}; !slices.Equal(got, want) {
+		t.Errorf("got %v, want %v", got, want)
+	}
+}
