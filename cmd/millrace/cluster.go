@@ -24,6 +24,7 @@ import (
 type clusterFlags struct {
 	masters, workers, slots int
 	memory                  int64
+	lease                   time.Duration
 	listen, logDir          string
 }
 
@@ -45,6 +46,7 @@ func clusterCommand() *cobra.Command {
 	fs.Var(millrace.AtLeast{N: &f.slots, Least: 1}, "slots", "tasks at a time, of each worker (default: the CPUs, shared out)")
 	millrace.SizeFlag(fs, &f.memory, "memory", "memory for buffers, of all workers together (default: half of what there is)")
 	fs.StringVar(&f.listen, "listen", f.listen, "the master's address; port 0 chooses a free one")
+	leaseFlag(fs, &f.lease, clusterLease)
 	fs.StringVar(&f.logDir, "log-dir", "", "folder for the logs; kept (default: a temporary one, removed at the end)")
 	return c
 }
@@ -54,6 +56,9 @@ func (f *clusterFlags) check() error {
 		return millrace.Usage(fmt.Errorf("--masters %d: this version runs one master", f.masters))
 	}
 	if err := loopback(f.listen); err != nil {
+		return err
+	}
+	if err := checkLease(f.lease); err != nil {
 		return err
 	}
 	if f.slots == 0 {
@@ -71,6 +76,7 @@ const (
 	stopGrace    = 5 * time.Second // for a process to end by itself
 	restartWait  = time.Second     // before a worker that died is started again
 	clusterDrain = time.Second
+	clusterLease = 5 * time.Second // on one machine, no network makes a worker silent
 )
 
 // run starts the processes and keeps them up until ctx ends. All their files but the logs lie in one folder, which goes
@@ -117,7 +123,7 @@ func (l *local) start(name string, args ...string) (*procs.Process, error) {
 }
 
 func (l *local) run(ctx context.Context) error {
-	m, err := l.start("master", "master", "--with-parent", "--listen", l.listen)
+	m, err := l.start("master", "master", "--with-parent", "--listen", l.listen, "--lease", l.lease.String())
 	if err != nil {
 		return err
 	}

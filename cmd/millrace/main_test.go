@@ -69,7 +69,7 @@ func (c call) command(t testing.TB) (cmd *exec.Cmd, temp string) {
 		c.dir = t.TempDir()
 	}
 	temp = t.TempDir()
-	cmd = exec.CommandContext(t.Context(), bin, c.args...)
+	cmd = exec.Command(bin, c.args...)
 	cmd.Dir = c.dir
 	cmd.Env = append(cleanEnv(), append([]string{"TMPDIR=" + temp}, c.env...)...)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}

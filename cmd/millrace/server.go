@@ -94,8 +94,8 @@ func masterCommand() *cobra.Command {
 			if err := loopback(f.listen); err != nil {
 				return err
 			}
-			if lease < minLease {
-				return millrace.Usage(fmt.Errorf("--lease %v: give %v or more, since a worker is heard of every %v", lease, minLease, worker.DefaultPoll))
+			if err := checkLease(lease); err != nil {
+				return err
 			}
 			ctx, cancel := f.bind(c.Context())
 			defer cancel()
@@ -103,12 +103,24 @@ func masterCommand() *cobra.Command {
 		},
 	}
 	f.define(c.Flags(), "127.0.0.1:7800", "address for workers and clients; port 0 chooses a free one")
-	c.Flags().DurationVar(&lease, "lease", 15*time.Second, "how long a worker may be silent before its tasks run elsewhere")
+	leaseFlag(c.Flags(), &lease, 15*time.Second)
 	return c
 }
 
 // minLease is the shortest --lease: one lost heartbeat must not cost a worker its work.
 const minLease = 2 * worker.DefaultPoll
+
+// leaseFlag defines --lease.
+func leaseFlag(fs *pflag.FlagSet, lease *time.Duration, def time.Duration) {
+	fs.DurationVar(lease, "lease", def, "how long a worker may be silent before its tasks run elsewhere")
+}
+
+func checkLease(lease time.Duration) error {
+	if lease < minLease {
+		return millrace.Usage(fmt.Errorf("--lease %v: give %v or more, since a worker is heard of every %v", lease, minLease, worker.DefaultPoll))
+	}
+	return nil
+}
 
 func runMaster(ctx context.Context, listen string, lease time.Duration, log *slog.Logger) error {
 	mem := memha.New()
