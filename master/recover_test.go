@@ -1,0 +1,168 @@
+package master
+
+import (
+	"errors"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/millrace/millrace/master/journal"
+	"github.com/millrace/millrace/master/wire"
+	"github.com/millrace/millrace/storage/manifest"
+	"github.com/millrace/millrace/storage/storagetest"
+)
+
+// depose ends a leader's term as an election does, and waits until it has stopped.
+func (l *leader) depose() {
+	l.t.Helper()
+	l.mem.Depose()
+	synctest.Wait()
+	if err := l.stop(); !errors.Is(err, journal.ErrFenced) {
+		l.t.Errorf("a deposed master ends with %v", err)
+	}
+}
+
+// A job that one master began the next one finishes: its finished maps do not run again, and its figures are exact.
+func TestSuccessor(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		l := w.lead(false)
+		l.mustSubmit(jobA, spec())
+		h := l.hire("w", 4)
+		h.work(wire.Map, 2)
+		l.depose()
+
+		next := w.lead(false)
+		s := next.status(jobA, wire.Running)
+		if s.Map.Done != 2 || s.Records != 20 || s.Counters["n"] != 2 {
+			t.Errorf("the next master knows %d maps, %d records, counter %d", s.Map.Done, s.Records, s.Counters["n"])
+		}
+		if err := next.submit(jobB, spec()); !errors.Is(err, wire.ErrOutputTaken) {
+			t.Errorf("the job's output is free: %v", err)
+		}
+		h.l, h.c = next, next.dial(wire.RoleWorker)
+		task := h.get(wire.Map) // the one that it had already, or that one anew
+		if task.Attempt.Task.Index != 2 {
+			t.Errorf("map %d runs again", task.Attempt.Task.Index)
+		}
+		h.args.Done = append(h.args.Done, h.result(task))
+		r, err := h.c.Runs(t.Context(), &wire.RunsArgs{Job: jobA})
+		if err != nil || len(r.Events) != 2 || r.Cursor != 2 {
+			t.Errorf("the run log is %+v, %v", r, err)
+		}
+		h.work(wire.Reduce, 2)
+		s = next.status(jobA, wire.Done)
+		if s.Records != 30 || s.Counters["n"] != 5 || s.Rows != 20 {
+			t.Errorf("status %+v", s)
+		}
+		w.want("out/", manifest.Name, "part-00000.arrow", "part-00001.arrow")
+		next.end()
+	})
+}
+
+// A commit that one master decided the next one completes, wherever the first one stopped.
+func TestSuccessorCommits(t *testing.T) {
+	for _, fault := range []storagetest.Fault{
+		{Op: storagetest.OpComplete, Times: -1},
+		{Op: storagetest.OpComplete, Nth: 2, Times: -1},
+		{Op: storagetest.OpUploads, Key: "out/", Times: -1},
+		{Op: storagetest.OpPut, Times: -1},
+		{Op: storagetest.OpPut, Kind: storagetest.LoseAnswer, Times: -1},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			w := newWorld(t)
+			l := w.lead(false)
+			l.mustSubmit(jobA, spec())
+			h := l.hire("w", 4)
+			h.work(wire.Map, 3)
+			h.do(wire.Reduce)
+			h.do(wire.Reduce)
+			w.bad.Plan(fault)
+			if err := h.poll(); err != nil {
+				t.Fatal(err)
+			}
+			if fault.Kind != storagetest.LoseAnswer {
+				l.status(jobA, wire.Committing)
+				time.Sleep(10 * time.Second)
+			}
+			l.depose()
+			w.bad.Plan()
+			next := w.lead(false)
+			if s := next.status(jobA, wire.Done); s.Rows != 20 || len(s.Parts) != 2 {
+				t.Errorf("%+v: status %+v", fault, s)
+			}
+			w.want("out/", manifest.Name, "part-00000.arrow", "part-00001.arrow")
+			next.end()
+		})
+	}
+}
+
+// Jobs that ended stay listed, as ended, and their outputs are free; what the first master did not come to clean up the
+// next one does. An output that another job has claimed since is left alone.
+func TestSuccessorOfEnds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		l := w.lead(false)
+		l.mustSubmit(jobA, spec())
+		h := l.hire("w", 4)
+		h.work(wire.Map, 3)
+		h.work(wire.Reduce, 2)
+		l.status(jobA, wire.Done)
+		s := spec()
+		s.Output = "mem://b/out2"
+		l.mustSubmit(jobB, s)
+		w.pending("out2/part-00000.arrow", "x")
+		w.bad.Plan(storagetest.Fault{Op: storagetest.OpUploads, Kind: storagetest.Stall, Times: -1})
+		l.cancel(jobB)
+		l.mem.Depose()
+		_ = l.stop() // fenced
+		w.bad.Plan()
+		w.want("out2/", "pending part-00000.arrow")
+
+		next := w.lead(false)
+		if s := next.status(jobA, wire.Done); s.Rows != 20 || s.Ended.IsZero() {
+			t.Errorf("status %+v", s)
+		}
+		next.status(jobB, wire.Cancelled)
+		w.want("out2/")
+		s.Overwrite = true
+		next.mustSubmit("cccccccc", s)
+		w.pending("out2/part-00000.arrow", "of the third job")
+		next.depose()
+
+		third := w.lead(false)
+		third.status(jobB, wire.Cancelled)
+		third.status(jobA, wire.Done)
+		w.want("out2/", "pending part-00000.arrow")
+		if r, err := third.c.List(t.Context(), &wire.ListArgs{}); err != nil || len(r.Jobs) != 3 {
+			t.Errorf("%d jobs are listed, %v", len(r.Jobs), err)
+		}
+		third.end()
+	})
+}
+
+// A journal that cannot be read, or makes no sense, keeps a master from leading, by name.
+func TestBadJournal(t *testing.T) {
+	for want, record := range map[string]string{
+		"record 0":                             "not JSON",
+		"it comes before the job's submission": `{"record":{"Kind":4,"Job":"x"}}`,
+		"plan: no input objects: name a file":  `{"record":{"Kind":1},"spec":{}}`,
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			w := newWorld(t)
+			term, err := w.mem.Campaign(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := w.mem.Append(t.Context(), term.N, []journal.Entry{{Job: "x", Records: [][]byte{[]byte(record)}}}); err != nil {
+				t.Fatal(err)
+			}
+			w.mem.Depose()
+			m, err := New(Options{Store: w.st, Backend: w.mem, Election: w.mem})
+			if err != nil {
+				t.Fatal(err)
+			}
+			wantError(t, record, m.Run(t.Context(), wire.Pipe()), nil, want)
+		})
+	}
+}
