@@ -7,6 +7,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 )
@@ -42,7 +43,7 @@ func TestDemo(t *testing.T) {
 			out := &until{text: c.stopAt, then: cancel}
 			begun := time.Now()
 			err := run(ctx, options{
-				Millrace: bin, Workers: 2, Objects: 2, ObjectSize: c.objectSize, Wait: true, Out: out, Err: &out.Buffer,
+				Millrace: bin, Workers: 2, Objects: 2, ObjectSize: c.objectSize, Wait: true, Out: out, Err: out,
 			})
 			if c.err == "" && err != nil || c.err != "" && (err == nil || !strings.Contains(err.Error(), c.err)) {
 				t.Errorf("got error %v, want %q\n%s", err, c.err, out.String())
@@ -72,14 +73,17 @@ func empty(t *testing.T, dir string) {
 	}
 }
 
-// until calls then once it has been written text.
+// until calls then once it has been written text. Several processes may write to it at a time.
 type until struct {
 	bytes.Buffer
+	mu   sync.Mutex
 	text string
 	then func()
 }
 
 func (u *until) Write(p []byte) (int, error) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
 	n, err := u.Buffer.Write(p)
 	if strings.Contains(u.String(), u.text) {
 		u.then()

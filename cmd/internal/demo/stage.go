@@ -22,6 +22,7 @@ const (
 	readyWithin  = 20 * time.Second
 	stopGrace    = 5 * time.Second // for a process to end by itself
 	workerMemory = 256 << 20       // bytes: four workers fit a small machine
+	lease        = 5 * time.Second // here silence means death
 )
 
 // stage is what stands while the demonstration runs.
@@ -85,7 +86,7 @@ func (s *stage) fillBucket(ctx context.Context) error {
 
 // startCluster starts a master and its workers, which end with this process however it ends.
 func (s *stage) startCluster(ctx context.Context) (err error) {
-	if s.master, err = s.start("master", "master", "--listen", "127.0.0.1:0"); err != nil {
+	if s.master, err = s.start("master", "master", "--listen", "127.0.0.1:0", "--lease", lease.String()); err != nil {
 		return err
 	}
 	ready, cancel := context.WithTimeout(ctx, readyWithin)
