@@ -65,6 +65,10 @@ func Usage(err error) error {
 // ErrInterrupted is a command that ended by Ctrl-C or SIGTERM.
 var ErrInterrupted = errors.New("interrupted")
 
+// againAfter is when a second signal may be meant as one: timeout(1) and some service managers send each signal twice, to the
+// process and to its group.
+const againAfter = 300 * time.Millisecond
+
 // Execute runs a command tree over os.Args and returns the exit code. Every flag also reads the environment variable
 // MILLRACE_<FLAG>. The first interrupt, SIGTERM or hang-up cancels the command's context, a second one ends the process
 // at once.
@@ -82,7 +86,9 @@ func Execute(root *cobra.Command) int {
 		if term.IsTerminal(int(os.Stderr.Fd())) {
 			fmt.Fprintln(os.Stderr, "\nInterrupted: cleaning up. Once more ends it at once.")
 		}
-		<-signals
+		for first := time.Now(); time.Since(first) < againAfter; {
+			<-signals
+		}
 		os.Exit(exitInterrupted)
 	}()
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {

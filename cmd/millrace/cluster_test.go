@@ -232,10 +232,7 @@ func TestWorkerRestart(t *testing.T) {
 	cli(t, c.dir, 0, "run", "wordcount", "in.txt", "-o", "run", "-q", "--reducers", "2")
 	id := strings.TrimSpace(c.cli(t, 0, "submit", "wordcount", "in.txt", "-o", "out", "--reducers", "2", "--split-size", "1MB", "--detach").out)
 	reach(t, c.client(t), wire.JobID(id), func(s *wire.JobStatus) bool { return s.Map.Done >= 2 })
-	workers := slices.DeleteFunc(c.processes(t), func(pid int) bool {
-		args, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
-		return err != nil || !bytes.Contains(args, []byte("\x00worker\x00"))
-	})
+	workers := c.workers(t)
 	if len(workers) != 1 {
 		t.Fatalf("%d workers", len(workers))
 	}
@@ -243,6 +240,44 @@ func TestWorkerRestart(t *testing.T) {
 	c.waitFor(t, &c.stderr, "worker-1 ended (signal: killed): starting another")
 	c.cli(t, 0, "wait", id, "-q")
 	same(t, c.dir+"/out", c.dir+"/run")
+}
+
+// TestClusterKilled proves that the processes of a cluster end by themselves when it is killed, a worker that drains included.
+func TestClusterKilled(t *testing.T) {
+	t.Parallel()
+	cmd, _ := call{args: []string{"cluster", "--listen", "127.0.0.1:0", "--workers", "2"}}.command(t)
+	out, err := cmd.StdoutPipe()
+	must(t, err)
+	must(t, cmd.Start())
+	t.Cleanup(func() { _ = cmd.Process.Kill() }) // it has ended, unless the test failed
+	line, err := bufio.NewReader(out).ReadString('\n')
+	must(t, err)
+	c := &cluster{addr: strings.Fields(line)[1]}
+	c.await(t, "two workers", func() bool { return len(c.workers(t)) == 2 })
+	must(t, syscall.Kill(c.workers(t)[0], syscall.SIGTERM))
+	must(t, cmd.Process.Kill())
+	c.await(t, "the end of all processes", func() bool { return len(c.processes(t)) == 0 })
+	_ = cmd.Wait() // killed
+}
+
+// await asks until something is so.
+func (c *cluster) await(t *testing.T, what string, is func() bool) {
+	t.Helper()
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for until := time.Now().Add(deadline); !is(); <-tick.C {
+		if time.Now().After(until) {
+			t.Fatalf("no %s after %v", what, deadline)
+		}
+	}
+}
+
+// workers returns the ids of this cluster's workers.
+func (c *cluster) workers(t *testing.T) []int {
+	return slices.DeleteFunc(c.processes(t), func(pid int) bool {
+		args, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
+		return err != nil || !bytes.Contains(args, []byte("\x00worker\x00"))
+	})
 }
 
 // TestDrain proves that a worker that gets SIGTERM while a job runs finishes or hands back its tasks, serves its runs as long

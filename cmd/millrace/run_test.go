@@ -10,6 +10,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 )
 
 // waiting is a run of the job "wait" of badjobs, stopped inside the map function at its first record.
@@ -71,6 +72,7 @@ func TestInterrupt(t *testing.T) {
 			dir := t.TempDir()
 			w := startWaiting(t, dir)
 			w.signal(t, s)
+			w.signal(t, s) // as timeout(1) does: it is the same one
 			w.release()
 			if code := exitCode(t, w.cmd.Wait()); code != 130 {
 				t.Errorf("exit code %d, want 130: %s", code, w.errout)
@@ -94,16 +96,18 @@ func TestInterruptTwice(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	w := startWaiting(t, dir)
-	// Signals that arrive together may be taken for one: the second is sent until the process is gone.
+	// Signals that arrive together are taken for one: the second is sent until the process is gone.
 	ended := make(chan error, 1)
 	go func() { ended <- w.cmd.Wait() }()
 	var err error
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
 	for gone := false; !gone; {
 		_ = w.cmd.Process.Signal(os.Interrupt) // fails only when it has ended
 		select {
 		case err = <-ended:
 			gone = true
-		default:
+		case <-tick.C:
 		}
 	}
 	if code := exitCode(t, err); code != 130 {

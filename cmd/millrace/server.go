@@ -198,9 +198,12 @@ func runWorker(ctx context.Context, reg *program.Registry, f *workerFlags) error
 		f.memory = worker.DefaultMemory()
 	}
 	debug.SetMemoryLimit(f.memory)
-	ctx, cancel := f.bind(ctx)
+	parent, cancel := f.bind(context.WithoutCancel(ctx))
 	defer cancel()
-	c, err := dial(ctx, f.masters, wire.RoleWorker, workerConnectFor)
+	dialing, stop := context.WithCancel(ctx)
+	defer stop()
+	defer context.AfterFunc(parent, stop)()
+	c, err := dial(dialing, f.masters, wire.RoleWorker, workerConnectFor)
 	if err != nil {
 		return err
 	}
@@ -212,7 +215,8 @@ func runWorker(ctx context.Context, reg *program.Registry, f *workerFlags) error
 	if err != nil {
 		return millrace.Usage(err)
 	}
-	// The first signal drains; the worker ends by itself then. The parent's end is no reason to wait.
+	// The first signal drains; the worker ends by itself then. The parent's end is no reason to wait, also for
+	// one that drains.
 	g, gctx := errgroup.WithContext(context.WithoutCancel(ctx))
 	gctx, end := context.WithCancel(gctx)
 	g.Go(func() error {
@@ -220,15 +224,19 @@ func runWorker(ctx context.Context, reg *program.Registry, f *workerFlags) error
 		return w.Run(gctx)
 	})
 	g.Go(func() error {
+		defer end()
 		select {
 		case <-gctx.Done():
+			return nil
+		case <-parent.Done():
+			return nil
 		case <-ctx.Done():
-			if errors.Is(context.Cause(ctx), millrace.ErrInterrupted) {
-				log.Info("draining", "at most", f.drain)
-				w.Drain()
-			} else {
-				end()
-			}
+			log.Info("draining", "at most", f.drain)
+			w.Drain()
+		}
+		select {
+		case <-gctx.Done():
+		case <-parent.Done():
 		}
 		return nil
 	})
