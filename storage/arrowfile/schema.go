@@ -106,21 +106,23 @@ func (t Type) width() int {
 }
 
 // primitives are the types without children, as Arrow has them.
-var primitives = map[Type]arrow.DataType{
-	TypeBool:      arrow.FixedWidthTypes.Boolean,
-	TypeInt8:      arrow.PrimitiveTypes.Int8,
-	TypeInt16:     arrow.PrimitiveTypes.Int16,
-	TypeInt32:     arrow.PrimitiveTypes.Int32,
-	TypeInt64:     arrow.PrimitiveTypes.Int64,
-	TypeUint8:     arrow.PrimitiveTypes.Uint8,
-	TypeUint16:    arrow.PrimitiveTypes.Uint16,
-	TypeUint32:    arrow.PrimitiveTypes.Uint32,
-	TypeUint64:    arrow.PrimitiveTypes.Uint64,
-	TypeFloat32:   arrow.PrimitiveTypes.Float32,
-	TypeFloat64:   arrow.PrimitiveTypes.Float64,
-	TypeString:    arrow.BinaryTypes.String,
-	TypeBytes:     arrow.BinaryTypes.Binary,
-	TypeTimestamp: &arrow.TimestampType{Unit: arrow.Nanosecond, TimeZone: "UTC"},
+func primitives() map[Type]arrow.DataType {
+	return map[Type]arrow.DataType{
+		TypeBool:      arrow.FixedWidthTypes.Boolean,
+		TypeInt8:      arrow.PrimitiveTypes.Int8,
+		TypeInt16:     arrow.PrimitiveTypes.Int16,
+		TypeInt32:     arrow.PrimitiveTypes.Int32,
+		TypeInt64:     arrow.PrimitiveTypes.Int64,
+		TypeUint8:     arrow.PrimitiveTypes.Uint8,
+		TypeUint16:    arrow.PrimitiveTypes.Uint16,
+		TypeUint32:    arrow.PrimitiveTypes.Uint32,
+		TypeUint64:    arrow.PrimitiveTypes.Uint64,
+		TypeFloat32:   arrow.PrimitiveTypes.Float32,
+		TypeFloat64:   arrow.PrimitiveTypes.Float64,
+		TypeString:    arrow.BinaryTypes.String,
+		TypeBytes:     arrow.BinaryTypes.Binary,
+		TypeTimestamp: &arrow.TimestampType{Unit: arrow.Nanosecond, TimeZone: "UTC"},
+	}
 }
 
 // toArrow checks s and returns it as Arrow has it.
@@ -177,7 +179,7 @@ func (f Field) toArrow(path string, depth int) (arrow.DataType, error) {
 		}
 		return arrow.ListOfField(fields[0]), nil
 	}
-	t, ok := primitives[f.Type]
+	t, ok := primitives()[f.Type]
 	if !ok {
 		return nil, fmt.Errorf("column %q has the unknown type %q", path, f.Type)
 	}
@@ -225,7 +227,7 @@ func fieldsFromArrow(path string, fields []arrow.Field) ([]Field, error) {
 }
 
 func primitiveFromArrow(path string, t arrow.DataType) (Type, error) {
-	for name, p := range primitives {
+	for name, p := range primitives() {
 		if arrow.TypeEqual(p, t) {
 			return name, nil
 		}

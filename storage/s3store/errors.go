@@ -18,45 +18,47 @@ import (
 )
 
 // codes are the error codes of S3 that call for a decision, by sentinel. Codes that are not here are judged by their HTTP status.
-var codes = map[string]error{
-	"NoSuchKey":    storage.ErrNotFound,
-	"NoSuchUpload": storage.ErrNotFound,
-	"NoSuchBucket": storage.ErrNoBucket,
+func codes() map[string]error {
+	return map[string]error{
+		"NoSuchKey":    storage.ErrNotFound,
+		"NoSuchUpload": storage.ErrNotFound,
+		"NoSuchBucket": storage.ErrNoBucket,
 
-	"InvalidAccessKeyId": errUnknownKey,
-	"XAdminUserNotFound": errUnknownKey, // versitygw, with status 404
+		"InvalidAccessKeyId": errUnknownKey,
+		"XAdminUserNotFound": errUnknownKey, // versitygw, with status 404
 
-	"InvalidBucketName":       storage.ErrBadURL,
-	"InvalidURI":              storage.ErrBadURL,
-	"KeyTooLongError":         storage.ErrBadURL,
-	"XMinioInvalidObjectName": storage.ErrBadURL,
+		"InvalidBucketName":       storage.ErrBadURL,
+		"InvalidURI":              storage.ErrBadURL,
+		"KeyTooLongError":         storage.ErrBadURL,
+		"XMinioInvalidObjectName": storage.ErrBadURL,
 
-	// Of the parts that make an upload one is gone or another than was written.
-	"InvalidPart":      storage.ErrPendingLost,
-	"InvalidPartOrder": storage.ErrPendingLost,
+		// Of the parts that make an upload one is gone or another than was written.
+		"InvalidPart":      storage.ErrPendingLost,
+		"InvalidPartOrder": storage.ErrPendingLost,
 
-	"ConditionalRequestConflict": storage.ErrConflict,
-	"OperationAborted":           storage.ErrConflict,
+		"ConditionalRequestConflict": storage.ErrConflict,
+		"OperationAborted":           storage.ErrConflict,
 
-	"SlowDown":             storage.ErrSlowDown,
-	"SlowDownRead":         storage.ErrSlowDown,
-	"SlowDownWrite":        storage.ErrSlowDown,
-	"Throttling":           storage.ErrSlowDown,
-	"ThrottlingException":  storage.ErrSlowDown,
-	"RequestThrottled":     storage.ErrSlowDown,
-	"RequestLimitExceeded": storage.ErrSlowDown,
+		"SlowDown":             storage.ErrSlowDown,
+		"SlowDownRead":         storage.ErrSlowDown,
+		"SlowDownWrite":        storage.ErrSlowDown,
+		"Throttling":           storage.ErrSlowDown,
+		"ThrottlingException":  storage.ErrSlowDown,
+		"RequestThrottled":     storage.ErrSlowDown,
+		"RequestLimitExceeded": storage.ErrSlowDown,
 
-	"QuotaExceeded":                  storage.ErrNoSpace,
-	"XMinioStorageFull":              storage.ErrNoSpace,
-	"XMinioAdminBucketQuotaExceeded": storage.ErrNoSpace,
+		"QuotaExceeded":                  storage.ErrNoSpace,
+		"XMinioStorageFull":              storage.ErrNoSpace,
+		"XMinioAdminBucketQuotaExceeded": storage.ErrNoSpace,
 
-	// The body changed on its way: the server has refused it.
-	"BadDigest":                     errDamaged,
-	"XMinioContentChecksumMismatch": errDamaged,
-	"XAmzContentChecksumMismatch":   errDamaged,
-	"XAmzContentSHA256Mismatch":     errDamaged,
-	"IncompleteBody":                errDamaged,
-	"RequestTimeout":                errDamaged,
+		// The body changed on its way: the server has refused it.
+		"BadDigest":                     errDamaged,
+		"XMinioContentChecksumMismatch": errDamaged,
+		"XAmzContentChecksumMismatch":   errDamaged,
+		"XAmzContentSHA256Mismatch":     errDamaged,
+		"IncompleteBody":                errDamaged,
+		"RequestTimeout":                errDamaged,
+	}
 }
 
 // errUnknownKey is a refusal of whoever holds this access key, whatever is asked for.
@@ -66,14 +68,16 @@ var errUnknownKey = fmt.Errorf("%w: unknown access key", storage.ErrDenied)
 var errDamaged = errors.New("damaged on its way")
 
 // hints are what a person does about a refusal.
-var hints = map[string]string{
-	"XAdminUserNotFound":    "check AWS_ACCESS_KEY_ID or the profile, and that the endpoint is the one they are for",
-	"InvalidAccessKeyId":    "check AWS_ACCESS_KEY_ID or the profile, and that the endpoint is the one they are for",
-	"SignatureDoesNotMatch": "check AWS_SECRET_ACCESS_KEY or the profile",
-	"ExpiredToken":          "get new temporary credentials",
-	"InvalidToken":          "check AWS_SESSION_TOKEN",
-	"RequestTimeTooSkewed":  "set this machine's clock",
-	"AccessDenied":          "these credentials lack the permission",
+func hints() map[string]string {
+	return map[string]string{
+		"XAdminUserNotFound":    "check AWS_ACCESS_KEY_ID or the profile, and that the endpoint is the one they are for",
+		"InvalidAccessKeyId":    "check AWS_ACCESS_KEY_ID or the profile, and that the endpoint is the one they are for",
+		"SignatureDoesNotMatch": "check AWS_SECRET_ACCESS_KEY or the profile",
+		"ExpiredToken":          "get new temporary credentials",
+		"InvalidToken":          "check AWS_SESSION_TOKEN",
+		"RequestTimeTooSkewed":  "set this machine's clock",
+		"AccessDenied":          "these credentials lack the permission",
+	}
 }
 
 // fail turns what minio-go says into what the Store acts on. on412 is what a failed precondition means to the caller.
@@ -103,13 +107,13 @@ func (c *Client) refused(e minio.ErrorResponse, on412 error) error {
 	if message := e.Error(); message != "" && message != e.Code {
 		text += ": " + strings.TrimSuffix(message, ".")
 	}
-	if hint := hints[e.Code]; hint != "" {
+	if hint := hints()[e.Code]; hint != "" {
 		text += ": " + hint
 	}
 	if e.Region != "" && c.region != "" && e.Region != c.region {
 		text += ": the bucket is in another region: set AWS_REGION=" + e.Region
 	}
-	if sentinel := codes[e.Code]; sentinel != nil {
+	if sentinel := codes()[e.Code]; sentinel != nil {
 		err := fmt.Errorf("%w (%s)", sentinel, text)
 		if sentinel == errDamaged {
 			return storage.Transient(err)

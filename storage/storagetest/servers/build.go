@@ -12,9 +12,11 @@ import (
 )
 
 // packages are the main packages of the servers, as the go command names them.
-var packages = map[Kind]string{
-	KindMinIO:     "github.com/minio/minio",
-	KindVersityGW: "github.com/versity/versitygw/cmd/versitygw",
+func packages() map[Kind]string {
+	return map[Kind]string{
+		KindMinIO:     "github.com/minio/minio",
+		KindVersityGW: "github.com/versity/versitygw/cmd/versitygw",
+	}
 }
 
 // build returns the path of a server's binary, building it when the user's cache has none of this pin and Go version. A cold
@@ -42,7 +44,7 @@ func build(ctx context.Context, kind Kind) (string, error) {
 	}
 	// A rename makes a half-written binary, of a build that was killed, impossible.
 	half := binary + ".new"
-	cmd := exec.CommandContext(ctx, "go", "build", "-o", half, packages[kind])
+	cmd := exec.CommandContext(ctx, "go", "build", "-o", half, packages()[kind])
 	cmd.Dir = module
 	cmd.Env = append(os.Environ(), "GOFLAGS=-mod=readonly", "GOWORK=off")
 	if out, err := cmd.CombinedOutput(); err != nil {

@@ -58,7 +58,7 @@ type Server struct {
 // Start builds the server if this machine has not yet, and runs it with its data and log in dir, until Close. ctx bounds the
 // start only. The server dies with this process, on Linux even when this process is killed.
 func Start(ctx context.Context, kind Kind, dir string) (*Server, error) {
-	how, ok := launchers[kind]
+	how, ok := launchers()[kind]
 	if !ok {
 		return nil, fmt.Errorf("start server %q: unknown kind", kind)
 	}
@@ -200,9 +200,11 @@ type launch struct {
 	banner    string // what its log holds once it listens
 }
 
-var launchers = map[Kind]func(s *Server, address string) launch{
-	KindMinIO:     launchMinIO,
-	KindVersityGW: launchVersityGW,
+func launchers() map[Kind]func(s *Server, address string) launch {
+	return map[Kind]func(s *Server, address string) launch{
+		KindMinIO:     launchMinIO,
+		KindVersityGW: launchVersityGW,
+	}
 }
 
 func launchMinIO(s *Server, address string) launch {
