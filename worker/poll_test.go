@@ -5,6 +5,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -51,10 +52,11 @@ func TestRepeatedAnswers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, Options{})
 		m := mapTask("count", 0)
-		failing := true
+		var failing atomic.Bool
+		failing.Store(true)
 		r.script.reply(func(args *wire.PollArgs) (*wire.PollReply, error) {
 			switch {
-			case len(args.Done) > 0 && failing:
+			case len(args.Done) > 0 && failing.Load():
 				return nil, errors.New("the connection broke")
 			case args.Seq < 4:
 				return assign(m), nil
@@ -66,7 +68,7 @@ func TestRepeatedAnswers(t *testing.T) {
 		if o := r.script.last().Done; len(o) != 1 || o[0].Attempt != m.Attempt {
 			t.Fatalf("an outcome that nobody took is reported as %+v", o)
 		}
-		failing = false
+		failing.Store(false)
 		let(3 * time.Second)
 		if o := r.script.last().Done; len(o) != 0 {
 			t.Errorf("it is reported for ever: %+v", o)
@@ -115,9 +117,9 @@ func TestKill(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, Options{})
 		m := mapTask("slow", 0)
-		killing := false
+		var killing atomic.Bool
 		r.script.reply(func(args *wire.PollArgs) (*wire.PollReply, error) {
-			if killing && len(args.Running) > 0 {
+			if killing.Load() && len(args.Running) > 0 {
 				return &wire.PollReply{Kill: []wire.AttemptID{m.Attempt}}, nil
 			}
 			if args.Seq == 1 {
@@ -126,7 +128,7 @@ func TestKill(t *testing.T) {
 			return nil, nil
 		})
 		r.start()
-		killing = true
+		killing.Store(true)
 		let(2 * time.Second)
 		before := r.script.count()
 		let(10 * time.Second)
