@@ -3,10 +3,9 @@ package output_test
 import (
 	"bytes"
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
-	"slices"
+	"io"
 	"strings"
 	"testing"
 
@@ -15,33 +14,37 @@ import (
 	"github.com/millrace/millrace/storage/manifest"
 	"github.com/millrace/millrace/storage/memstore"
 	"github.com/millrace/millrace/storage/output"
+	"github.com/millrace/millrace/storage/storagetest"
 )
 
-func memory() *storage.Store {
-	return storage.New(storage.Options{Schemes: map[string]storage.Opener{"mem": memstore.Opener()}, Attempts: 1})
+const folder = "mem://b/out"
+
+// bucket is a Store over memory that can be told to fail.
+func bucket() (*storage.Store, *storagetest.FaultyBackend) {
+	bad := storagetest.Faulty(memstore.New())
+	return storage.New(storage.Options{Schemes: map[string]storage.Opener{"mem": bad.Opener()}}), bad
 }
 
-func put(t *testing.T, st *storage.Store, url string, body []byte) {
+func put(t *testing.T, st *storage.Store, name string, body []byte) {
 	t.Helper()
-	if err := st.Put(t.Context(), url, body, false); err != nil {
+	if err := st.Put(t.Context(), folder+"/"+name, body, false); err != nil {
 		t.Fatal(err)
 	}
 }
 
-// part is an Arrow file of batches of the numbers given.
-func part(t *testing.T, batches ...[]int64) []byte {
+var schema = arrowfile.Schema{Fields: []arrowfile.Field{{Name: "n", Type: arrowfile.TypeInt64}}}
+
+// part is an Arrow file with the numbers, a batch each.
+func part(t *testing.T, numbers ...byte) []byte {
 	t.Helper()
 	var b bytes.Buffer
-	w, err := arrowfile.NewWriter(&b, arrowfile.Schema{Fields: []arrowfile.Field{{Name: "n", Type: arrowfile.TypeInt64}}}, arrowfile.Options{})
+	w, err := arrowfile.NewWriter(&b, schema, arrowfile.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, numbers := range batches {
-		var c arrowfile.Column
-		for _, n := range numbers {
-			c.Data = binary.LittleEndian.AppendUint64(c.Data, uint64(n))
-		}
-		if err := w.Write(arrowfile.Batch{Rows: len(numbers), Columns: []arrowfile.Column{c}}); err != nil {
+	for _, n := range numbers {
+		err := w.Write(arrowfile.Batch{Rows: 1, Columns: []arrowfile.Column{{Data: []byte{n, 0, 0, 0, 0, 0, 0, 0}}}})
+		if err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -51,156 +54,148 @@ func part(t *testing.T, batches ...[]int64) []byte {
 	return b.Bytes()
 }
 
-// commit puts parts and their manifest, and returns it.
-func commit(t *testing.T, st *storage.Store, folder string, parts ...[]byte) *manifest.Manifest {
+// commit writes an output of these parts.
+func commit(t *testing.T, st *storage.Store, parts ...[]byte) {
 	t.Helper()
-	m := &manifest.Manifest{Version: manifest.Version, ID: "id", Job: "job"}
-	for i, body := range parts {
-		put(t, st, folder+"/"+manifest.PartName(i), body)
-		m.Parts = append(m.Parts, manifest.Part{Name: manifest.PartName(i), Bytes: int64(len(body))})
+	m := &manifest.Manifest{Version: manifest.Version, ID: "job"}
+	for i, p := range parts {
+		put(t, st, manifest.PartName(i), p)
+		m.Parts = append(m.Parts, manifest.Part{Name: manifest.PartName(i), Bytes: int64(len(p)), Rows: 1})
+		m.Rows++
 	}
-	write(t, st, folder, m)
-	return m
-}
-
-func write(t *testing.T, st *storage.Store, folder string, m *manifest.Manifest) {
-	t.Helper()
-	b, err := m.Encode()
+	if len(parts) == 1 {
+		m.Rows = 0
+	}
+	body, err := m.Encode()
 	if err != nil {
 		t.Fatal(err)
 	}
-	put(t, st, folder+"/"+manifest.Name, b)
+	put(t, st, manifest.Name, body)
 }
 
-// numbers reads an output until enough numbers have come (0: all), and returns them with the number of batches.
-func numbers(ctx context.Context, out *output.Output, enough int) (got []int64, batches int, err error) {
+// read returns the numbers of all rows in order, and how many batches they came in.
+func read(ctx context.Context, st *storage.Store, url string, limit int) (numbers []byte, batches int, err error) {
+	out, err := output.Open(ctx, st, url)
+	if err != nil {
+		return nil, 0, err
+	}
 	err = out.Batches(ctx, func(s arrowfile.Schema, b arrowfile.Batch) bool {
-		batches++
-		for i := range b.Rows {
-			got = append(got, int64(binary.LittleEndian.Uint64(b.Columns[0].Data[8*i:])))
+		if len(s.Fields) != 1 || s.Fields[0].Name != "n" || len(b.Columns) != 1 {
+			numbers = append(numbers, 0xff)
 		}
-		return enough == 0 || len(got) < enough
+		for i := range b.Rows {
+			numbers = append(numbers, b.Columns[0].Data[8*i])
+		}
+		batches++
+		return batches != limit
 	})
-	return got, batches, err
+	return numbers, batches, err
 }
 
-// An output is read part by part and batch by batch in the manifest's order, objects that it does not name are none of it,
-// and the reader may stop at any batch.
+// Parts are read in the manifest's order, to the end or as far as is wanted; a slash after the folder does not matter.
 func TestBatches(t *testing.T) {
 	t.Parallel()
-	st := memory()
-	m := commit(t, st, "mem://x/out", part(t, []int64{1, 2}, []int64{3}), part(t), part(t, []int64{4}))
-	m.Rows = 4
-	write(t, st, "mem://x/out", m)
-	put(t, st, "mem://x/out/part-00003.arrow", part(t, []int64{99}))
-	out, err := output.Open(t.Context(), st, "mem://x/out/")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if out.URL != "mem://x/out" || out.Manifest.Job != "job" {
-		t.Errorf("opened %s of job %s", out.URL, out.Manifest.Job)
-	}
-	for enough, want := range map[int][]int64{0: {1, 2, 3, 4}, 1: {1, 2}, 3: {1, 2, 3}, 4: {1, 2, 3, 4}} {
-		if got, _, err := numbers(t.Context(), out, enough); err != nil || !slices.Equal(got, want) {
-			t.Errorf("until %d numbers: got %v, %v, want %v", enough, got, err, want)
+	st, _ := bucket()
+	commit(t, st, part(t, 1, 2), part(t), part(t, 3))
+	put(t, st, "part-00009.arrow", []byte("not in the manifest"))
+	for _, url := range []string{folder, folder + "/"} {
+		got, n, err := read(t.Context(), st, url, -1)
+		if err != nil || !bytes.Equal(got, []byte{1, 2, 3}) || n != 3 {
+			t.Errorf("%s: got %v in %d batches, %v", url, got, n, err)
 		}
 	}
-	ctx, cancel := context.WithCancel(t.Context())
-	cancel()
-	if _, _, err := numbers(ctx, out, 0); !errors.Is(err, context.Canceled) {
-		t.Errorf("cancelled: %v", err)
+	if got, n, err := read(t.Context(), st, folder, 1); err != nil || len(got) == 0 || n != 1 {
+		t.Errorf("the first batch alone: got %v in %d, %v", got, n, err)
 	}
 }
 
-// An output without rows yields one batch, which tells its columns; however many parts it has.
+// An output without rows still tells its columns.
 func TestNoRows(t *testing.T) {
 	t.Parallel()
-	st := memory()
-	commit(t, st, "mem://x/out", part(t), part(t))
-	out, err := output.Open(t.Context(), st, "mem://x/out")
-	if err != nil {
-		t.Fatal(err)
-	}
-	var seen []string
-	if err := out.Batches(t.Context(), func(s arrowfile.Schema, b arrowfile.Batch) bool {
-		seen = append(seen, fmt.Sprint(s.Fields[0].Name, " ", b.Rows, " ", len(b.Columns)))
-		return true
-	}); err != nil || !slices.Equal(seen, []string{"n 0 1"}) {
-		t.Errorf("got %q, %v", seen, err)
+	st, _ := bucket()
+	commit(t, st, part(t))
+	if got, n, err := read(t.Context(), st, folder, -1); err != nil || len(got) != 0 || n != 1 {
+		t.Errorf("got %v in %d batches, %v", got, n, err)
 	}
 }
 
-// A large part is read whole, over many reads of its pieces.
-func TestLargePart(t *testing.T) {
+// Where no job committed there is no output; what is there but cannot be one is named.
+func TestOpenErrors(t *testing.T) {
 	t.Parallel()
-	st := memory()
-	var batches [][]int64
-	for i := range int64(12) {
-		batch := make([]int64, 40_000)
-		for j := range batch {
-			batch[j] = i*40_000 + int64(j)
-		}
-		batches = append(batches, batch)
+	st, bad := bucket()
+	if _, err := output.Open(t.Context(), st, folder); !errors.Is(err, output.ErrNone) || !strings.Contains(err.Error(), manifest.Name) {
+		t.Errorf("of an empty folder: %v", err)
 	}
-	commit(t, st, "mem://x/out", part(t, batches...)).Rows = 480_000
-	out, err := output.Open(t.Context(), st, "mem://x/out")
-	if err != nil {
-		t.Fatal(err)
+	put(t, st, manifest.PartName(0), part(t, 1))
+	if _, err := output.Open(t.Context(), st, folder); !errors.Is(err, output.ErrNone) {
+		t.Errorf("of parts without a manifest: %v", err)
 	}
-	out.Manifest.Rows = 480_000
-	got, n, err := numbers(t.Context(), out, 0)
-	if err != nil || len(got) != 480_000 || n != 12 {
-		t.Fatalf("%d numbers in %d batches, %v", len(got), n, err)
+	if _, err := output.Open(t.Context(), st, "ftp://x/y"); err == nil {
+		t.Error("an unknown scheme is opened")
 	}
-	for i, x := range got {
-		if x != int64(i) {
-			t.Fatalf("number %d is %d", i, x)
-		}
+	put(t, st, manifest.Name, []byte("hadoop leaves this empty, or so"))
+	if _, err := output.Open(t.Context(), st, folder); err == nil || !strings.Contains(err.Error(), folder+"/"+manifest.Name) {
+		t.Errorf("of another program's manifest: %v", err)
+	}
+	commit(t, st, part(t, 1))
+	bad.Plan(storagetest.Fault{Op: storagetest.OpRead, Err: fmt.Errorf("%w: no", storage.ErrDenied), Times: -1})
+	if _, err := output.Open(t.Context(), st, folder); !errors.Is(err, storage.ErrDenied) || errors.Is(err, output.ErrNone) {
+		t.Errorf("without permission: %v", err)
+	}
+	bad.Plan(storagetest.Fault{Op: storagetest.OpRead, Kind: storagetest.Cut, After: 5, Err: errors.New("torn"), Times: -1})
+	if _, err := output.Open(t.Context(), st, folder); err == nil {
+		t.Error("half a manifest is taken")
 	}
 }
 
-// What is no committed output, or was changed after its job, is refused with the URL and what to do.
-func TestRefuses(t *testing.T) {
+// A part that is not the one that was committed is named, and none of its rows are believed.
+func TestSpoiltParts(t *testing.T) {
 	t.Parallel()
-	st := memory()
-	put(t, st, "mem://x/none/part-00000.arrow", []byte("half a job"))
-	put(t, st, "mem://x/other/_SUCCESS", nil)
-	put(t, st, "mem://x/newer/_SUCCESS", []byte(`{"version": 1000}`))
-	put(t, st, "mem://x/text/_SUCCESS", []byte("done"))
-	for folder, want := range map[string]string{
-		"mem://x/none":  "mem://x/none: no committed output there (no _SUCCESS): name the folder that a finished job wrote to",
-		"mem://x/other": "mem://x/other/_SUCCESS: decode manifest: it is empty: the output was written by another program",
-		"mem://x/newer": "mem://x/newer/_SUCCESS: decode manifest: version 1000, this millrace reads up to 1: use a newer millrace",
-		"mem://x/text":  "mem://x/text/_SUCCESS: decode manifest: invalid character",
-		"ftp://x/y":     "ftp",
-		"":              "",
+	whole := part(t, 7)
+	for want, spoil := range map[string]func(*storage.Store) error{
+		"not found": func(st *storage.Store) error { return st.Remove(t.Context(), folder+"/"+manifest.PartName(1)) },
+		"the output was changed after its job": func(st *storage.Store) error {
+			return st.Put(t.Context(), folder+"/"+manifest.PartName(1), whole[:len(whole)-1], false)
+		},
+		"arrow": func(st *storage.Store) error {
+			return st.Put(t.Context(), folder+"/"+manifest.PartName(1), bytes.Repeat([]byte{9}, len(whole)), false)
+		},
 	} {
-		if _, err := output.Open(t.Context(), st, folder); err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("%s: got error %v, want %q", folder, err, want)
-		}
-	}
-	if _, err := output.Open(t.Context(), st, "mem://x/none"); !errors.Is(err, output.ErrNone) {
-		t.Errorf("got %v, want ErrNone", err)
-	}
-	for name, tt := range map[string]struct {
-		change func(folder string)
-		want   string
-	}{
-		"longer": {func(f string) { put(t, st, f+"/part-00001.arrow", part(t, []int64{1, 2, 3}, []int64{4})) },
-			"read mem://x/longer/part-00001.arrow: it has"},
-		"gone":    {func(f string) { _ = st.Remove(t.Context(), f+"/part-00001.arrow") }, "part-00001.arrow: not found"},
-		"damaged": {func(f string) { put(t, st, f+"/part-00001.arrow", make([]byte, len(part(t, []int64{2})))) }, "read mem://x/damaged/part-00001.arrow: "},
-	} {
-		folder := "mem://x/" + name
-		commit(t, st, folder, part(t, []int64{1}), part(t, []int64{2}))
-		out, err := output.Open(t.Context(), st, folder)
-		if err != nil {
+		st, _ := bucket()
+		commit(t, st, part(t, 1), whole)
+		if err := spoil(st); err != nil {
 			t.Fatal(err)
 		}
-		tt.change(folder)
-		got, _, err := numbers(t.Context(), out, 0)
-		if err == nil || !strings.Contains(err.Error(), tt.want) || !slices.Equal(got, []int64{1}) {
-			t.Errorf("%s: got %v, error %v, want %q", name, got, err, tt.want)
+		got, _, err := read(t.Context(), st, folder, -1)
+		if err == nil || !strings.Contains(strings.ToLower(err.Error()), want) || !strings.Contains(err.Error(), manifest.PartName(1)) {
+			t.Errorf("got %v, want %q in it", err, want)
 		}
+		if !bytes.Equal(got, []byte{1}) {
+			t.Errorf("%s: got the rows %v", want, got)
+		}
+	}
+}
+
+// A storage that fails in the middle of a part is an error, not a shorter output; so is the end of the context.
+func TestReadFailures(t *testing.T) {
+	t.Parallel()
+	st, bad := bucket()
+	commit(t, st, part(t, 1), part(t, 2))
+	bad.Plan(storagetest.Fault{Op: storagetest.OpRead, Key: "**/part-00001*", Nth: 2, Err: fmt.Errorf("%w: no", storage.ErrDenied), Times: -1})
+	if got, _, err := read(t.Context(), st, folder, -1); !errors.Is(err, storage.ErrDenied) {
+		t.Errorf("got %v, %v", got, err)
+	}
+	bad.Plan()
+	ctx, cancel := context.WithCancel(t.Context())
+	out, err := output.Open(ctx, st, folder)
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = out.Batches(ctx, func(arrowfile.Schema, arrowfile.Batch) bool {
+		cancel()
+		return true
+	})
+	if !errors.Is(err, context.Canceled) && !errors.Is(err, io.ErrUnexpectedEOF) {
+		t.Errorf("after the context's end: %v", err)
 	}
 }

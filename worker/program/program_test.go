@@ -1,0 +1,78 @@
+package program_test
+
+import (
+	"iter"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/millrace/millrace/jobs"
+	"github.com/millrace/millrace/jobs/plan"
+	"github.com/millrace/millrace/worker/program"
+)
+
+type row struct{ Line string }
+
+func job(name string) *jobs.Job {
+	return jobs.New(name, func(line string, emit func(string, int64)) error {
+		emit(line, 1)
+		return nil
+	}, func(line string, _ iter.Seq[int64], emit func(row)) error {
+		emit(row{line})
+		return nil
+	})
+}
+
+// A registry gives its jobs by name, whatever order they came in, and does not share its list.
+func TestJobs(t *testing.T) {
+	r, err := program.NewRegistry("1", job("b"), job("c"), job("a"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	names := func() (names []string) {
+		for _, j := range r.Jobs() {
+			names = append(names, j.Name())
+		}
+		return names
+	}
+	r.Jobs()[0] = nil
+	if got := names(); !slices.Equal(got, []string{"a", "b", "c"}) {
+		t.Errorf("got %q", got)
+	}
+	if j, err := r.Job("b"); err != nil || j.Name() != "b" {
+		t.Errorf("got %v, %v", j, err)
+	}
+	if _, err := r.Job("d"); err == nil || !strings.Contains(err.Error(), "a, b, c") {
+		t.Errorf("an unknown job: %v", err)
+	}
+	if _, err := program.NewRegistry("1", job("a"), job("b"), job("a")); err == nil || !strings.Contains(err.Error(), `"a"`) {
+		t.Errorf("two jobs of one name: %v", err)
+	}
+}
+
+// Code is loaded for specs that this binary's own version made, with parameters that fit; all else is refused by name.
+func TestLoad(t *testing.T) {
+	r, err := program.NewRegistry("1", job("a"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	other, err := program.NewRegistry("2", job("a"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r.Digest("a") == other.Digest("a") || r.Digest("a") == r.Digest("b") {
+		t.Error("two versions, or two jobs, have one digest")
+	}
+	if p, err := r.Load(plan.Spec{Job: "a", Program: r.Digest("a")}); err != nil || len(p.Info().Schema.Fields) != 1 {
+		t.Errorf("got %v, %v", p, err)
+	}
+	for want, spec := range map[string]plan.Spec{
+		"use the same millrace on both sides": {Job: "a", Program: other.Digest("a")},
+		"unknown job":                         {Job: "b", Program: r.Digest("b")},
+		"nope":                                {Job: "a", Program: r.Digest("a"), Params: map[string]string{"nope": "1"}},
+	} {
+		if _, err := r.Load(spec); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("got %v, want %q in it", err, want)
+		}
+	}
+}
