@@ -135,7 +135,7 @@ func (r *readme) checkNames(t *testing.T) {
 		all.WriteString(help)
 	}
 	for _, flag := range flagName.FindAllString(code, -1) {
-		if !strings.Contains(all.String(), flag) && flag != "--quiet" {
+		if !strings.Contains(all.String(), flag) {
 			t.Errorf("no command has the flag %s", flag)
 		}
 	}
