@@ -265,3 +265,43 @@ func TestSweepWork(t *testing.T) {
 		l.end()
 	})
 }
+
+// The sweep waits for the workers: what an attempt still writes before it hears of the job's end goes, too. One that is
+// never heard of again does not hold it up for long.
+func TestSweepAfterLateAttempts(t *testing.T) {
+	for silent, want := range map[bool][]string{false: nil, true: {".millrace-" + string(jobA) + "/map-00000.0.run"}} {
+		synctest.Test(t, func(t *testing.T) {
+			l := newWorld(t).lead(true)
+			s := spec()
+			s.Shuffle = "bucket"
+			l.mustSubmit(jobA, s)
+			h := l.hire("w", 1)
+			if err := h.poll(); err != nil || len(h.tasks) != 1 {
+				t.Fatalf("got %d tasks, %v", len(h.tasks), err)
+			}
+			l.cancel(jobA)
+			start := time.Now()
+			time.Sleep(time.Second) // in the bubble: nothing else happens meanwhile
+			if !silent {
+				if err := h.poll(); err != nil || len(h.tasks) != 0 { // it still runs it, and is told to give it up
+					t.Fatalf("it keeps %d tasks, %v", len(h.tasks), err)
+				}
+			}
+			if silent {
+				time.Sleep(quietTimeout)
+			}
+			l.put("out/.millrace-"+string(jobA)+"/map-00000.0.run", "run")
+			if !silent {
+				if err := h.poll(); err != nil {
+					t.Fatal(err)
+				}
+			}
+			l.status(jobA, wire.Cancelled)
+			if waited := time.Since(start); waited > quietTimeout+2*time.Second {
+				t.Errorf("the job's end took %v", waited)
+			}
+			l.want("out/", want...)
+			l.end()
+		})
+	}
+}

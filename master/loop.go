@@ -144,7 +144,10 @@ func (m *Master) assignLocked(e sched.Assign) {
 	case sched.Map:
 		t.Split = j.plan.Split(e.Attempt.Task.Index)
 	}
-	m.mailLocked(e.Worker, func(w *workerState) { w.assign = append(w.assign, t) })
+	m.mailLocked(e.Worker, func(w *workerState) {
+		w.assign = append(w.assign, t)
+		w.given[j.id] = true
+	})
 }
 
 // mailLocked leaves something for a worker's next answer and releases its waiting poll.

@@ -39,6 +39,7 @@ const (
 	commitLimit  = 16               // parts looked up or completed at the same time
 	maxRecord    = 1 << 30          // bytes of a journal record: that of a submission names all input objects
 	sweepTimeout = 30 * time.Second // for removing what an ended job left, also while the master stops
+	quietTimeout = 2 * time.Second  // for the workers to give up an ended job's attempts, before what they left is removed
 )
 
 // Master is one master process.

@@ -180,6 +180,7 @@ func asRefusal(err error) error {
 
 // afterEnd cleans up behind a job: nothing of it may stay but, if it committed, its parts and manifest.
 func (m *Master) afterEnd(ctx context.Context, j *job, state sched.JobState) {
+	m.quiet(ctx, j.id, state != sched.Done)
 	if state != sched.Done { // a commit sweeps before it writes the manifest
 		m.sweep(ctx, j)
 	}
@@ -215,6 +216,51 @@ func (m *Master) afterEnds(ctx context.Context, ended []*job) error {
 		m.mu.Unlock()
 	}
 	return nil
+}
+
+// quiet forgets who worked for an ended job. With wait, it waits until none of them does any more: what an attempt writes
+// after the sweep would stay. A worker that has not told so in quietTimeout is stopped or cut off.
+func (m *Master) quiet(ctx context.Context, id sched.JobID, wait bool) {
+	timeout := time.NewTimer(quietTimeout)
+	defer timeout.Stop()
+	for _, w := range m.helpers(id) {
+		for wait {
+			m.mu.Lock()
+			busy := m.workers[w.id] == w.workerState && !w.refused && (w.seq == w.last || w.runs(id))
+			polls := w.wake
+			m.mu.Unlock()
+			if !busy {
+				break
+			}
+			select {
+			case <-polls:
+			case <-timeout.C:
+				return
+			case <-ctx.Done():
+				return
+			}
+		}
+	}
+}
+
+// helper is a worker that was given attempts of an ended job, and the number of its last poll before.
+type helper struct {
+	*workerState
+	id   sched.WorkerID
+	last uint64
+}
+
+// helpers lists the workers that were given attempts of an ended job, and forgets that they were.
+func (m *Master) helpers(id sched.JobID) (list []helper) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for name, w := range m.workers { // all are waited for: the order does not show
+		if w.given[id] {
+			delete(w.given, id)
+			list = append(list, helper{w, name, w.seq})
+		}
+	}
+	return list
 }
 
 // sweep aborts the pending uploads of parts in the job's output, which this job has claimed, and removes its work folder. What

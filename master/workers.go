@@ -3,6 +3,7 @@ package master
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/millrace/millrace/master/sched"
@@ -18,6 +19,13 @@ type workerState struct {
 	assign  []wire.Task
 	kill    []sched.AttemptID
 	refused bool
+	running []sched.Progress     // as the newest poll has it
+	given   map[sched.JobID]bool // the jobs of which it was ever given an attempt, until they end
+}
+
+// runs says whether the worker has attempts of a job under way, as far as it has told.
+func (w *workerState) runs(id sched.JobID) bool {
+	return slices.ContainsFunc(w.running, func(p sched.Progress) bool { return p.Attempt.Task.Job == id })
 }
 
 // wakeLocked releases the worker's waiting poll.
@@ -50,14 +58,14 @@ func (m *Master) Poll(ctx context.Context, args *wire.PollArgs) (*wire.PollReply
 func (m *Master) preparePoll(args *wire.PollArgs) bool {
 	w := m.workers[args.Worker]
 	if w == nil {
-		w = &workerState{wake: make(chan struct{})}
+		w = &workerState{wake: make(chan struct{}), given: map[sched.JobID]bool{}}
 		m.workers[args.Worker] = w
 	}
 	if args.Seq <= w.seq {
 		return false
 	}
 	w.seq = args.Seq
-	w.name = args.Host
+	w.name, w.running = args.Host, args.Running
 	// What an older answer did not deliver the scheduler will find missing in this report, and give again.
 	w.assign, w.kill = nil, nil
 	w.wakeLocked()
