@@ -65,7 +65,7 @@ func leadTo[V any](tab *table[V]) (n int64) {
 // value that was just combined: also when no new key comes, and the values alone grow.
 func TestGrowingValuesStayWithinLimit(t *testing.T) {
 	t.Parallel()
-	const n = 4_000
+	const n = 2_000
 	for _, keys := range []int{1, 3, 500} {
 		for _, limit := range []int64{5_000, 20_000, 100_000} {
 			rng := rand.New(rand.NewPCG(uint64(keys), uint64(limit)))
