@@ -181,7 +181,6 @@ type hand struct {
 	args  wire.PollArgs
 	tasks []wire.Task // given and not done
 	had   map[wire.AttemptID]bool
-	ended []wire.JobID // as told by the last answer
 	reply *wire.PollReply
 }
 

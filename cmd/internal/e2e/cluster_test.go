@@ -109,19 +109,19 @@ func (c *cluster) replace(i int) {
 	c.addWorker()
 }
 
-// kill replaces a random worker every period until stop is called, which returns how many it killed.
+// kill replaces a random worker now and every period until stop is called, which returns how many it killed.
 func (c *cluster) kill(rnd *rand.Rand, period time.Duration) (stop func() int) {
 	done, killed := make(chan struct{}), make(chan int, 1)
 	go func() {
 		tick := time.NewTicker(period)
 		defer tick.Stop()
-		for n := 0; ; n++ {
+		for n := 1; ; n++ {
+			c.replace(rnd.IntN(len(c.workers)))
 			select {
 			case <-done:
 				killed <- n
 				return
 			case <-tick.C:
-				c.replace(rnd.IntN(len(c.workers)))
 			}
 		}
 	}()

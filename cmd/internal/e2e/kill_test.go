@@ -33,7 +33,7 @@ func killSize() int64 {
 	if testing.Short() {
 		return smallSize
 	}
-	return 40_000_000
+	return 24_000_000
 }
 
 const smallSize = 12_000_000
@@ -131,7 +131,7 @@ func TestKill(t *testing.T) {
 			c := startCluster(ctx, t, k.s, 4)
 			out := k.p.root + "/out"
 			id := c.submit(ctx, w, millrace.Options{Inputs: []string{k.in}, Output: out, SplitSize: 1 << 20})
-			c.await(ctx, id, "maps run", func(s *wire.JobStatus) bool { return s.Map.Running > 0 })
+			c.await(ctx, id, "all workers are at work", func(s *wire.JobStatus) bool { return s.Map.Running == 4 })
 			stop := c.kill(rand.New(rand.NewPCG(killSeed, 0)), time.Second)
 			s := c.finish(ctx, id)
 			t.Logf("%d workers were killed, %d attempts tried again, in %.1f s", stop(), s.Retries, s.Ended.Sub(s.Submitted).Seconds())
@@ -203,6 +203,7 @@ func TestKillKeepsRunsInBucket(t *testing.T) {
 func TestZombie(t *testing.T) {
 	for name, shuffle := range map[string]string{"local": "local", "bucket": "bucket"} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel() // most of it is waiting for leases to end
 			ctx, cancel := context.WithTimeout(t.Context(), killBudget)
 			defer cancel()
 			w := killSort(t, smallSize)
