@@ -10,6 +10,8 @@ TMPDIR ?= /tmp
 OUT ?= $(TMPDIR)/millrace-words
 LOG ?= $(TMPDIR)/millrace-test-$(shell id -u).log
 PKG ?= ./...
+# mawk reads pipes in blocks unless it is told to show each line when it comes.
+AWK := awk$(shell awk -W version 2>/dev/null </dev/null | grep -q mawk && echo ' -W interactive')
 
 .PHONY: help
 help: ## This list
@@ -25,7 +27,7 @@ run: build ## Count the words of the books in testdata/text and show the first r
 
 .PHONY: test
 test: ## All tests, those on real S3 servers and with Python readers too (PKG=./jobs/... for some)
-	@go test -v -count=1 -timeout 15m $(PKG) 2>&1 | tee '$(LOG)' | awk -v strict='$(STRICT)' -v log_file='$(LOG)' -f .ci/summary.awk
+	@go test -v -count=1 -timeout 15m $(PKG) 2>&1 | tee '$(LOG)' | $(AWK) -v strict='$(STRICT)' -v log_file='$(LOG)' -f .ci/summary.awk
 
 .PHONY: race
 race: ## The tests again under the race detector, without the long ones
