@@ -6,6 +6,7 @@ import (
 	"hash/crc32"
 	"slices"
 	"sync"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 )
@@ -68,9 +69,14 @@ func (s *Store) Create(ctx context.Context, url string, o UploadOptions) (*Uploa
 	}
 	u := &Upload{s: s, t: t, o: o, free: make(chan []byte, o.Parallel+1)}
 	err = s.do(ctx, "create", t.String(), func(ctx context.Context) (err error) {
+		ctx, stop := outlive(ctx, createGrace)
+		defer stop()
 		u.id, err = t.b.Uploads().Create(ctx, t.Key)
 		return err
 	})
+	if err == nil && ctx.Err() != nil {
+		err = errors.Join(context.Cause(ctx), s.abort(context.WithoutCancel(ctx), t, u.id))
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -78,6 +84,28 @@ func (s *Store) Create(ctx context.Context, url string, o UploadOptions) (*Uploa
 	u.group, u.ctx = errgroup.WithContext(ctx)
 	u.group.SetLimit(o.Parallel)
 	return u, nil
+}
+
+// createGrace is how long the request that begins an upload goes on after its context's end. The server may have begun the
+// upload already: cut off, nobody would learn its id, and it would stay for ever.
+const createGrace = 5 * time.Second
+
+// outlive is a context that ends a while after ctx.
+func outlive(ctx context.Context, grace time.Duration) (context.Context, context.CancelFunc) {
+	late, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	stop := context.AfterFunc(ctx, func() {
+		t := time.NewTimer(grace)
+		defer t.Stop()
+		select {
+		case <-t.C:
+			cancel()
+		case <-late.Done():
+		}
+	})
+	return late, func() {
+		stop()
+		cancel()
+	}
 }
 
 // partBytes is the size of part number n (from 1).
