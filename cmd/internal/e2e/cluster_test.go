@@ -154,18 +154,26 @@ func (c *cluster) stop() {
 	if err := c.master.Stop(clusterGrace); err != nil {
 		c.t.Error(err)
 	}
-	if c.t.Failed() {
-		c.showLogs()
-	}
+	c.readLogs()
 }
 
-func (c *cluster) showLogs() {
+// readLogs checks that no process broke down or raced, and shows all logs if the test failed.
+func (c *cluster) readLogs() {
 	names, err := filepath.Glob(filepath.Join(c.logs, "*.log"))
 	if err != nil {
 		c.t.Error(err)
 	}
 	for _, name := range names {
-		if b, err := os.ReadFile(name); err == nil {
+		b, err := os.ReadFile(name)
+		if err != nil {
+			c.t.Error(err)
+		}
+		for _, sign := range []string{"DATA RACE", "panic: ", "millrace itself failed"} {
+			if at := strings.Index(string(b), sign); at >= 0 {
+				c.t.Errorf("%s: %s", filepath.Base(name), b[at:min(len(b), at+4000)])
+			}
+		}
+		if c.t.Failed() {
 			c.t.Logf("%s:\n%s", filepath.Base(name), b[max(0, len(b)-4000):])
 		}
 	}

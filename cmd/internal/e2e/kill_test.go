@@ -87,6 +87,14 @@ func (w workload) read(ctx context.Context, t testing.TB, p place, out string) *
 	return got
 }
 
+// selection is all cases, and with -short the first of them.
+func selection[T any](cases ...T) []T {
+	if testing.Short() {
+		return cases[:1]
+	}
+	return cases
+}
+
 // killed is the scene of these tests: a server, a workload's input on it, and what must come out.
 type killed struct {
 	p    place
@@ -122,11 +130,11 @@ func (k killed) wantSame(ctx context.Context, t testing.TB, w workload, out stri
 // Workers that die by kill -9, one every second, while others take their places, change nothing of the result: the same
 // bytes, nothing beside them, and no temporary files when the cluster has ended.
 func TestKill(t *testing.T) {
-	for name, make := range map[string]func(testing.TB, int64) workload{"wordcount": killWordcount, "sort": killSort} {
-		t.Run(name, func(t *testing.T) {
+	for _, make := range selection(killWordcount, killSort) {
+		w := make(t, killSize())
+		t.Run(w.name, func(t *testing.T) {
 			ctx, cancel := context.WithTimeout(t.Context(), killBudget)
 			defer cancel()
-			w := make(t, killSize())
 			k := stage(ctx, t, w)
 			c := startCluster(ctx, t, k.s, 4)
 			out := k.p.root + "/out"
@@ -201,8 +209,8 @@ func TestKillKeepsRunsInBucket(t *testing.T) {
 // A worker that is stopped beyond its lease and goes on after the job committed changes nothing: not its maps, not its
 // reduces, which hold pending uploads. It notices that it was lost, comes back as another one, and works on the next job.
 func TestZombie(t *testing.T) {
-	for name, shuffle := range map[string]string{"local": "local", "bucket": "bucket"} {
-		t.Run(name, func(t *testing.T) {
+	for _, shuffle := range selection("bucket", "local") {
+		t.Run(shuffle, func(t *testing.T) {
 			t.Parallel() // most of it is waiting for leases to end
 			ctx, cancel := context.WithTimeout(t.Context(), killBudget)
 			defer cancel()
