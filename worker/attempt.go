@@ -90,19 +90,29 @@ func (w *Worker) finished(id wire.WorkerID, out *wire.Outcome) {
 
 // try runs the task's body. It never panics: whatever goes wrong is the attempt's failure.
 func (w *Worker) try(ctx context.Context, a *attempt, js *jobState) (out *wire.Outcome) {
-	defer func() {
-		if r := recover(); r != nil {
-			out = &wire.Outcome{Failure: &wire.Failure{Text: fmt.Sprintf("millrace itself failed: %v: please report this\n%s", r, debug.Stack())}}
+	err := guard(func() (err error) {
+		if err = js.load(ctx, w, a.task.Attempt.Task); err == nil {
+			out, err = w.body(ctx, a, js)
 		}
-	}()
-	err := js.load(ctx, w, a.task.Attempt.Task)
-	if err == nil {
-		out, err = w.body(ctx, a, js)
-	}
+		return err
+	})()
 	if err != nil {
 		return &wire.Outcome{Failure: failure(ctx, a, err)}
 	}
 	return out
+}
+
+// guard makes a panic in f an error that tells where. Every goroutine of an attempt needs it: a panic that no one
+// recovers ends the process, and with it the other attempts and all runs.
+func guard(f func() error) func() error {
+	return func() (err error) {
+		defer func() {
+			if r := recover(); r != nil {
+				err = fmt.Errorf("millrace itself failed: %v: please report this\n%s", r, debug.Stack())
+			}
+		}()
+		return f()
+	}
 }
 
 func (w *Worker) body(ctx context.Context, a *attempt, js *jobState) (*wire.Outcome, error) {

@@ -51,6 +51,21 @@ func TestFailure(t *testing.T) {
 	}
 }
 
+// A panic becomes an error that tells where it was; what returns is passed on.
+func TestGuard(t *testing.T) {
+	var none []int
+	err := guard(func() error { return fmt.Errorf("%d", none[3]) })()
+	if err == nil || !strings.Contains(err.Error(), "index out of range [3]") || !strings.Contains(err.Error(), "attempt_test.go") {
+		t.Errorf("of a panic: %v", err)
+	}
+	if err := guard(func() error { return errKilled })(); err != errKilled {
+		t.Errorf("of an error: %v", err)
+	}
+	if err := guard(func() error { return nil })(); err != nil {
+		t.Errorf("of success: %v", err)
+	}
+}
+
 // What fails is reported by its own name, not by what it made of the others, and leaves nothing.
 func TestTaskFailures(t *testing.T) {
 	denied := fmt.Errorf("%w: not yours", storage.ErrDenied)
