@@ -24,7 +24,7 @@ const edges = `
 	storage/input            < storage
 	storage/runfile          < none
 	storage/arrowfile        < none
-	storage/manifest         < storage
+	storage/manifest         < none
 	storage/output           < storage storage/arrowfile storage/manifest
 
 	# The control plane.
@@ -46,7 +46,7 @@ const edges = `
 	worker/program/...       < jobs worker/program
 
 	# The front door and the commands.
-	millrace                 < jobs jobs/... master master/console master/journal master/memha master/sched master/wire storage storage/... worker worker/program
+	millrace                 < jobs jobs/plan master master/console master/memha master/sched master/wire storage storage/backends storage/output worker worker/program
 	cmd/internal/layering    < none
 	cmd/internal/demo        < jobs cmd/internal/procs storage/storagetest/servers
 	cmd/...                  < millrace jobs jobs/... master master/... storage storage/... worker worker/... cmd/internal/...
