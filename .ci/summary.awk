@@ -7,7 +7,6 @@
 /^ *--- (PASS|FAIL|SKIP): / {
 	if ($2 == "PASS:") passed++
 	if ($2 == "FAIL:") { failed++; print; printf "%s", said[$3]; fflush() }
-	if ($2 == "SKIP:") skipped++
 	delete said[$3]
 	name = $3 # what follows is this test's, until the next mark
 	next
@@ -30,9 +29,9 @@ END {
 	n = 0
 	for (line in left_out) { print line; n++ }
 	if (broken || failed) {
-		printf "FAIL: %d packages (%d tests); %d packages ok. The whole output: %s\n", broken, failed, packages, log_file
+		printf "FAIL: packages %d, tests %d; ok: packages %d. The whole output: %s\n", broken, failed, packages, log_file
 	} else if (packages) {
-		printf "ok: %d packages, %d tests, %d left out\n", packages, passed, n
+		printf "ok: packages %d, tests %d, left out %d\n", packages, passed, n
 	}
 	if (strict && n) { print "FAIL: tests were left out: see above"; exit 1 }
 }
