@@ -2,7 +2,6 @@ package jobs
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"reflect"
@@ -57,7 +56,7 @@ func (p *typed[R, K, V, Out]) mapBlocks(ctx context.Context, t *Task, in BlockSo
 			return err
 		}
 		b, err := in.Next()
-		if errors.Is(err, io.EOF) {
+		if err == io.EOF {
 			return m.finish()
 		}
 		if err != nil {
@@ -133,14 +132,14 @@ func (m *mapper[K, V]) direct(k K, v V) {
 }
 
 func (m *mapper[K, V]) write(k K, v V) {
-	if m.partition != nil {
-		m.batch.Partitions = append(m.batch.Partitions, m.partitionOf(k))
-	}
 	buf := m.batch.Data
 	start := len(buf)
 	buf = m.keys.append(append(buf, 0, 0), k)
 	middle := len(buf)
 	buf = m.values.append(buf, v)
+	if m.partition != nil {
+		m.batch.Partitions = append(m.batch.Partitions, m.partitionOf(k))
+	}
 	m.batch.Data = closePair(buf, start, middle)
 	m.batch.Count++
 	if len(m.batch.Data) >= batchBytes {

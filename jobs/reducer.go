@@ -3,7 +3,6 @@ package jobs
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"iter"
@@ -93,6 +92,9 @@ func (r *reducer[K, V, Out]) group() iter.Seq[V] {
 			if !yield(v) {
 				return
 			}
+			if open != r.open {
+				panic(errRangedTwice)
+			}
 		}
 	}
 }
@@ -109,7 +111,7 @@ func (r *reducer[K, V, Out]) more() bool {
 func (r *reducer[K, V, Out]) advance() {
 	for len(r.rest) == 0 {
 		batch, err := r.fetch()
-		if errors.Is(err, io.EOF) {
+		if err == io.EOF {
 			r.ended = true
 			return
 		}

@@ -36,16 +36,20 @@ func (w *Worker) runReduce(ctx context.Context, a *attempt, js *jobState) (out *
 	defer stop(nil)
 	g, gctx := errgroup.WithContext(serving)
 	g.Go(func() error { return w.followRuns(gctx, a, pairs) })
-	g.Go(func() error { return pairs.Run(gctx) })
+	g.Go(func() error {
+		err := pairs.Run(gctx)
+		if context.Cause(serving) == errReduced { // it was cut off, and not missed
+			return nil
+		}
+		return err
+	})
 	g.Go(func() (err error) {
 		if out, err = w.reduceToPart(gctx, a, js, pairs); err == nil {
 			stop(errReduced)
 		}
 		return err
 	})
-	if err = g.Wait(); out != nil {
-		err = nil
-	}
+	err = g.Wait() // a part whose pairs did not all come is none, whatever the reduce function made of it
 	if e := pairs.Close(); err == nil {
 		err = e
 	}

@@ -93,7 +93,7 @@ func (o *object) fill(ctx context.Context, buf []byte) error {
 		o.pos += int64(n)
 		buf = buf[n:]
 		switch {
-		case errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF):
+		case err == io.EOF || err == io.ErrUnexpectedEOF:
 			return o.short()
 		case err != nil:
 			return fmt.Errorf("input at byte %d: %w", o.pos, err)
