@@ -27,6 +27,8 @@ type Job struct {
 // orders them. Values V are those, slices, pointers, and types with AppendBinary and UnmarshalBinary methods. The row type
 // Out is a struct, whose fields are the columns, or a single value, which becomes the column "value".
 //
+// What r gets, a key of bytes as well, it must not change.
+//
 // The functions may be called from several goroutines at once, for different attempts; code with state or counters of its
 // own is made with Define. A mistake in the types or options is reported by Bind.
 func New[R, K, V, Out any](name string, m func(R, func(K, V)) error, r func(K, iter.Seq[V], func(Out)) error, opts ...Option) *Job {

@@ -270,3 +270,24 @@ func TestLongKeysPassTheTable(t *testing.T) {
 		t.Errorf("keys by their length %v, want %v", sizes, want)
 	}
 }
+
+// The size that a keeper states is never below what a value leads to, however small its encoding is.
+func TestKeeperSizeIsAnUpperBound(t *testing.T) {
+	t.Parallel()
+	type deep struct {
+		Names [][]string
+		Next  *[4]int64
+	}
+	c, err := codec.Value(reflect.TypeFor[deep]())
+	if err != nil {
+		t.Fatal(err)
+	}
+	k := newKeeper[deep](c)
+	for _, n := range []int{0, 1, 10, 1000} {
+		v := deep{Names: append(make([][]string, n), make([]string, n)), Next: new([4]int64)}
+		held := int64(cap(v.Names))*24 + int64(n)*16 + 32
+		if got := k.size(v); got < held {
+			t.Errorf("%d elements: size %d, and the value leads to %d bytes", n, got, held)
+		}
+	}
+}

@@ -49,6 +49,7 @@ func (s *settings) fail(err error) {
 
 // Combine lets the engine join two values of one key into one before they travel. f must be associative and commutative,
 // and is called any number of times, on any of a key's values. It may change a and return it, but must not keep either.
+// It must not look at the zone of a time: values that have travelled are in UTC.
 func Combine[V any](f func(a, b V) V) Option {
 	return Option{"Combine", func(s *settings) {
 		if f == nil {
