@@ -127,6 +127,15 @@ type progress struct {
 	read int64
 }
 
+// inMemory is how many bytes of a piece are read ahead: a file is a block by itself; of other pieces one block waits for
+// Next while the next one is being read.
+func inMemory(p Piece, f Format, o Options) int64 {
+	if f.Kind == File {
+		return p.Length
+	}
+	return 2 * min(p.Length, int64(o.BlockSize))
+}
+
 // Open starts to read pieces. The caller must Close the Reader, which ends its goroutines; cancelling ctx makes Next fail.
 func Open(ctx context.Context, src Source, pieces []Piece, f Format, o Options) *Reader {
 	o = o.filled()
@@ -136,8 +145,7 @@ func Open(ctx context.Context, src Source, pieces []Piece, f Format, o Options) 
 	r.done.Go(func() {
 		defer close(r.streams)
 		for _, p := range pieces {
-			// Two blocks of a piece are in memory: one waits for Next, the next one is being read.
-			share := min(room, max(room/maxOpen, 2*min(p.Length, int64(o.BlockSize))))
+			share := min(room, max(room/maxOpen, inMemory(p, f, o)))
 			if r.room.Acquire(ctx, share) != nil {
 				r.stopped = context.Cause(ctx)
 				return

@@ -16,7 +16,7 @@ import (
 type combiner struct {
 	out     *output
 	combine func(in, out []byte) ([]byte, error)
-	limit   int // bytes of multi and singles at which they are combined
+	limit   int // bytes of multi and singles, beside an open group's partial result, at which they are combined
 
 	partition int
 	key       []byte // of the open group
@@ -51,7 +51,8 @@ func (c *combiner) add(partition int, key, value []byte, same bool) error {
 	}
 	c.multi = jobs.AppendSame(c.multi, value)
 	c.count++
-	if len(c.multi)+len(c.singles) >= c.limit {
+	// With as much again beside a long partial result: each further value would take the whole of it through combine.
+	if len(c.multi)+len(c.singles) >= c.limit+2*len(c.value) {
 		return c.partial()
 	}
 	return nil

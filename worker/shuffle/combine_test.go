@@ -109,3 +109,38 @@ func TestOutputCuts(t *testing.T) {
 		t.Errorf("blocks %v, want %v", sizes, want)
 	}
 }
+
+// A key whose combined value grows costs a bounded number of times its size: with a partial result beyond the batch limit,
+// each further value once went through the combine function with the whole of it.
+func TestCombinerLongValueIsLinear(t *testing.T) {
+	t.Parallel()
+	const values, size, limit = 4000, 100, 1 << 10
+	var combined int64
+	concat := func(in, out []byte) ([]byte, error) {
+		combined += int64(len(in))
+		var key, value, whole []byte
+		var err error
+		for len(in) > 0 {
+			if key, value, in, err = jobs.CutPair(in, key); err != nil {
+				return nil, err
+			}
+			whole = append(whole, value...)
+		}
+		return jobs.AppendPair(out, key, whole), nil
+	}
+	var run bytes.Buffer
+	out := &output{run: runfile.NewWriter(&run, 1), blockSize: 1 << 20, maxPair: 1 << 20}
+	to := &sink{out: out, combiner: &combiner{out: out, combine: concat, limit: limit}}
+	for i := range values {
+		if err := to.add(0, []byte("hot"), bytes.Repeat([]byte{byte(i)}, size), i > 0); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := to.close(); err != nil {
+		t.Fatal(err)
+	}
+	// Doubling from the limit on: each byte goes through about as often as the value doubles.
+	if most := int64(values*size) * 16; combined > most {
+		t.Errorf("%d bytes of values took %d bytes through the combine function, want at most %d", values*size, combined, most)
+	}
+}

@@ -95,11 +95,13 @@ func (c closedFile) ReadAt(b []byte, at int64) (int, error) {
 // prepare brings the sources in map order and merges neighbours until what is left fits into one merge. Neighbours only:
 // equal keys stay in the order of the maps.
 func (r *Reader) prepare(ctx context.Context) error {
+	r.mu.Lock() // the caller may still tell of runs
 	for i := range r.total {
 		if s := r.maps[i].source; s.section.Blocks > 0 {
 			r.sources = append(r.sources, s)
 		}
 	}
+	r.mu.Unlock()
 	for at := 0; r.fanIn(0) < len(r.sources); at++ {
 		n := r.fanIn(at)
 		if n < 2 {

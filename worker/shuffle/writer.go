@@ -132,6 +132,9 @@ func (w *Writer) take(b jobs.Pairs) error {
 	if len(b.Partitions) > 0 && w.o.By != ByBatch {
 		return errors.New("a batch states partitions, but By is not ByBatch")
 	}
+	if w.o.By == ByBatch && len(b.Partitions) != b.Count {
+		return fmt.Errorf("a batch of %d pairs states %d partitions", b.Count, len(b.Partitions))
+	}
 	if int64(len(b.Data)) > largestBatch {
 		return fmt.Errorf("a batch of %d bytes is larger than %d", len(b.Data), largestBatch)
 	}
