@@ -1,0 +1,80 @@
+package master
+
+import (
+	"fmt"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/millrace/millrace/master/sched"
+	"github.com/millrace/millrace/master/wire"
+)
+
+// maxFailure bounds the text of a failure that is kept, bytes: it is shown in logs, lists and the job's error, of which
+// many must fit one answer.
+const maxFailure = 16 << 10
+
+// vet makes a failure of every success whose result does not belong to its task, and cuts what is too long to be kept: what
+// a worker sends must end no more than its own attempt.
+func (m *Master) vet(done []wire.Outcome) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for i := range done {
+		o := &done[i]
+		if f := o.Failure; f != nil {
+			f.Text = cut(f.Text, maxFailure)
+			continue
+		}
+		j := m.jobs[o.Attempt.Task.Job]
+		if j == nil || !j.ended.IsZero() {
+			continue // the scheduler drops it
+		}
+		if wrong := j.unfit(o); wrong != "" {
+			*o = wire.Outcome{Attempt: o.Attempt, Failure: &wire.Failure{
+				Kind: sched.FailTask, Text: "the worker reported a success that cannot be one: " + wrong + ": run workers of the master's version",
+			}}
+		}
+	}
+}
+
+// unfit says what is wrong with the result of a success, or nothing. Tasks that the job does not have are the scheduler's to
+// drop.
+func (j *job) unfit(o *wire.Outcome) string {
+	t := o.Attempt.Task
+	switch t.Phase {
+	case sched.Sample:
+		switch {
+		case o.Sample == nil:
+			return "there is no sample in it"
+		case len(o.Sample.Bounds) >= j.plan.Reducers:
+			return fmt.Sprintf("%d boundaries for %d partitions", len(o.Sample.Bounds), j.plan.Reducers)
+		}
+	case sched.Map:
+		switch {
+		case o.Map == nil:
+			return "there is no run in it"
+		case o.Map.Size < 0 || o.Map.Pairs < 0:
+			return fmt.Sprintf("a run of %d bytes and %d pairs", o.Map.Size, o.Map.Pairs)
+		}
+	case sched.Reduce:
+		switch {
+		case o.Reduce == nil:
+			return "there is no part in it"
+		case o.Reduce.Part.URL != j.partURL(t.Index):
+			return fmt.Sprintf("its part is %q, not %s", cut(o.Reduce.Part.URL, 1<<10), j.partURL(t.Index))
+		case o.Reduce.Part.Size < 0 || o.Reduce.Rows < 0:
+			return fmt.Sprintf("a part of %d bytes and %d rows", o.Reduce.Part.Size, o.Reduce.Rows)
+		}
+	}
+	return ""
+}
+
+// cut shortens a text to about n bytes and says so.
+func cut(text string, n int) string {
+	if len(text) <= n {
+		return text
+	}
+	for n > 0 && !utf8.RuneStart(text[n]) {
+		n--
+	}
+	return strings.Clone(text[:n]) + fmt.Sprintf(" ... (%d bytes more)", len(text)-n)
+}

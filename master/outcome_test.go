@@ -1,0 +1,81 @@
+package master
+
+import (
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"unicode/utf8"
+
+	"github.com/millrace/millrace/master/wire"
+)
+
+// A success without the result of its phase, or with one that is not its task's, is a failure of its attempt: it ends neither
+// the master nor the job, and the task is done again.
+func TestUnfitSuccess(t *testing.T) {
+	for want, test := range map[string]struct {
+		phase wire.Phase
+		spoil func(*wire.Outcome)
+	}{
+		"no sample in it":                    {wire.Sample, func(o *wire.Outcome) { o.Sample = nil }},
+		"2 boundaries for 2 partitions":      {wire.Sample, func(o *wire.Outcome) { o.Sample.Bounds = make([][]byte, 2) }},
+		"no run in it":                       {wire.Map, func(o *wire.Outcome) { o.Map = nil }},
+		"a run of -1 bytes":                  {wire.Map, func(o *wire.Outcome) { o.Map.Size = -1 }},
+		"no part in it":                      {wire.Reduce, func(o *wire.Outcome) { o.Reduce = nil }},
+		"a part of 0 bytes and -1 rows":      {wire.Reduce, func(o *wire.Outcome) { o.Reduce.Rows, o.Reduce.Part.Size = -1, 0 }},
+		`its part is "mem://b/in/0", not me`: {wire.Reduce, func(o *wire.Outcome) { o.Reduce.Part.URL = "mem://b/in/0" }},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			l := newWorld(t).lead(true)
+			s := spec()
+			s.Info.TotalOrder = true
+			l.mustSubmit(jobA, s)
+			h := l.hire("w", 1)
+			for phase, n := range []int{1, 3, 2} {
+				if wire.Phase(phase) == test.phase {
+					o := h.result(h.get(test.phase))
+					test.spoil(&o)
+					h.args.Done = []wire.Outcome{o}
+				}
+				h.work(wire.Phase(phase), n)
+			}
+			if got := l.status(jobA, wire.Done); got.Retries != 1 || got.Records != 30 || got.Rows != 20 {
+				t.Errorf("%s: %d retries, %d records, %d rows", want, got.Retries, got.Records, got.Rows)
+			}
+			if !slices.ContainsFunc(l.lines(jobA), func(x wire.LogLine) bool { return strings.Contains(x.Text, want) }) {
+				t.Errorf("the log does not say %q", want)
+			}
+			l.end()
+		})
+	}
+}
+
+// lines reads a job's whole log, page by page.
+func (l *leader) lines(id wire.JobID) (lines []wire.LogLine) {
+	l.t.Helper()
+	args := &wire.LogsArgs{Job: id}
+	for {
+		r, err := l.c.Logs(l.t.Context(), args)
+		if err != nil {
+			l.t.Fatal(err)
+		}
+		lines = append(lines, r.Lines...)
+		if r.End || len(r.Lines) == 0 {
+			return lines
+		}
+		args.Cursor = r.Cursor
+	}
+}
+
+// A text is cut between two characters.
+func TestCut(t *testing.T) {
+	t.Parallel()
+	if got := cut("short", 5); got != "short" {
+		t.Errorf("got %q", got)
+	}
+	for n := range 6 {
+		if got := cut("äöü", n); !utf8.ValidString(got) || n < 6 && !strings.Contains(got, "bytes more") {
+			t.Errorf("cut to %d: %q", n, got)
+		}
+	}
+}
