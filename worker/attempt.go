@@ -96,6 +96,11 @@ func (w *Worker) try(ctx context.Context, a *attempt, js *jobState) (out *wire.O
 		}
 		return err
 	})()
+	if err == nil {
+		if err = checkCounters(out.Counters); err != nil {
+			w.discard(ctx, []wire.Outcome{*out})
+		}
+	}
 	if err != nil {
 		return &wire.Outcome{Failure: failure(ctx, a, err)}
 	}
@@ -148,7 +153,7 @@ func (js *jobState) load(ctx context.Context, w *Worker, id wire.TaskID) error {
 	return nil
 }
 
-// failure says whose fault an error is.
+// failure says whose fault an error is. Its text is fit for a report.
 func failure(ctx context.Context, a *attempt, err error) *wire.Failure {
 	f := &wire.Failure{Kind: wire.FailTask, Text: err.Error()}
 	var fetch *shuffle.FetchError
@@ -170,5 +175,6 @@ func failure(ctx context.Context, a *attempt, err error) *wire.Failure {
 	case errors.As(err, &record) && record.Stack != "":
 		f.Text += "\n" + record.Stack
 	}
+	f.Text = cutText(f.Text)
 	return f
 }

@@ -1,12 +1,9 @@
 package worker
 
 import (
-	"cmp"
 	"context"
 	"errors"
-	"fmt"
 	"maps"
-	"os"
 	"slices"
 	"strings"
 	"time"
@@ -21,6 +18,7 @@ type answered struct {
 	worker wire.WorkerID // that asked: not the one that this worker is now if it was declared lost meanwhile
 	seq    uint64
 	serial uint64 // outcomes up to this one went with it
+	rest   bool   // there were more
 	sent   time.Time
 	reply  *wire.PollReply
 	err    error
@@ -53,13 +51,13 @@ func (w *Worker) poll(ctx context.Context) error {
 	for {
 		w.mu.Lock()
 		if start && flying < maxPolls {
-			args, serial := w.pollArgs(drain == nil)
+			args, serial, rest := w.pollArgs(drain == nil)
 			flying++
 			start, next = false, nil
 			attempts.Go(func() error {
 				sent := time.Now()
 				reply, err := w.o.Master.Poll(ctx, args)
-				replies <- answered{args.Worker, args.Seq, serial, sent, reply, err}
+				replies <- answered{args.Worker, args.Seq, serial, rest, sent, reply, err}
 				return nil
 			})
 		}
@@ -97,8 +95,8 @@ func (w *Worker) poll(ctx context.Context) error {
 				w.leave(ctx)
 				return nil
 			}
-			if early := w.o.Poll - time.Since(a.sent); flying > 0 || news || early <= 0 {
-				start = start || flying == 0
+			if early := w.o.Poll - time.Since(a.sent); flying > 0 || news || a.rest || early <= 0 {
+				start = start || flying == 0 || a.rest
 			} else { // say, an order to kill what takes its time to die: asking on at once would change nothing
 				next = time.After(early)
 			}
@@ -116,38 +114,6 @@ func pause(ctx context.Context, d time.Duration) bool {
 	case <-ctx.Done():
 		return false
 	}
-}
-
-// pollArgs is the next report. mu is held.
-func (w *Worker) pollArgs(draining bool) (*wire.PollArgs, uint64) {
-	w.seq++
-	host, _ := os.Hostname() // for people only
-	args := &wire.PollArgs{
-		Worker: w.id, Seq: w.seq, Host: fmt.Sprintf("%s/%d", host, os.Getpid()), RunsURL: w.runURL, Slots: w.o.Slots,
-		Draining: draining, Wait: w.o.Poll, Holding: slices.Collect(maps.Keys(w.orphans)),
-	}
-	for id, js := range w.jobs {
-		if !js.ended && w.orphans[id] == nil {
-			args.Holding = append(args.Holding, id)
-		}
-	}
-	slices.Sort(args.Holding)
-	for _, a := range w.running {
-		args.Running = append(args.Running, a.progress())
-	}
-	slices.SortFunc(args.Running, func(a, b wire.Progress) int { return compareAttempts(a.Attempt, b.Attempt) })
-	for _, r := range w.done {
-		args.Done = append(args.Done, r.outcome)
-	}
-	w.wake = make(chan struct{})
-	return args, w.serial
-}
-
-func compareAttempts(a, b wire.AttemptID) int {
-	return cmp.Or(
-		cmp.Compare(a.Task.Job, b.Task.Job), cmp.Compare(a.Task.Phase, b.Task.Phase),
-		cmp.Compare(a.Task.Index, b.Task.Index), cmp.Compare(a.N, b.N),
-	)
 }
 
 // take applies an answer. It says whether a draining worker may go, and whether the answer brought anything new.
@@ -205,23 +171,35 @@ func (w *Worker) loseAllLocked() {
 // orphanLocked remembers a result of a former incarnation that lies in a bucket. The master may have selected it before it
 // lost the worker, so it can go only when its job has ended.
 func (w *Worker) orphanLocked(o *wire.Outcome) {
-	if o.Reduce != nil || o.Map != nil && !strings.HasPrefix(o.Map.URL, w.runURL) {
+	if w.inBucket(o) {
 		w.orphans[o.Attempt.Task.Job] = append(w.orphans[o.Attempt.Task.Job], *o)
 	}
 }
 
-// discard removes the results of a former incarnation, whose job has ended. A part that was committed has no upload left,
-// and stays.
+// inBucket says whether an outcome's result lies outside of the worker, where nothing but an order removes it.
+func (w *Worker) inBucket(o *wire.Outcome) bool {
+	return o.Reduce != nil || o.Map != nil && !strings.HasPrefix(o.Map.URL, w.runURL)
+}
+
+// discardTimeout bounds the removal of results that nobody needs: a store that hangs must not keep a worker from its end.
+const discardTimeout = 30 * time.Second
+
+// discard removes results in a bucket that count no more, also when the worker is being ended. A part that was committed
+// has no upload left, and stays.
 func (w *Worker) discard(ctx context.Context, outcomes []wire.Outcome) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), discardTimeout)
+	defer cancel()
 	for _, o := range outcomes {
 		var err error
-		if o.Reduce != nil {
+		switch {
+		case !w.inBucket(&o): // it goes with the job's runs
+		case o.Reduce != nil:
 			err = w.o.Store.Abort(ctx, o.Reduce.Part)
-		} else {
+		default:
 			err = w.o.Store.Remove(ctx, o.Map.URL)
 		}
 		if err != nil {
-			w.o.Log.Warn("remove what a lost attempt made", "attempt", o.Attempt.String(), "error", err)
+			w.o.Log.Warn("remove what an attempt made in vain", "attempt", o.Attempt.String(), "error", err)
 		}
 	}
 }
@@ -270,7 +248,7 @@ func (w *Worker) dropRuns(id wire.JobID) {
 // leave tells the master that the worker is gone, so that it need not wait for the lease to end.
 func (w *Worker) leave(ctx context.Context) {
 	w.mu.Lock()
-	args, _ := w.pollArgs(true)
+	args, _, _ := w.pollArgs(true)
 	w.mu.Unlock()
 	args.Leaving = true
 	if _, err := w.o.Master.Poll(ctx, args); err != nil {

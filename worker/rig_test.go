@@ -141,7 +141,7 @@ func newRig(t *testing.T, o Options) *rig {
 	t.Helper()
 	r := &rig{t: t, bad: storagetest.Faulty(memstore.New()), gate: make(chan struct{}), ended: make(chan error, 1)}
 	o.Store = storage.New(storage.Options{Schemes: map[string]storage.Opener{"mem": r.bad.Opener()}})
-	reg, err := program.NewRegistry("test", countJob(), slowJob(r.gate), brokenJob())
+	reg, err := program.NewRegistry("test", countJob(), slowJob(r.gate), brokenJob(), manyJob(), wordyJob())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -217,6 +217,28 @@ func slowJob(gate chan struct{}) *jobs.Job {
 
 func brokenJob() *jobs.Job {
 	return jobs.New("broken", func(string, func(string, int64)) error { panic("what now") }, sums)
+}
+
+// manyJob counts under more names than a report has room for.
+func manyJob() *jobs.Job {
+	return jobs.Define("many", func(task *jobs.Task, _ struct{}) (jobs.Code, error) {
+		count := func() {
+			for i := range maxCounters + 1 {
+				task.Counter(fmt.Sprint("item ", i)).Add(1)
+			}
+		}
+		return jobs.MapReduce(
+			func(line string, emit func(string, int64)) error { count(); return words(line, emit) },
+			func(word string, ns iter.Seq[int64], emit func(row)) error { count(); return sums(word, ns, emit) },
+		), nil
+	})
+}
+
+// wordyJob fails with a long text.
+func wordyJob() *jobs.Job {
+	return jobs.New("wordy", func(string, func(string, int64)) error {
+		return fmt.Errorf("no number: %s", strings.Repeat("x", 2*wire.MaxRequest))
+	}, sums)
 }
 
 // mapTask is the map of the whole input.

@@ -76,12 +76,6 @@ type Worker struct {
 	wake    chan struct{}                 // closed and made anew when there is something to report
 }
 
-// report is an outcome on its way to the master.
-type report struct {
-	serial  uint64
-	outcome wire.Outcome
-}
-
 // New checks the options and makes a worker that does nothing until Run.
 func New(o Options) (*Worker, error) {
 	switch {

@@ -1,0 +1,149 @@
+package worker
+
+import (
+	"bytes"
+	"encoding/gob"
+	"fmt"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+	"unicode/utf8"
+
+	"github.com/millrace/millrace/master/wire"
+	"github.com/millrace/millrace/storage"
+)
+
+// What does not fit into one report goes with the next ones, which follow at once and in order. No attempt is missing from
+// a report meanwhile, and each report fits into a request.
+func TestReportsAreBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, Options{})
+		bounds := &wire.SampleResult{}
+		for range 10_000 {
+			bounds.Bounds = append(bounds.Bounds, make([]byte, maxBound))
+		}
+		counters := map[string]int64{}
+		for i := range maxCounters {
+			counters[fmt.Sprintf("%0*d", maxCounterName, i)] = 1 << 60
+		}
+		const outcomes = 20
+		for i := range outcomes {
+			o := wire.Outcome{Attempt: mapTask("count", i).Attempt, Failure: &wire.Failure{Text: strings.Repeat("x", maxFailureText)}}
+			switch {
+			case i%5 == 1:
+				o = wire.Outcome{Attempt: o.Attempt, Sample: bounds}
+			case i%2 == 0:
+				o = wire.Outcome{Attempt: o.Attempt, Counters: counters, Reduce: &wire.ReduceResult{Part: storage.Pending{URL: "mem://b/x", ID: "1"}}}
+			}
+			r.finished(r.id, &o)
+		}
+		begun := time.Now()
+		r.start()
+		if got := r.script.outcomes(); len(got) != outcomes || got[0].Attempt.N != 0 || got[outcomes-1].Attempt.N != outcomes-1 || time.Since(begun) > 0 {
+			t.Errorf("%d outcomes are reported after %v", len(got), time.Since(begun))
+		}
+		reported := 0
+		for _, p := range r.script.polls {
+			if n := reported + len(p.Done) + len(p.Running); n != outcomes {
+				t.Errorf("poll %d knows %d attempts", p.Seq, n)
+			}
+			reported += len(p.Done)
+			var b bytes.Buffer
+			if err := gob.NewEncoder(&b).Encode(p); err != nil || b.Len() > wire.MaxRequest*9/10 {
+				t.Errorf("poll %d has %d bytes, %v", p.Seq, b.Len(), err)
+			}
+		}
+		let(3 * time.Second)
+		if p := r.script.last(); len(p.Done)+len(p.Running) > 0 || p.Wait != r.o.Poll {
+			t.Errorf("at the end it reports %+v", p)
+		}
+		r.stop()
+	})
+}
+
+// A report that failed is sent again, and the rest after it.
+func TestReportFails(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, Options{})
+		for i := range 40 {
+			r.finished(r.id, &wire.Outcome{Attempt: mapTask("count", i).Attempt, Failure: &wire.Failure{Text: strings.Repeat("x", maxFailureText)}})
+		}
+		r.script.reply(func(args *wire.PollArgs) (*wire.PollReply, error) {
+			if args.Seq%2 == 1 && len(args.Done) > 0 {
+				return nil, wire.ErrUnreachable
+			}
+			return nil, nil
+		})
+		r.start()
+		let(3 * time.Second)
+		if got := r.script.outcomes(); len(got) != 40 || len(r.script.last().Done) > 0 {
+			t.Errorf("%d outcomes are reported, and %d of them still", len(got), len(r.script.last().Done))
+		}
+		r.stop()
+	})
+}
+
+// A task that counts under too many names fails by that, in either phase, and leaves nothing in a bucket.
+func TestTooManyCounters(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, Options{})
+		m, bucket, red := mapTask("many", 0), mapTask("many-bucket", 0), reduceTask("many", 0)
+		r.script.once(assign(mapTask("count", 0)))
+		r.start()
+		r.script.publish(r.outcome(mapTask("count", 0)))
+		r.script.once(assign(m, bucket), assign(red))
+		let(5 * time.Second)
+		for _, task := range []wire.Task{m, bucket, red} {
+			if f := r.outcome(task).Failure; f == nil || f.Kind != wire.FailTask || !strings.Contains(f.Text, "1001 counters") {
+				t.Errorf("%v: got %+v", task.Attempt, f)
+			}
+		}
+		r.want("after they failed")
+		r.stop()
+	})
+}
+
+// Counters are bounded in number and by name.
+func TestCheckCounters(t *testing.T) {
+	long := strings.Repeat("n", maxCounterName)
+	if err := checkCounters(map[string]int64{long: 1}); err != nil {
+		t.Error(err)
+	}
+	if err := checkCounters(map[string]int64{long + "n": 1}); err == nil || !strings.Contains(err.Error(), "257 bytes") {
+		t.Errorf("a long name: %v", err)
+	}
+}
+
+// A failure's text is cut between characters, says so, and is text whatever it was.
+func TestCutText(t *testing.T) {
+	whole := strings.Repeat("x", maxFailureText)
+	for _, test := range []struct{ in, want string }{
+		{"", ""},
+		{"bad \xff luck", "bad ? luck"},
+		{whole, whole},
+		{whole + "y", whole + "... (cut: the text has 16385 bytes)"},
+		{whole[1:] + "\u20ac", whole[1:] + "... (cut: the text has 16386 bytes)"},
+	} {
+		if got := cutText(test.in); got != test.want {
+			t.Errorf("of %d bytes: got %.20q...%q", len(test.in), got, got[max(0, len(got)-60):])
+		}
+	}
+	if got := cutText(strings.Repeat("\x80", 3*maxFailureText)); !utf8.ValidString(got) || len(got) > maxFailureText+60 {
+		t.Errorf("of no text: %d bytes", len(got))
+	}
+}
+
+// A long error reaches the master by its beginning.
+func TestLongError(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, Options{})
+		m := mapTask("wordy", 0)
+		r.script.once(assign(m))
+		r.start()
+		if f := r.outcome(m).Failure; f == nil || len(f.Text) > maxFailureText+100 || !strings.Contains(f.Text, "no number: xx") || !strings.Contains(f.Text, "cut:") {
+			t.Errorf("got %+.300v", f)
+		}
+		r.stop()
+	})
+}
