@@ -104,9 +104,15 @@ func (p *Process) Signal(s syscall.Signal) error {
 	return nil
 }
 
-// Stop asks the process to end and, after grace, ends it.
+// Pause stops the process where it is, as if its machine hung, until Continue.
+func (p *Process) Pause() error { return p.Signal(syscall.SIGSTOP) }
+
+// Continue lets a paused process go on. One that was not paused is no error.
+func (p *Process) Continue() error { return p.Signal(syscall.SIGCONT) }
+
+// Stop asks the process to end and, after grace, ends it; a paused one, which hears nothing, it lets go on first.
 func (p *Process) Stop(grace time.Duration) error {
-	if err := p.Signal(syscall.SIGTERM); err != nil {
+	if err := errors.Join(p.Signal(syscall.SIGTERM), p.Continue()); err != nil {
 		return err
 	}
 	t := time.NewTimer(grace)
