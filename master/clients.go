@@ -49,19 +49,28 @@ func (m *Master) Watch(ctx context.Context, args *wire.WatchArgs) (reply *wire.J
 	return reply, err
 }
 
+// maxListed bounds a job's error in a list, bytes; its status has the whole.
+const maxListed = 1 << 10
+
 // List returns the jobs that the master knows, the newest first.
 func (m *Master) List(_ context.Context, args *wire.ListArgs) (*wire.ListReply, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	reply := new(wire.ListReply)
 	limit := clampPage(args.Max)
+	bytes := 0
 	for i := len(m.order) - 1; i >= 0; i-- {
-		if len(reply.Jobs) == limit {
+		if len(reply.Jobs) == limit || bytes > maxReply {
 			reply.More = true
 			break
 		}
 		s := m.statusLocked(m.jobs[m.order[i]])
 		s.Counters, s.Inputs, s.Parts = nil, nil, nil
+		s.Error = cut(s.Error, maxListed)
+		bytes += len(s.Output) + len(s.Error)
+		for name, value := range s.Params {
+			bytes += len(name) + len(value)
+		}
 		reply.Jobs = append(reply.Jobs, *s)
 	}
 	return reply, nil
@@ -87,7 +96,11 @@ func (m *Master) Cancel(ctx context.Context, args *wire.CancelArgs) (*wire.Cance
 func (m *Master) Logs(ctx context.Context, args *wire.LogsArgs) (reply *wire.LogsReply, err error) {
 	err = m.await(ctx, args.Job, args.Wait, func(j *job, expired bool) (bool, error) {
 		from := min(max(args.Cursor-j.dropped, 0), len(j.log))
-		to := min(len(j.log), from+maxPage)
+		to, bytes := from, 0
+		for to < min(len(j.log), from+maxPage) && bytes <= maxReply {
+			bytes += len(j.log[to].Text)
+			to++
+		}
 		end := !j.ended.IsZero() && to == len(j.log)
 		if to == from && !end && !expired {
 			return false, nil

@@ -1,10 +1,12 @@
 package master
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
+	"time"
 	"unicode/utf8"
 
 	"github.com/millrace/millrace/master/wire"
@@ -65,6 +67,79 @@ func (l *leader) lines(id wire.JobID) (lines []wire.LogLine) {
 		}
 		args.Cursor = r.Cursor
 	}
+}
+
+// Failures with long texts neither fill the master nor make a log or a list too long to be delivered.
+func TestLongFailures(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newWorld(t).lead(true)
+		s := spec()
+		s.MaxAttempts = 100
+		l.mustSubmit(jobA, s)
+		h := l.hire("w", 3)
+		for range 90 {
+			o := wire.Outcome{Attempt: h.get(wire.Map).Attempt, Failure: &wire.Failure{Text: strings.Repeat("x", 900<<10)}}
+			h.args.Done = []wire.Outcome{o}
+			if err := h.poll(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		o := wire.Outcome{Attempt: h.get(wire.Map).Attempt, Failure: &wire.Failure{Kind: wire.FailJob, Text: strings.Repeat("y", 900<<10)}}
+		h.args.Done = []wire.Outcome{o}
+		if err := h.poll(); err != nil {
+			t.Fatal(err)
+		}
+		if got := l.status(jobA, wire.JobFailed); len(got.Error) < maxFailure || len(got.Error) > maxFailure+1000 {
+			t.Errorf("the job's error has %d bytes", len(got.Error))
+		}
+		if r, err := l.c.Logs(t.Context(), &wire.LogsArgs{Job: jobA}); err != nil || len(r.Lines) < 60 || r.End {
+			t.Errorf("the first page has %d lines, %v", len(r.Lines), err)
+		}
+		if lines := l.lines(jobA); len(lines) < 91 {
+			t.Errorf("the log has %d lines", len(lines))
+		}
+		if r, err := l.c.List(t.Context(), &wire.ListArgs{}); err != nil || len(r.Jobs[0].Error) > maxListed+100 {
+			t.Errorf("List gives %d bytes of error, %v", len(r.Jobs[0].Error), err)
+		}
+		l.end()
+	})
+}
+
+// Tasks of many objects with long names come in several answers, one right after the other, and none is lost.
+func TestLongTasks(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newWorld(t).lead(true)
+		const objects = 8000
+		for i := range objects {
+			l.put(fmt.Sprintf("long/%s/%06d", strings.Repeat("k", 900), i), "x")
+		}
+		s := spec()
+		s.Inputs = []string{"mem://b/long/"}
+		l.mustSubmit(jobA, s)
+		h := l.hire("w", 80)
+		h.args.Wait = time.Minute
+		begun, pieces := time.Now(), 0
+		for range s.MaxAttempts + objects/110 + 2 {
+			if err := h.poll(); err != nil {
+				t.Fatal(err)
+			}
+			size := 0
+			for _, task := range h.reply.Assign {
+				size += len(task.Split.Pieces)
+			}
+			if pieces += size; pieces == objects {
+				break
+			}
+			if size == 0 || size > 1200 {
+				t.Fatalf("an answer has %d tasks of %d objects after %d", len(h.reply.Assign), size, pieces)
+			}
+		}
+		if pieces != objects || time.Since(begun) > 0 {
+			t.Errorf("%d objects were given in %v", pieces, time.Since(begun))
+		}
+		h.tasks = nil
+		l.end()
+	})
 }
 
 // A text is cut between two characters.

@@ -94,10 +94,10 @@ func (m *Master) answer(ctx context.Context, args *wire.PollArgs) (*wire.PollRep
 			m.mu.Unlock()
 			return nil, refuse(wire.ErrWorkerLost, "poll", "this worker was declared lost: it comes back under a new id")
 		}
-		reply := &wire.PollReply{Term: m.journal.Term().N, Assign: w.assign, Kill: w.kill}
+		reply := &wire.PollReply{Term: m.journal.Term().N, Assign: firstTasks(w.assign), Kill: w.kill}
 		reply.Ended, reply.Needed = m.overLocked(args.Holding), m.sched.Needed(args.Worker)
 		if expired || len(reply.Assign)+len(reply.Kill)+len(reply.Ended) > 0 {
-			w.assign, w.kill = nil, nil
+			w.assign, w.kill = nil, nil // the scheduler gives the tasks beyond this answer again with the worker's next poll
 			m.mu.Unlock()
 			return reply, nil
 		}
@@ -112,6 +112,20 @@ func (m *Master) answer(ctx context.Context, args *wire.PollArgs) (*wire.PollRep
 			return nil, ctx.Err()
 		}
 	}
+}
+
+// firstTasks returns as many of the tasks as fit one answer, at least one.
+func firstTasks(list []wire.Task) []wire.Task {
+	bytes := 0
+	for i, t := range list {
+		for _, p := range t.Split.Pieces {
+			bytes += len(p.URL) + len(p.ETag) + pieceBytes
+		}
+		if i > 0 && bytes > maxReply {
+			return list[:i]
+		}
+	}
+	return list
 }
 
 // forgetRefused drops what is kept of a lost worker whose connection broke before it heard of its loss.
@@ -195,8 +209,12 @@ func (m *Master) Runs(ctx context.Context, args *wire.RunsArgs) (reply *wire.Run
 	return reply, err
 }
 
-// maxPage bounds the items of one answer: 2,000 run events of about 300 bytes stay well under a frame of 4 MiB.
-const maxPage = 2000
+// Bounds of one answer, which must stay well under a frame of 4 MiB.
+const (
+	maxPage    = 2000    // items; run events have about 300 bytes, and a few more with a long URL
+	maxReply   = 1 << 20 // bytes of texts, beyond which nothing is added; one more item may be as long as that
+	pieceBytes = 48      // of a piece of a split, beside its texts: five numbers at most, and their marks
+)
 
 func clampPage(n int) int {
 	if n <= 0 || n > maxPage {
