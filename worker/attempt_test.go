@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"slices"
 	"strings"
 	"testing"
@@ -320,5 +321,23 @@ func TestRun(t *testing.T) {
 	w.dir = temp
 	if left := (&rig{Worker: w, t: t}).files(); len(left) > 0 {
 		t.Errorf("left are %q", left)
+	}
+}
+
+// A worker that can serve its runs no more ends with that error, and does not go on as one whose runs nobody can fetch.
+func TestServeFails(t *testing.T) {
+	t.Parallel()
+	w, err := New(Options{Master: &script{}, Programs: new(program.Registry), Store: storage.New(storage.Options{})})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.runs = shuffle.NewServer()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.Close()
+	if err := w.work(t.Context(), l); err == nil || !strings.Contains(err.Error(), "serve runs") {
+		t.Errorf("got %v", err)
 	}
 }

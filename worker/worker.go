@@ -134,7 +134,7 @@ func (w *Worker) reset() {
 // more, and then end Run.
 func (w *Worker) Drain() { w.once.Do(func() { close(w.drain) }) }
 
-// Run works until ctx ends or the worker has drained. Its temporary files are gone when it returns.
+// Run works until ctx ends or the worker has drained; both are no error. Its temporary files are gone when it returns.
 func (w *Worker) Run(ctx context.Context) (err error) {
 	temp, err := makeTempDir(w.o.TempDir)
 	if err != nil {
@@ -148,11 +148,15 @@ func (w *Worker) Run(ctx context.Context) (err error) {
 	}
 	w.runURL = "http://" + l.Addr().String()
 	w.runs = shuffle.NewServer()
-	srv := &http.Server{Handler: w.runs, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute}
+	return w.work(ctx, l)
+}
 
-	ctx, stop := context.WithCancel(ctx)
+// work serves runs on l and talks with the master, until ctx ends, the worker has drained, or one of the two fails.
+func (w *Worker) work(ctx context.Context, l net.Listener) error {
+	srv := &http.Server{Handler: w.runs, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute}
+	serving, stop := context.WithCancel(ctx)
 	defer stop()
-	g, gctx := errgroup.WithContext(ctx)
+	g, gctx := errgroup.WithContext(serving)
 	g.Go(func() error {
 		if err := srv.Serve(l); !errors.Is(err, http.ErrServerClosed) {
 			return fmt.Errorf("worker: serve runs: %w", err)
@@ -164,7 +168,7 @@ func (w *Worker) Run(ctx context.Context) (err error) {
 		return srv.Close()
 	})
 	g.Go(func() error {
-		defer stop()
+		defer stop() // it has drained
 		return w.poll(gctx)
 	})
 	if err := g.Wait(); err != nil && ctx.Err() == nil {
