@@ -109,7 +109,7 @@ func embed(ctx context.Context, reg *program.Registry, o Options, body func(cont
 	defer stop()
 	g, gctx := errgroup.WithContext(engine)
 	pipe := wire.Pipe()
-	g.Go(func() error { return m.Run(gctx, pipe) })
+	g.Go(lasting(gctx, "the master", func(ctx context.Context) error { return m.Run(ctx, pipe) }))
 
 	workers := max(1, o.Workers)
 	memory := o.Memory
@@ -132,7 +132,7 @@ func embed(ctx context.Context, reg *program.Registry, o Options, body func(cont
 		if err != nil {
 			return errors.Join(err, endEngine(stop, g))
 		}
-		g.Go(func() error { return w.Run(gctx) })
+		g.Go(lasting(gctx, "a worker", w.Run))
 	}
 	c, err := wire.Dial(gctx, []string{pipe.Addr().String()}, wire.ClientOptions{Role: wire.RoleClient, Dial: pipe.Dial})
 	if err != nil {
@@ -145,15 +145,27 @@ func embed(ctx context.Context, reg *program.Registry, o Options, body func(cont
 	defer cancel(nil)
 	failed := context.AfterFunc(gctx, func() { cancel(errEngine) })
 	err = body(bctx, c)
-	failed()
-	if e := endEngine(stop, g); e != nil {
-		return e
+	fell := !failed()
+	e := endEngine(stop, g)
+	if fell && !errors.Is(err, ErrCancelled) && !errors.Is(err, ErrJobFailed) {
+		return e // which is why the body ended, whatever it says
 	}
-	return err
+	return errors.Join(err, e) // what became of the job is said also when the engine's own end went wrong
 }
 
 // errEngine is why the body of embed is cancelled when the engine cannot go on.
 var errEngine = errors.New("the engine stopped")
+
+// lasting makes it an error that a part of the engine ends while ctx lives on: a job would wait for it for ever.
+func lasting(ctx context.Context, part string, run func(context.Context) error) func() error {
+	return func() error {
+		err := run(ctx)
+		if err == nil && ctx.Err() == nil {
+			err = fmt.Errorf("%s ended by itself", part)
+		}
+		return err
+	}
+}
 
 func endEngine(stop context.CancelFunc, g *errgroup.Group) error {
 	stop()

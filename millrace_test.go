@@ -1,0 +1,96 @@
+package millrace
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/millrace/millrace/jobs"
+	"github.com/millrace/millrace/master/wire"
+	"github.com/millrace/millrace/storage"
+	"github.com/millrace/millrace/storage/memstore"
+	"github.com/millrace/millrace/worker/program"
+)
+
+func countJob() *jobs.Job {
+	type row struct {
+		Line string
+		N    int64
+	}
+	return jobs.New("count",
+		func(line string, emit func(string, int64)) error { emit(line, 1); return nil },
+		func(line string, ns iter.Seq[int64], emit func(row)) error {
+			emit(row{line, jobs.Total(ns)})
+			return nil
+		})
+}
+
+func memStore(t *testing.T) *storage.Store {
+	t.Helper()
+	st := storage.New(storage.Options{Schemes: map[string]storage.Opener{"mem": memstore.Opener()}})
+	if err := st.Put(t.Context(), "mem://b/in", []byte("a\nb\n"), false); err != nil {
+		t.Fatal(err)
+	}
+	return st
+}
+
+// A run whose worker cannot begin ends with the worker's reason, and does not wait for a job that nobody works on.
+func TestRunWithoutWorker(t *testing.T) {
+	t.Parallel()
+	_, err := Run(t.Context(), countJob(), Options{
+		Inputs: []string{"mem://b/in"}, Output: "mem://b/out", Store: memStore(t), TempDir: filepath.Join(t.TempDir(), "none"),
+	})
+	if err == nil || !strings.Contains(err.Error(), "--temp-dir") || strings.Contains(err.Error(), "\n") || errors.Is(err, wire.ErrUnreachable) {
+		t.Errorf("got %v", err)
+	}
+}
+
+// An engine that fails ends its body. What the body says of its job's end is not lost over the engine's failure.
+func TestEmbedFails(t *testing.T) {
+	t.Parallel()
+	reg, err := program.NewRegistry(Version, countJob())
+	if err != nil {
+		t.Fatal(err)
+	}
+	o := Options{Store: memStore(t), TempDir: filepath.Join(t.TempDir(), "none")}
+	for _, said := range []error{nil, errEngine, fmt.Errorf("%w: count 1", ErrCancelled), fmt.Errorf("%w: count 1", ErrJobFailed)} {
+		err := embed(t.Context(), reg, o, func(ctx context.Context, _ *wire.Client) error {
+			<-ctx.Done()
+			if cause := context.Cause(ctx); cause != errEngine {
+				t.Errorf("the body ends because of %v", cause)
+			}
+			return said
+		})
+		if err == nil || !strings.Contains(err.Error(), "--temp-dir") {
+			t.Errorf("beside %v: the engine's failure is %v", said, err)
+		}
+		for _, end := range []error{ErrCancelled, ErrJobFailed} {
+			if errors.Is(err, end) != errors.Is(said, end) {
+				t.Errorf("of %v: %v", said, err)
+			}
+		}
+		if errors.Is(said, ErrCancelled) && exitCode(t.Context(), err) != exitCancelled {
+			t.Errorf("%v has exit code %d", err, exitCode(t.Context(), err))
+		}
+	}
+}
+
+// A part of the engine that ends before the engine does has failed, whatever it returns.
+func TestLasting(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	broken := errors.New("broken")
+	if err := lasting(ctx, "a worker", func(context.Context) error { return nil })(); err == nil || !strings.Contains(err.Error(), "a worker") {
+		t.Errorf("of an early end: %v", err)
+	}
+	if err := lasting(ctx, "a worker", func(context.Context) error { return broken })(); err != broken {
+		t.Errorf("of a failure: %v", err)
+	}
+	cancel()
+	if err := lasting(ctx, "a worker", func(context.Context) error { return nil })(); err != nil {
+		t.Errorf("of the end: %v", err)
+	}
+}
