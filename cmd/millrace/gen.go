@@ -1,8 +1,10 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"slices"
 	"strings"
@@ -26,7 +28,7 @@ func genCommand() *cobra.Command {
 			"and a newline last. The same kind, size and seed give the same bytes.",
 		Example: "  millrace gen text --size 1GB --seed 7 -o text.txt\n  millrace gen records --size 100MB -o s3://data/records.dat",
 		Args:    millrace.Arguments(1, "kind of data"),
-		RunE: func(c *cobra.Command, args []string) (err error) {
+		RunE: func(c *cobra.Command, args []string) error {
 			if !slices.Contains(gen.Kinds(), args[0]) {
 				return millrace.Usage(fmt.Errorf("gen %s: no such kind of data: use %s", args[0], strings.Join(gen.Kinds(), " or ")))
 			}
@@ -40,22 +42,13 @@ func genCommand() *cobra.Command {
 			if err != nil {
 				return millrace.Usage(err)
 			}
-			st := backends.New(backends.Options{})
-			up, err := st.Create(c.Context(), u.String(), storage.UploadOptions{})
+			n, err := genObject(c.Context(), backends.New(backends.Options{}), u.String(), func(w io.Writer) error {
+				return gen.Write(w, args[0], size, seed)
+			})
 			if err != nil {
 				return err
 			}
-			if err := gen.Write(up, args[0], size, seed); err != nil {
-				return errors.Join(err, up.Abort(c.Context()))
-			}
-			p, err := up.Finish(c.Context())
-			if err != nil {
-				return errors.Join(err, up.Abort(c.Context()))
-			}
-			if err := st.Complete(c.Context(), p); err != nil {
-				return err
-			}
-			fmt.Fprintf(os.Stderr, "wrote %d bytes to %s\n", p.Size, out)
+			fmt.Fprintf(os.Stderr, "wrote %d bytes to %s\n", n, out)
 			return nil
 		},
 	}
@@ -65,4 +58,24 @@ func genCommand() *cobra.Command {
 	fs.Uint64Var(&seed, "seed", seed, "another seed makes other data")
 	fs.StringVarP(&out, "output", "o", out, "file or URL; - is standard output")
 	return c
+}
+
+// genObject makes an object of what write writes, and returns its size. Where that fails or ctx ends, it leaves neither an
+// object nor an upload.
+func genObject(ctx context.Context, st *storage.Store, url string, write func(io.Writer) error) (int64, error) {
+	up, err := st.Create(ctx, url, storage.UploadOptions{})
+	if err != nil {
+		return 0, err
+	}
+	if err := write(up); err != nil {
+		return 0, errors.Join(err, up.Abort(context.WithoutCancel(ctx)))
+	}
+	p, err := up.Finish(ctx)
+	if err != nil {
+		return 0, errors.Join(err, up.Abort(context.WithoutCancel(ctx)))
+	}
+	if err := st.Complete(ctx, p); err != nil {
+		return 0, errors.Join(err, st.Abort(context.WithoutCancel(ctx), p))
+	}
+	return p.Size, nil
 }
