@@ -387,11 +387,11 @@ func (r *Report) Summary(ctx context.Context, st *storage.Store, s *JobStatus) e
 	case s == nil || r.Quiet && !r.JSON:
 		return nil
 	case r.JSON:
-		return console.NewReport(*s, s.Ended.Sub(s.Submitted)).Write(os.Stdout)
+		return console.NewReport(*s, elapsed(s, time.Now())).Write(os.Stdout)
 	case len(s.Parts) == 0: // it failed: the error says so
 		return nil
 	}
-	if err := console.Summary(os.Stdout, *s, s.Ended.Sub(s.Submitted)); err != nil {
+	if err := console.Summary(os.Stdout, *s, elapsed(s, time.Now())); err != nil {
 		return err
 	}
 	out, err := output.Open(ctx, st, s.Output)
@@ -401,6 +401,14 @@ func (r *Report) Summary(ctx context.Context, st *storage.Store, s *JobStatus) e
 	fmt.Println()
 	_, width := console.Terminal(os.Stdout)
 	return console.Cat(ctx, os.Stdout, out, console.RowOptions{Limit: firstRows, Width: width})
+}
+
+// elapsed is how long a job took, or has taken by now if it still runs.
+func elapsed(s *JobStatus, now time.Time) time.Duration {
+	if !s.Ended.IsZero() {
+		now = s.Ended
+	}
+	return max(0, now.Sub(s.Submitted)) // the clocks are two, the master's and this one
 }
 
 func runCommand(name string, reg *program.Registry) *cobra.Command {

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/millrace/millrace/jobs"
 	"github.com/millrace/millrace/master/wire"
@@ -92,5 +93,23 @@ func TestLasting(t *testing.T) {
 	cancel()
 	if err := lasting(ctx, "a worker", func(context.Context) error { return nil })(); err != nil {
 		t.Errorf("of the end: %v", err)
+	}
+}
+
+// A job's time goes on until its end, and is never negative.
+func TestElapsed(t *testing.T) {
+	begun := time.Unix(1000, 0)
+	for _, test := range []struct{ ended, now, want time.Duration }{
+		{3 * time.Second, 9 * time.Second, 3 * time.Second},
+		{0, 9 * time.Second, 9 * time.Second},
+		{0, -time.Second, 0},
+	} {
+		s := &JobStatus{Submitted: begun}
+		if test.ended > 0 {
+			s.Ended = begun.Add(test.ended)
+		}
+		if got := elapsed(s, begun.Add(test.now)); got != test.want {
+			t.Errorf("ended after %v, seen after %v: got %v, want %v", test.ended, test.now, got, test.want)
+		}
 	}
 }
