@@ -44,6 +44,7 @@ func (w *Worker) poll(ctx context.Context) error {
 		replies  = make(chan answered, maxPolls)
 		flying   int
 		start    = true // send a poll
+		due      bool   // an answer brought something since the last poll was sent; the answer that it overtook may come after it
 		next     <-chan time.Time
 		drain    = w.drain
 		handback <-chan time.Time
@@ -53,7 +54,7 @@ func (w *Worker) poll(ctx context.Context) error {
 		if start && flying < maxPolls {
 			args, serial, rest := w.pollArgs(drain == nil)
 			flying++
-			start, next = false, nil
+			start, due, next = false, false, nil
 			attempts.Go(func() error {
 				sent := time.Now()
 				reply, err := w.o.Master.Poll(ctx, args)
@@ -95,9 +96,12 @@ func (w *Worker) poll(ctx context.Context) error {
 				w.leave(ctx)
 				return nil
 			}
-			if early := w.o.Poll - time.Since(a.sent); flying > 0 || news || a.rest || early <= 0 {
-				start = start || flying == 0 || a.rest
-			} else { // say, an order to kill what takes its time to die: asking on at once would change nothing
+			early := w.o.Poll - time.Since(a.sent)
+			due = due || news || a.rest || early <= 0
+			switch {
+			case a.rest, due && flying == 0:
+				start = true
+			case flying == 0: // say, an order to kill what takes its time to die: asking on at once would change nothing
 				next = time.After(early)
 			}
 		}
