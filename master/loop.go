@@ -192,8 +192,9 @@ func (m *Master) endedLocked(ctx context.Context, e sched.Ended) {
 	for _, w := range m.workers { // wakes all: the order does not show
 		w.wakeLocked()
 	}
+	helpers := m.helpersLocked(j.id) // now: a poll that comes from here on is of one who may have heard of the end
 	m.background.Go(func() error {
-		m.afterEnd(context.WithoutCancel(ctx), j, e.State)
+		m.afterEnd(context.WithoutCancel(ctx), j, e.State, helpers)
 		return nil
 	})
 	m.forgetOldLocked(context.WithoutCancel(ctx))

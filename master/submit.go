@@ -179,9 +179,9 @@ func asRefusal(err error) error {
 }
 
 // afterEnd cleans up behind a job: nothing of it may stay but, if it committed, its parts and manifest.
-func (m *Master) afterEnd(ctx context.Context, j *job, state sched.JobState) {
-	m.quiet(ctx, j.id, state != sched.Done)
+func (m *Master) afterEnd(ctx context.Context, j *job, state sched.JobState, helpers []helper) {
 	if state != sched.Done { // a commit sweeps before it writes the manifest
+		m.quiet(ctx, j.id, helpers)
 		m.sweep(ctx, j)
 	}
 	if err := m.journal.Release(ctx, j.spec.Output, j.id); err != nil {
@@ -205,7 +205,7 @@ func (m *Master) afterEnds(ctx context.Context, ended []*job) error {
 		case ctx.Err() != nil:
 			return nil
 		case err == nil:
-			m.afterEnd(ctx, j, j.state)
+			m.afterEnd(ctx, j, j.state, nil)
 			continue
 		case !errors.Is(err, journal.ErrClaimed):
 			m.o.Log.Warn("claim output", "job", j.id, "output", j.spec.Output, "error", err)
@@ -218,13 +218,13 @@ func (m *Master) afterEnds(ctx context.Context, ended []*job) error {
 	return nil
 }
 
-// quiet forgets who worked for an ended job. With wait, it waits until none of them does any more: what an attempt writes
-// after the sweep would stay. A worker that has not told so in quietTimeout is stopped or cut off.
-func (m *Master) quiet(ctx context.Context, id sched.JobID, wait bool) {
+// quiet waits until none of the workers that worked for an ended job does so any more: what an attempt writes after the
+// sweep would stay. A worker that has not told so in quietTimeout is stopped or cut off.
+func (m *Master) quiet(ctx context.Context, id sched.JobID, helpers []helper) {
 	timeout := time.NewTimer(quietTimeout)
 	defer timeout.Stop()
-	for _, w := range m.helpers(id) {
-		for wait {
+	for _, w := range helpers {
+		for {
 			m.mu.Lock()
 			busy := m.workers[w.id] == w.workerState && !w.refused && (w.seq == w.last || w.runs(id))
 			polls := w.wake
@@ -243,17 +243,15 @@ func (m *Master) quiet(ctx context.Context, id sched.JobID, wait bool) {
 	}
 }
 
-// helper is a worker that was given attempts of an ended job, and the number of its last poll before.
+// helper is a worker that was given attempts of an ended job, and the number of its last poll before the end.
 type helper struct {
 	*workerState
 	id   sched.WorkerID
 	last uint64
 }
 
-// helpers lists the workers that were given attempts of an ended job, and forgets that they were.
-func (m *Master) helpers(id sched.JobID) (list []helper) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
+// helpersLocked lists the workers that were given attempts of a job that ends now, and forgets that they were.
+func (m *Master) helpersLocked(id sched.JobID) (list []helper) {
 	for name, w := range m.workers { // all are waited for: the order does not show
 		if w.given[id] {
 			delete(w.given, id)
