@@ -37,9 +37,14 @@ func (a *attempt) progress() wire.Progress {
 // jobState is what a worker keeps of a job: its description and code, asked for once.
 type jobState struct {
 	mu    sync.Mutex // held while asking, so that the attempts of a job ask once
-	reply *wire.JobReply
-	code  jobs.Program
+	known loaded
 	ended bool // it goes with its last attempt; Worker.mu guards it
+}
+
+// loaded is a job as an attempt sees it, from its begin to its end: another one may meanwhile ask anew.
+type loaded struct {
+	reply *wire.JobReply // never changed
+	code  jobs.Program
 }
 
 // startLocked runs an attempt in a slot.
@@ -90,9 +95,10 @@ func (w *Worker) finished(id wire.WorkerID, out *wire.Outcome) {
 
 // try runs the task's body. It never panics: whatever goes wrong is the attempt's failure.
 func (w *Worker) try(ctx context.Context, a *attempt, js *jobState) (out *wire.Outcome) {
-	err := guard(func() (err error) {
-		if err = js.load(ctx, w, a.task.Attempt.Task); err == nil {
-			out, err = w.body(ctx, a, js)
+	err := guard(func() error {
+		job, err := js.load(ctx, w, a.task.Attempt.Task)
+		if err == nil {
+			out, err = w.body(ctx, a, job)
 		}
 		return err
 	})()
@@ -120,14 +126,14 @@ func guard(f func() error) func() error {
 	}
 }
 
-func (w *Worker) body(ctx context.Context, a *attempt, js *jobState) (*wire.Outcome, error) {
+func (w *Worker) body(ctx context.Context, a *attempt, job loaded) (*wire.Outcome, error) {
 	switch phase := a.task.Attempt.Task.Phase; phase {
 	case wire.Sample:
-		return w.runSample(ctx, a, js)
+		return w.runSample(ctx, a, job)
 	case wire.Map:
-		return w.runMap(ctx, a, js)
+		return w.runMap(ctx, a, job)
 	case wire.Reduce:
-		return w.runReduce(ctx, a, js)
+		return w.runReduce(ctx, a, job)
 	default:
 		return nil, fmt.Errorf("task %s: phase %d is not known to this worker: use the same millrace on both sides", a.task.Attempt, phase)
 	}
@@ -135,22 +141,22 @@ func (w *Worker) body(ctx context.Context, a *attempt, js *jobState) (*wire.Outc
 
 // load asks for the job and loads its code, unless that is known. What is known from before the sample task is asked for
 // again, since the boundaries come from it.
-func (js *jobState) load(ctx context.Context, w *Worker, id wire.TaskID) error {
+func (js *jobState) load(ctx context.Context, w *Worker, id wire.TaskID) (loaded, error) {
 	js.mu.Lock()
 	defer js.mu.Unlock()
-	if js.reply != nil && (js.reply.Sampled || id.Phase == wire.Sample) {
-		return nil
+	if k := js.known; k.reply != nil && (k.reply.Sampled || id.Phase == wire.Sample) {
+		return k, nil
 	}
 	reply, err := w.o.Master.Job(ctx, &wire.JobArgs{Job: id.Job})
 	if err != nil {
-		return err
+		return loaded{}, err
 	}
 	code, err := w.o.Programs.Load(reply.Spec)
 	if err != nil {
-		return err
+		return loaded{}, err
 	}
-	js.reply, js.code = reply, code
-	return nil
+	js.known = loaded{reply, code}
+	return js.known, nil
 }
 
 // failure says whose fault an error is. Its text is fit for a report.

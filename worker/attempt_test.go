@@ -172,6 +172,39 @@ func TestSampleTask(t *testing.T) {
 	})
 }
 
+// An attempt sees its job as it was when it began, though a later one asks for it anew.
+func TestLoadedOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, Options{})
+		job := r.script.job
+		r.script.job = func(args *wire.JobArgs) (*wire.JobReply, error) {
+			reply, err := job(args)
+			reply.Spec.Reducers, reply.Sampled = 2, false
+			return reply, err
+		}
+		s, m := mapTask("slow", 0), mapTask("slow", 1)
+		s.Attempt.Task.Phase = wire.Sample
+		r.script.once(assign(s))
+		r.start()
+		r.script.job = func(args *wire.JobArgs) (*wire.JobReply, error) {
+			reply, err := job(args)
+			reply.Spec.Reducers = 5
+			return reply, err
+		}
+		r.script.once(assign(m))
+		let(2 * time.Second)
+		close(r.gate)
+		let(2 * time.Second)
+		if o := r.outcome(s); o.Sample == nil || len(o.Sample.Bounds) != 1 {
+			t.Errorf("the sample gives %+v, want one boundary of two partitions", o.Sample)
+		}
+		if o := r.outcome(m); o.Failure != nil {
+			t.Errorf("the map: %+v", o.Failure)
+		}
+		r.stop()
+	})
+}
+
 // Boundaries cut sorted keys into equal shares, strictly ascending, whatever keys there are.
 func TestBoundaries(t *testing.T) {
 	long := strings.Repeat("x", 100)

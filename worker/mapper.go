@@ -27,24 +27,24 @@ const (
 // runMap is the map task:
 //
 //	split -> blocks of whole records -> the program's map function -> pairs, partitioned, combined and sorted -> one run
-func (w *Worker) runMap(ctx context.Context, a *attempt, js *jobState) (*wire.Outcome, error) {
-	blocks := w.openSplit(ctx, a, js.code.Info())
+func (w *Worker) runMap(ctx context.Context, a *attempt, job loaded) (*wire.Outcome, error) {
+	blocks := w.openSplit(ctx, a, job.code.Info())
 	defer blocks.Close()
 
 	slot := w.o.Memory / int64(w.o.Slots)
-	task := &jobs.Task{Reducers: js.reply.Spec.Reducers, Memory: slot / tableShare}
+	task := &jobs.Task{Reducers: job.reply.Spec.Reducers, Memory: slot / tableShare}
 	opts := shuffle.WriterOptions{
-		Partitions: js.reply.Spec.Reducers, Memory: slot / sortShare, Dir: w.dir,
+		Partitions: job.reply.Spec.Reducers, Memory: slot / sortShare, Dir: w.dir,
 	}
-	info := js.code.Info()
+	info := job.code.Info()
 	switch {
 	case info.Partitions:
 		opts.By = shuffle.ByBatch
 	case info.TotalOrder:
-		opts.By, opts.Bounds = shuffle.ByBounds, js.reply.Bounds
+		opts.By, opts.Bounds = shuffle.ByBounds, job.reply.Bounds
 	}
 	if info.Combines {
-		opts.Combine = func(in, out []byte) ([]byte, error) { return js.code.Combine(task, in, out) }
+		opts.Combine = func(in, out []byte) ([]byte, error) { return job.code.Combine(task, in, out) }
 	}
 	pairs, err := shuffle.NewWriter(opts)
 	if err != nil {
@@ -52,10 +52,10 @@ func (w *Worker) runMap(ctx context.Context, a *attempt, js *jobState) (*wire.Ou
 	}
 	defer pairs.Close()
 
-	if err := js.code.Map(ctx, task, blocks, pairs); err != nil {
+	if err := job.code.Map(ctx, task, blocks, pairs); err != nil {
 		return nil, err
 	}
-	run, err := w.writeRun(ctx, a, js, pairs)
+	run, err := w.writeRun(ctx, a, job, pairs)
 	if err != nil {
 		return nil, err
 	}
@@ -65,9 +65,9 @@ func (w *Worker) runMap(ctx context.Context, a *attempt, js *jobState) (*wire.Ou
 }
 
 // writeRun merges the pairs to one run: a file that this worker serves, or an object in the job's work folder.
-func (w *Worker) writeRun(ctx context.Context, a *attempt, js *jobState, pairs *shuffle.Writer) (*wire.MapResult, error) {
-	if js.reply.Spec.Shuffle == "bucket" {
-		return w.writeBucketRun(ctx, a, js, pairs)
+func (w *Worker) writeRun(ctx context.Context, a *attempt, job loaded, pairs *shuffle.Writer) (*wire.MapResult, error) {
+	if job.reply.Spec.Shuffle == "bucket" {
+		return w.writeBucketRun(ctx, a, job, pairs)
 	}
 	var b [16]byte
 	_, _ = rand.Read(b[:]) // never fails
@@ -88,9 +88,9 @@ func (w *Worker) writeRun(ctx context.Context, a *attempt, js *jobState, pairs *
 }
 
 // writeBucketRun puts the run into the bucket, where it outlives the worker. Nothing else ever writes this attempt's key.
-func (w *Worker) writeBucketRun(ctx context.Context, a *attempt, js *jobState, pairs *shuffle.Writer) (*wire.MapResult, error) {
+func (w *Worker) writeBucketRun(ctx context.Context, a *attempt, job loaded, pairs *shuffle.Writer) (*wire.MapResult, error) {
 	t := a.task.Attempt
-	url := fmt.Sprintf("%s/map-%05d.%d.run", js.reply.Work, t.Task.Index, t.N)
+	url := fmt.Sprintf("%s/map-%05d.%d.run", job.reply.Work, t.Task.Index, t.N)
 	up, err := w.o.Store.Create(ctx, url, storage.UploadOptions{})
 	if err != nil {
 		return nil, fmt.Errorf("write run: %w", err)

@@ -25,7 +25,7 @@ const runsWait = 10 * time.Second
 //	runs of all maps, this partition's sections -> merged pairs -> the program's reduce function -> columns -> a pending part
 //
 // It begins while maps still run, and fetches what there is.
-func (w *Worker) runReduce(ctx context.Context, a *attempt, js *jobState) (out *wire.Outcome, err error) {
+func (w *Worker) runReduce(ctx context.Context, a *attempt, job loaded) (out *wire.Outcome, err error) {
 	slot := w.o.Memory / int64(w.o.Slots)
 	pairs := shuffle.NewReader(shuffle.ReaderOptions{
 		Partition: a.task.Attempt.Task.Index, Memory: slot / sortShare, Dir: w.dir, Open: w.runs.Opener(w.runURL, w.o.Store),
@@ -44,7 +44,7 @@ func (w *Worker) runReduce(ctx context.Context, a *attempt, js *jobState) (out *
 		return err
 	})
 	g.Go(func() (err error) {
-		if out, err = w.reduceToPart(gctx, a, js, pairs); err == nil {
+		if out, err = w.reduceToPart(gctx, a, job, pairs); err == nil {
 			stop(errReduced)
 		}
 		return err
@@ -94,8 +94,8 @@ func (w *Worker) followRuns(ctx context.Context, a *attempt, pairs *shuffle.Read
 }
 
 // reduceToPart runs the reduce function over the merged pairs and writes its rows as an Arrow file into a pending upload.
-func (w *Worker) reduceToPart(ctx context.Context, a *attempt, js *jobState, pairs *shuffle.Reader) (_ *wire.Outcome, err error) {
-	url := js.reply.Spec.Output + "/" + manifest.PartName(a.task.Attempt.Task.Index)
+func (w *Worker) reduceToPart(ctx context.Context, a *attempt, job loaded, pairs *shuffle.Reader) (_ *wire.Outcome, err error) {
+	url := job.reply.Spec.Output + "/" + manifest.PartName(a.task.Attempt.Task.Index)
 	up, err := w.o.Store.Create(ctx, url, storage.UploadOptions{})
 	if err != nil {
 		return nil, fmt.Errorf("write part: %w", err)
@@ -105,13 +105,13 @@ func (w *Worker) reduceToPart(ctx context.Context, a *attempt, js *jobState, pai
 			err = errors.Join(err, up.Abort(context.WithoutCancel(ctx)))
 		}
 	}()
-	file, err := arrowfile.NewWriter(up, arrowSchema(js.code.Info().Schema), arrowfile.Options{Compression: js.reply.Spec.Compression})
+	file, err := arrowfile.NewWriter(up, arrowSchema(job.code.Info().Schema), arrowfile.Options{Compression: job.reply.Spec.Compression})
 	if err != nil {
 		return nil, err
 	}
-	task := &jobs.Task{Reducers: js.reply.Spec.Reducers}
+	task := &jobs.Task{Reducers: job.reply.Spec.Reducers}
 	in := &countedPairs{Reader: pairs, attempt: a}
-	if err := js.code.Reduce(ctx, task, in, rowSink{file}); err != nil {
+	if err := job.code.Reduce(ctx, task, in, rowSink{file}); err != nil {
 		return nil, err
 	}
 	stats, err := file.Close()

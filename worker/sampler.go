@@ -19,19 +19,19 @@ const maxSampleBytes = 64 << 20
 
 // runSample is the sample task: it maps records at fixed places of the input and cuts their sorted keys into as many
 // equal shares as there are partitions. The places depend on the input alone, so the boundaries do too.
-func (w *Worker) runSample(ctx context.Context, a *attempt, js *jobState) (*wire.Outcome, error) {
-	blocks := w.openSplit(ctx, a, js.code.Info())
+func (w *Worker) runSample(ctx context.Context, a *attempt, job loaded) (*wire.Outcome, error) {
+	blocks := w.openSplit(ctx, a, job.code.Info())
 	defer blocks.Close()
 	keys := new(keySink)
-	task := &jobs.Task{Reducers: js.reply.Spec.Reducers, Memory: w.o.Memory / int64(w.o.Slots) / tableShare}
-	if err := js.code.Map(ctx, task, blocks, keys); err != nil {
+	task := &jobs.Task{Reducers: job.reply.Spec.Reducers, Memory: w.o.Memory / int64(w.o.Slots) / tableShare}
+	if err := job.code.Map(ctx, task, blocks, keys); err != nil {
 		return nil, err
 	}
 	slices.SortFunc(keys.keys, bytes.Compare)
-	if js.code.Info().Combines { // how often a key comes depends on when the combine table was full
+	if job.code.Info().Combines { // how often a key comes depends on when the combine table was full
 		keys.keys = slices.CompactFunc(keys.keys, bytes.Equal)
 	}
-	return &wire.Outcome{Sample: &wire.SampleResult{Bounds: boundaries(keys.keys, js.reply.Spec.Reducers)}, Bytes: blocks.Bytes()}, nil
+	return &wire.Outcome{Sample: &wire.SampleResult{Bounds: boundaries(keys.keys, job.reply.Spec.Reducers)}, Bytes: blocks.Bytes()}, nil
 }
 
 // boundaries cuts sorted keys into n shares of about equal size.
