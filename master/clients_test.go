@@ -52,7 +52,7 @@ func TestWatch(t *testing.T) {
 		if _, err := l.c.Watch(t.Context(), &wire.WatchArgs{Job: jobA, Version: s.Version, Wait: 7 * time.Second}); err != nil || time.Since(begun) != 7*time.Second {
 			t.Errorf("without news Watch answers after %v, %v", time.Since(begun), err)
 		}
-		time.AfterFunc(time.Second, func() { l.cancel(jobA) })
+		cancelled := l.cancelAfter(time.Second, jobA)
 		begun = time.Now()
 		if now, err := l.c.Watch(t.Context(), &wire.WatchArgs{Job: jobA, Version: s.Version, Wait: time.Hour}); err != nil || now.Version <= s.Version || time.Since(begun) != time.Second {
 			t.Errorf("got version %v after %v, %v", now, time.Since(begun), err)
@@ -62,6 +62,7 @@ func TestWatch(t *testing.T) {
 		if _, err := l.c.Watch(t.Context(), &wire.WatchArgs{Job: jobA, Version: end.Version, Wait: time.Hour}); err != nil || time.Since(begun) > 0 {
 			t.Errorf("of an ended job Watch answers after %v, %v", time.Since(begun), err)
 		}
+		cancelled()
 		l.end()
 	})
 }
@@ -99,7 +100,7 @@ func TestLogs(t *testing.T) {
 		}
 		var text []string
 		logs := &wire.LogsArgs{Job: jobA, Wait: time.Minute}
-		time.AfterFunc(10*time.Second, func() { l.cancel(jobA) })
+		cancelled := l.cancelAfter(10*time.Second, jobA)
 		for {
 			r, err := l.c.Logs(t.Context(), logs)
 			if err != nil {
@@ -122,6 +123,7 @@ func TestLogs(t *testing.T) {
 		if s := l.status(jobA, wire.Cancelled); s.Retries != 1 {
 			t.Errorf("%d retries", s.Retries)
 		}
+		cancelled()
 		l.end()
 	})
 }

@@ -174,6 +174,13 @@ func (l *leader) cancel(id wire.JobID) wire.JobState {
 	return r.State
 }
 
+// cancelAfter cancels a job later; the test must call wait before it ends.
+func (l *leader) cancelAfter(d time.Duration, id wire.JobID) (wait func()) {
+	done := make(chan struct{})
+	time.AfterFunc(d, func() { defer close(done); l.cancel(id) })
+	return func() { <-done }
+}
+
 // hand is a worker that is told what to do: it fabricates runs and makes real pending parts.
 type hand struct {
 	l     *leader

@@ -47,10 +47,11 @@ func TestRunLog(t *testing.T) {
 		if !events[2].Lost || !events[3].Lost {
 			t.Errorf("after its worker was lost: %+v", events[2:])
 		}
-		time.AfterFunc(time.Second, func() { l.cancel(jobA) })
+		cancelled := l.cancelAfter(time.Second, jobA)
 		if _, err := a.c.Runs(t.Context(), args); err == nil {
 			t.Error("the end of the job is not told")
 		}
+		cancelled()
 		_, err := a.c.Runs(t.Context(), &wire.RunsArgs{Job: "none"})
 		wantError(t, "Runs of no job", err, wire.ErrNoJob)
 		l.end()
