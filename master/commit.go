@@ -29,44 +29,113 @@ import (
 //
 // Only this code completes uploads, so an attempt that lost, or a worker that was thought dead, can make nothing visible.
 
-// commitBackoff bounds the wait between two tries to finish a decided commit. There is no limit to the tries but the
-// master's own end: a decided job has no other way out, and its parts may be visible in part.
-const commitBackoff = 30 * time.Second
+// Bounds of the tries of a commit.
+const (
+	// commitBackoff bounds the wait between two tries. A decided commit is tried until the master's own end: its parts may be
+	// visible in part.
+	commitBackoff = 30 * time.Second
+	// decideLimit is how long a storage that fails is waited for before the decision. All tasks are done by then: a restart
+	// of the storage should not throw their work away.
+	decideLimit = 10 * time.Minute
+	// commitGrace is how long a master without a successor goes on with a decided commit when it is to stop: its output is
+	// neither the old one nor the new one meanwhile.
+	commitGrace = 30 * time.Second
+)
+
+// errForeign is a manifest in the output that another program wrote after this job's output was found free.
+var errForeign = errors.New("another program wrote it while this job ran")
 
 // commit carries a job whose tasks are all selected through the steps above. It returns nil when ctx ends: a journal
 // that survives brings the job back.
 func (m *Master) commit(ctx context.Context, j *job) error {
 	if !m.decided(j) {
-		if err := m.decide(ctx, j); err != nil {
+		if err := m.decideAgain(ctx, j); err != nil {
 			return m.failJob(ctx, j, err)
 		}
 		if !m.decided(j) { // parts were lost, or a cancel was faster
 			return nil
 		}
 	}
-	for try := 0; ; try++ {
-		err := m.finish(ctx, j)
-		if err == nil || ctx.Err() != nil {
-			break
-		}
-		if errors.Is(err, storage.ErrPrecondition) {
-			err = fmt.Errorf("another program wrote %s/%s after this job was decided: remove it, and the commit goes on", j.spec.Output, manifest.Name)
-		}
+	err := m.finishAgain(ctx, j)
+	switch {
+	case err == nil:
 		m.mu.Lock()
-		j.logf(m.o.Now(), "", "", fmt.Sprintf("commit, try %d: %v", try+1, err))
+		j.finished = true
 		m.mu.Unlock()
-		m.o.Log.Error("commit", "job", j.id, "try", try+1, "error", err)
-		limit := min(commitBackoff, 100*time.Millisecond<<min(try, 10))
-		select {
-		case <-time.After(limit/2 + rand.N(limit/2)):
-		case <-ctx.Done():
+		_ = m.step(ctx, sched.Committed{Job: j.id}, nil) // fails only when the master stops
+	case errors.Is(err, storage.ErrPendingLost):
+		reason := fmt.Sprintf("commit: %v: parts of the output may be visible without %s: run the job again with --overwrite", err, manifest.Name)
+		_ = m.step(ctx, sched.CommitFailed{Job: j.id, Reason: reason}, nil)
+	}
+	return nil
+}
+
+// decideAgain decides, and waits up to decideLimit for a storage that fails in a way that may pass. A cancel meanwhile wins.
+func (m *Master) decideAgain(ctx context.Context, j *job) error {
+	begun := time.Now()
+	for try := 0; ; try++ {
+		err := m.decide(ctx, j)
+		if err == nil || ctx.Err() != nil || !storage.IsTransient(err) || time.Since(begun) > decideLimit || m.over(j) {
+			return err
+		}
+		m.commitTry(j, try, err)
+		if !pause(ctx, try) || m.over(j) {
 			return nil
 		}
 	}
-	if ctx.Err() == nil {
-		_ = m.step(ctx, sched.Committed{Job: j.id}, nil) // fails only when ctx ends
+}
+
+// finishAgain does what follows the decision until it is done; it gives up when that has become impossible, or ctx ended
+// and, if no other master will go on, commitGrace is over.
+func (m *Master) finishAgain(ctx context.Context, j *job) error {
+	stopping := ctx
+	if m.o.Volatile {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithCancel(context.WithoutCancel(stopping))
+		defer cancel()
+		defer context.AfterFunc(stopping, func() { time.AfterFunc(commitGrace, cancel) })()
 	}
-	return nil
+	for try := 0; ; try++ {
+		err := m.finish(ctx, j)
+		if err == nil || ctx.Err() != nil || errors.Is(err, storage.ErrPendingLost) {
+			return err
+		}
+		m.commitTry(j, try, err)
+		switch {
+		case stopping.Err() == nil:
+			pause(stopping, try) // a stop hastens the next try
+		case errors.Is(err, errForeign): // nobody removes it in the grace
+			return err
+		default:
+			pause(ctx, min(try, 3))
+		}
+	}
+}
+
+// commitTry tells of a try that failed and is followed by another.
+func (m *Master) commitTry(j *job, try int, err error) {
+	m.mu.Lock()
+	j.logf(m.o.Now(), "", "", fmt.Sprintf("commit, try %d: %v", try+1, err))
+	m.mu.Unlock()
+	m.o.Log.Error("commit", "job", j.id, "try", try+1, "error", err)
+}
+
+// pause waits before the next try, longer each time, and says whether ctx goes on.
+func pause(ctx context.Context, try int) bool {
+	limit := min(commitBackoff, 100*time.Millisecond<<min(try, 10))
+	select {
+	case <-time.After(limit/2 + rand.N(limit/2)):
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// over says whether the job has ended.
+func (m *Master) over(j *job) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return !j.ended.IsZero()
 }
 
 func (m *Master) decided(j *job) bool {
@@ -155,7 +224,16 @@ func (m *Master) finish(ctx context.Context, j *job) error {
 	if err != nil {
 		return err
 	}
-	return m.o.Store.Put(ctx, j.spec.Output+"/"+manifest.Name, body, true)
+	err = m.o.Store.Put(ctx, j.spec.Output+"/"+manifest.Name, body, true)
+	if errors.Is(err, storage.ErrPrecondition) {
+		return m.foreign(j, err)
+	}
+	return err
+}
+
+// foreign is the error of an output in which another program's manifest appeared.
+func (m *Master) foreign(j *job, detail error) error {
+	return fmt.Errorf("%s/%s: %w (%w): remove it, and the commit goes on", j.spec.Output, manifest.Name, errForeign, detail)
 }
 
 func (m *Master) manifestBytes(j *job) ([]byte, error) {
@@ -168,16 +246,23 @@ func (m *Master) manifestBytes(j *job) ([]byte, error) {
 	return mf.Encode()
 }
 
-// manifestThere says whether this job's manifest is written already: then a repeated finish must touch nothing.
+// manifestThere says whether this job's manifest is written already: then a repeated finish must touch nothing. Another one
+// is about to be replaced, or an error; what could not be read might be ours.
 func (m *Master) manifestThere(ctx context.Context, j *job) (bool, error) {
 	out, err := output.Open(ctx, m.o.Store, j.spec.Output)
-	if errors.Is(err, output.ErrNone) || err != nil && j.spec.Overwrite { // an unreadable one is about to be replaced
+	switch {
+	case errors.Is(err, output.ErrNone):
 		return false, nil
-	}
-	if err != nil {
+	case err != nil && !errors.Is(err, output.ErrForeign):
 		return false, err
+	case err == nil && out.Manifest.ID == string(j.id):
+		return true, nil
+	case j.spec.Overwrite:
+		return false, nil
+	case err == nil:
+		err = fmt.Errorf("that of job %s", out.Manifest.ID)
 	}
-	return out.Manifest.ID == string(j.id), nil
+	return false, m.foreign(j, err)
 }
 
 // clearOld removes the output that is to be overwritten, the manifest first, so that it is never complete and wrong.

@@ -22,6 +22,7 @@ type job struct {
 	submitted time.Time
 	decided   time.Time // when the decision to commit was made durable
 	ended     time.Time // zero while it runs
+	finished  bool      // the output is whole and visible, though the scheduler may not have heard of it
 	swept     bool      // what it left in its output has been removed
 	state     sched.JobState
 	reason    string

@@ -144,7 +144,7 @@ func (m *Master) sweepUnfinished(ctx context.Context) {
 	m.mu.Lock()
 	var open []*job
 	for _, id := range m.order {
-		if j := m.jobs[id]; j.ended.IsZero() {
+		if j := m.jobs[id]; j.ended.IsZero() && !j.finished {
 			open = append(open, j)
 		}
 	}

@@ -120,15 +120,22 @@ type Decided struct{ Job JobID }
 // Committed says that the output is visible as a whole.
 type Committed struct{ Job JobID }
 
-func (Submit) event()    {}
-func (Poll) event()      {}
-func (Leave) event()     {}
-func (Tick) event()      {}
-func (Cancel) event()    {}
-func (Fail) event()      {}
-func (PartsLost) event() {}
-func (Decided) event()   {}
-func (Committed) event() {}
+// CommitFailed ends a job after its decision: a pending upload that was to be completed is gone.
+type CommitFailed struct {
+	Job    JobID
+	Reason string
+}
+
+func (Submit) event()       {}
+func (Poll) event()         {}
+func (Leave) event()        {}
+func (Tick) event()         {}
+func (Cancel) event()       {}
+func (Fail) event()         {}
+func (PartsLost) event()    {}
+func (Decided) event()      {}
+func (Committed) event()    {}
+func (CommitFailed) event() {}
 
 // Effect is what must be done, in the order given: everything after a Record only once that record is durable.
 type Effect interface{ effect() }
@@ -230,7 +237,7 @@ type JobState uint8
 
 const (
 	Running    JobState = 1 // from Submit; then Committing, Failed or Cancelled
-	Committing JobState = 2 // from the durable decision; then only Done
+	Committing JobState = 2 // from the durable decision; then Done, or JobFailed when a pending upload is gone
 	Done       JobState = 3
 	JobFailed  JobState = 4
 	Cancelled  JobState = 5

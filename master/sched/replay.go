@@ -90,7 +90,7 @@ func (s *State) applyState(j *job, r Record) error {
 	case r.State == Committing && j.state == Committing:
 	case r.State == Committing && j.asked:
 		j.state = Committing
-	case r.State.Ended() && j.state == Running, r.State == Done && j.state == Committing:
+	case r.State.Ended() && j.state == Running, (r.State == Done || r.State == JobFailed) && j.state == Committing:
 		// Done may follow Running at once: of an ended job Durable keeps no more.
 		s.end(j, r.State, r.Reason)
 	default:

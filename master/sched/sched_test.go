@@ -273,7 +273,7 @@ func TestReplayRejects(t *testing.T) {
 		"a sample is never lost":                   {submit, selected(Sample, 0), lost(Sample, 0)},
 		"job a: has ended":                         {submit, state(Cancelled), selected(Map, 0)},
 		"committing after running":                 {submit, state(Committing)},
-		"failed after committing":                  {submit, selected(Map, 0), selected(Reduce, 0), state(Committing), state(JobFailed)},
+		"cancelled after committing":               {submit, selected(Map, 0), selected(Reduce, 0), state(Committing), state(Cancelled)},
 		"record of kind 9: unknown":                {submit, {Kind: 9, Job: "a"}},
 		"lose a/reduce-00000.0: it is not selecte": {submit, selected(Map, 0), selected(Reduce, 0), state(Committing), lost(Reduce, 0)},
 	} {

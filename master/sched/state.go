@@ -92,6 +92,10 @@ func (s *State) dispatch(ev Event) {
 		if j := s.jobs[e.Job]; j != nil && !j.state.Ended() {
 			s.committed(j)
 		}
+	case CommitFailed:
+		if j := s.jobs[e.Job]; j != nil && j.state == Committing {
+			s.end(j, JobFailed, e.Reason)
+		}
 	default:
 		panic(fmt.Sprintf("sched: event %T", ev))
 	}

@@ -17,6 +17,10 @@ import (
 // ErrNone says that a folder holds no committed output.
 var ErrNone = errors.New("no committed output")
 
+// ErrForeign says that a folder's manifest is not one that this millrace can read: another program wrote it, or a newer
+// version.
+var ErrForeign = errors.New("no manifest of this millrace's")
+
 // maxManifest bounds the manifest that is read into memory, bytes.
 const maxManifest = 256 << 20
 
@@ -44,14 +48,14 @@ func Open(ctx context.Context, st *storage.Store, folder string) (*Output, error
 	}
 	defer body.Close()
 	if info.Size > maxManifest {
-		return nil, fmt.Errorf("%s: the manifest has %d bytes, more than %d: it is not millrace's", o.URL, info.Size, maxManifest)
+		return nil, fmt.Errorf("%s/%s: %w: it has %d bytes, more than %d", o.URL, manifest.Name, ErrForeign, info.Size, maxManifest)
 	}
 	b, err := io.ReadAll(body)
 	if err != nil {
 		return nil, fmt.Errorf("read %s/%s: %w", o.URL, manifest.Name, err)
 	}
 	if o.Manifest, err = manifest.Decode(b); err != nil {
-		return nil, fmt.Errorf("%s/%s: %w", o.URL, manifest.Name, err)
+		return nil, fmt.Errorf("%s/%s: %w: %w", o.URL, manifest.Name, ErrForeign, err)
 	}
 	return o, nil
 }

@@ -134,7 +134,7 @@ func TestOpenErrors(t *testing.T) {
 		t.Error("an unknown scheme is opened")
 	}
 	put(t, st, manifest.Name, []byte("hadoop leaves this empty, or so"))
-	if _, err := output.Open(t.Context(), st, folder); err == nil || !strings.Contains(err.Error(), folder+"/"+manifest.Name) {
+	if _, err := output.Open(t.Context(), st, folder); !errors.Is(err, output.ErrForeign) || !strings.Contains(err.Error(), folder+"/"+manifest.Name) {
 		t.Errorf("of another program's manifest: %v", err)
 	}
 	commit(t, st, part(t, 1))
