@@ -47,17 +47,23 @@ type loaded struct {
 	code  jobs.Program
 }
 
+// keepLocked returns a job's state, which is new to the worker the first time. From then on it asks whether the job has ended.
+func (w *Worker) keepLocked(id wire.JobID) *jobState {
+	js := w.jobs[id]
+	if js == nil {
+		js = new(jobState)
+		w.jobs[id] = js
+	}
+	return js
+}
+
 // startLocked runs an attempt in a slot.
 func (w *Worker) startLocked(ctx context.Context, attempts *errgroup.Group, t wire.Task) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	a := &attempt{task: t, cancel: cancel}
 	w.running[t.Attempt] = a
 	id := w.id
-	js := w.jobs[t.Attempt.Task.Job]
-	if js == nil {
-		js = new(jobState)
-		w.jobs[t.Attempt.Task.Job] = js
-	}
+	js := w.keepLocked(t.Attempt.Task.Job)
 	attempts.Go(func() error {
 		start := time.Now()
 		out := w.try(ctx, a, js)

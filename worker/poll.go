@@ -136,7 +136,8 @@ func (w *Worker) take(ctx context.Context, attempts *errgroup.Group, a answered)
 	}
 	w.done = slices.DeleteFunc(w.done, func(r report) bool { return r.serial <= a.serial })
 	for _, id := range a.reply.Kill {
-		w.had[id] = true // also if it comes only now, in an answer that this one overtook
+		w.had[id] = true          // also if it comes only now, in an answer that this one overtook
+		w.keepLocked(id.Task.Job) // whose end drops what was had of it
 		if at := w.running[id]; at != nil && !at.killed {
 			at.cancel(errKilled)
 			at.killed, news = true, true

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/millrace/millrace/master/wire"
+	"github.com/millrace/millrace/storage"
 	"github.com/millrace/millrace/storage/storagetest"
 )
 
@@ -176,6 +177,16 @@ func TestKillBeforeAssign(t *testing.T) {
 		if n := len(r.script.outcomes()); n != 0 {
 			t.Errorf("a killed attempt was run: %d outcomes", n)
 		}
+		if got := r.script.last().Holding; !slices.Equal(got, []wire.JobID{"count"}) {
+			t.Errorf("nobody will tell the worker of the job's end: it holds %q", got)
+		}
+		r.script.once(&wire.PollReply{Ended: []wire.JobID{"count"}})
+		let(3 * time.Second)
+		r.mu.Lock()
+		if len(r.had)+len(r.jobs) > 0 {
+			t.Errorf("after the job's end the worker knows %d attempts, %d jobs", len(r.had), len(r.jobs))
+		}
+		r.mu.Unlock()
 		r.stop()
 	})
 }
@@ -344,6 +355,49 @@ func TestDrainHandsBack(t *testing.T) {
 			t.Errorf("its task: %+v", o.Failure)
 		}
 		r.want("after the drain")
+	})
+}
+
+// A draining worker that has handed its tasks back still removes what a former incarnation left, when its job ends.
+func TestDrainDiscards(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, Options{Drain: time.Second})
+		up, err := r.o.Store.Create(t.Context(), "mem://b/out/part-00000.arrow", storage.UploadOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		part, err := up.Finish(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.finished("a former incarnation", &wire.Outcome{Attempt: reduceTask("count", 0).Attempt, Reduce: &wire.ReduceResult{Part: part}})
+		if err := r.o.Store.Put(t.Context(), "mem://b/out/.work/run", []byte("x"), false); err != nil {
+			t.Fatal(err)
+		}
+		r.finished("a former incarnation", &wire.Outcome{Attempt: mapTask("count", 0).Attempt, Map: &wire.MapResult{URL: "mem://b/out/.work/run"}})
+		r.start()
+		r.Drain()
+		let(5 * time.Second)
+		r.want("before the job's end", ".work/run", "pending part-00000.arrow")
+		r.script.once(&wire.PollReply{Ended: []wire.JobID{"count"}, Needed: true})
+		if err := <-r.ended; err != nil {
+			t.Error(err)
+		}
+		r.want("after it")
+	})
+}
+
+// A store that hangs keeps no worker from its end for ever.
+func TestDiscardIsBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, Options{})
+		r.bad.Plan(storagetest.Fault{Op: storagetest.OpAbort, Kind: storagetest.Stall, Times: -1})
+		part := storage.Pending{URL: "mem://b/out/part-00000.arrow", ID: "1"}
+		begun := time.Now()
+		r.discard(t.Context(), []wire.Outcome{{Attempt: reduceTask("count", 0).Attempt, Reduce: &wire.ReduceResult{Part: part}}})
+		if d := time.Since(begun); d > discardTimeout {
+			t.Errorf("it took %v", d)
+		}
 	})
 }
 

@@ -68,7 +68,7 @@ type Worker struct {
 	id      wire.WorkerID
 	seq     uint64
 	running map[wire.AttemptID]*attempt
-	had     map[wire.AttemptID]bool // attempts that it was ever given, so that a repeated answer starts nothing twice
+	had     map[wire.AttemptID]bool // attempts of jobs below that it was ever given: a repeated answer starts nothing twice
 	done    []report                // outcomes that no answered poll has carried yet
 	serial  uint64                  // of the newest outcome
 	jobs    map[wire.JobID]*jobState
