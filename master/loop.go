@@ -2,8 +2,10 @@ package master
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"time"
 
 	"github.com/millrace/millrace/master/sched"
@@ -18,17 +20,24 @@ type request struct {
 	done    chan struct{} // closed when the effects have been carried out
 }
 
+// errStopped is an event that came when the loop had ended.
+var errStopped = errors.New("the master has stopped")
+
 // step hands an event to the loop and waits until its effects are durable and carried out.
 func (m *Master) step(ctx context.Context, ev sched.Event, prepare func() bool) error {
 	r := request{event: ev, prepare: prepare, done: make(chan struct{})}
 	select {
 	case m.requests <- r:
+	case <-m.stopped:
+		return errStopped
 	case <-ctx.Done():
 		return ctx.Err()
 	}
 	select {
 	case <-r.done:
 		return nil
+	case <-m.stopped:
+		return errStopped
 	case <-ctx.Done():
 		return ctx.Err()
 	}
@@ -197,7 +206,6 @@ func (m *Master) endedLocked(ctx context.Context, e sched.Ended) {
 		m.afterEnd(context.WithoutCancel(ctx), j, e.State, helpers)
 		return nil
 	})
-	m.forgetOldLocked(context.WithoutCancel(ctx))
 }
 
 // forget removes a job's records. That they stay is harmless: the next master knows the job, too.
@@ -207,26 +215,27 @@ func (m *Master) forget(ctx context.Context, id sched.JobID) {
 	}
 }
 
-// forgetOldLocked drops the oldest ended jobs beyond maxEndedJobs.
+// forgetOldLocked drops what ended first of the ended jobs beyond maxEndedJobs. One that is being cleaned up behind stays.
 func (m *Master) forgetOldLocked(ctx context.Context) {
-	ended := 0
+	var ended []*job
 	for _, id := range m.order {
-		if !m.jobs[id].ended.IsZero() {
-			ended++
+		if j := m.jobs[id]; !j.ended.IsZero() {
+			ended = append(ended, j)
 		}
 	}
-	kept := m.order[:0]
-	for _, id := range m.order {
-		if ended > maxEndedJobs && !m.jobs[id].ended.IsZero() {
-			delete(m.jobs, id)
-			m.background.Go(func() error {
-				m.forget(ctx, id)
-				return nil
-			})
-			ended--
+	if len(ended) <= maxEndedJobs {
+		return
+	}
+	slices.SortStableFunc(ended, func(a, b *job) int { return a.ended.Compare(b.ended) })
+	for _, j := range ended[:len(ended)-maxEndedJobs] {
+		if !j.swept {
 			continue
 		}
-		kept = append(kept, id)
+		delete(m.jobs, j.id)
+		m.order = slices.DeleteFunc(m.order, func(id sched.JobID) bool { return id == j.id })
+		m.background.Go(func() error {
+			m.forget(ctx, j.id)
+			return nil
+		})
 	}
-	m.order = kept
 }

@@ -39,6 +39,7 @@ const (
 	commitLimit  = 16               // parts looked up or completed at the same time
 	maxRecord    = 1 << 30          // bytes of a journal record: that of a submission names all input objects
 	sweepTimeout = 30 * time.Second // for removing what an ended job left, also while the master stops
+	claimTimeout = 15 * time.Second // for a claim or its release, also when the one who asked for it is gone
 	quietTimeout = 2 * time.Second  // for the workers to give up an ended job's attempts, before what they left is removed
 )
 
@@ -56,6 +57,7 @@ type Master struct {
 	planning map[sched.JobID]chan struct{}     // submissions under way: closed at their end
 	results  map[sched.AttemptID]*wire.Outcome // successes of the events being stepped
 
+	stopped    chan struct{}   // closed when the loop takes no more events
 	background *errgroup.Group // commits and sweeps, owned by Run
 }
 
@@ -83,6 +85,7 @@ func New(o Options) (*Master, error) {
 		workers:  map[sched.WorkerID]*workerState{},
 		planning: map[sched.JobID]chan struct{}{},
 		results:  map[sched.AttemptID]*wire.Outcome{},
+		stopped:  make(chan struct{}),
 	}, nil
 }
 
@@ -111,7 +114,10 @@ func (m *Master) Run(ctx context.Context, l net.Listener) error {
 	if ended := m.endedJobs(); len(ended) > 0 {
 		m.background.Go(func() error { return m.afterEnds(gctx, ended) })
 	}
-	g.Go(func() error { return m.loop(gctx) })
+	g.Go(func() error {
+		defer close(m.stopped)
+		return m.loop(gctx)
+	})
 	g.Go(func() error { return wire.NewServer(m, m.o.Server).Serve(gctx, l) })
 	err = g.Wait()
 	if e := m.background.Wait(); err == nil {

@@ -30,16 +30,45 @@ func (m *Master) Submit(ctx context.Context, args *wire.SubmitArgs) (*wire.Submi
 	if err != nil {
 		return nil, asRefusal(err)
 	}
+	// From here on the job's fate does not hang on its submitter: it is taken, or its claim released.
+	ctx = context.WithoutCancel(ctx)
+	var nested error
 	err = m.step(ctx, j.submitEvent(), func() bool {
+		if nested = m.nestedLocked(j.spec.Output); nested != nil {
+			return false
+		}
 		m.jobs[j.id] = j
 		m.order = append(m.order, j.id)
 		return true
 	})
+	if nested != nil {
+		return nil, errors.Join(nested, m.release(ctx, j.spec.Output, j.id))
+	}
 	if err != nil {
+		_ = m.release(ctx, j.spec.Output, j.id) // a successor would know the claim, and not the job
 		return nil, refuse(wire.ErrShuttingDown, "submit", "the master is stopping")
 	}
 	m.o.Log.Info("job submitted", "job", j.id, "name", j.spec.Job, "output", j.spec.Output, "maps", j.plan.Maps, "reducers", j.plan.Reducers)
 	return &wire.SubmitReply{Job: j.id}, nil
+}
+
+// nestedLocked refuses an output that lies inside or around that of a running job: each would take the other's files for
+// foreign ones.
+func (m *Master) nestedLocked(output string) error {
+	for _, id := range m.order {
+		j := m.jobs[id]
+		if o := j.spec.Output; !j.swept && o != output && (strings.HasPrefix(o, output+"/") || strings.HasPrefix(output, o+"/")) {
+			return refuse(wire.ErrOutputTaken, "output "+output, "job "+string(id)+" is running and writes to "+o+": choose a folder beside it, or wait for it")
+		}
+	}
+	return nil
+}
+
+// release ends a job's claim on an output, also when the one who asked for it is gone.
+func (m *Master) release(ctx context.Context, output string, id sched.JobID) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), claimTimeout)
+	defer cancel()
+	return m.journal.Release(ctx, output, id)
 }
 
 // beginSubmit says whether the id is known already; if it is being planned by another call, it waits for that one.
@@ -49,6 +78,11 @@ func (m *Master) beginSubmit(ctx context.Context, id sched.JobID) (known bool, d
 		if m.jobs[id] != nil {
 			m.mu.Unlock()
 			return true, nil, nil
+		}
+		if v, ok := m.sched.Job(id); ok {
+			m.mu.Unlock()
+			text := "it ended long ago (" + v.State.String() + "), and its status is kept no more: submit under a new id"
+			return false, nil, refuse(wire.ErrJobEnded, "submit job "+string(id), text)
 		}
 		other := m.planning[id]
 		if other == nil {
@@ -77,7 +111,9 @@ func (m *Master) planJob(ctx context.Context, args *wire.SubmitArgs) (*job, erro
 	if err != nil {
 		return nil, err
 	}
-	if err := m.journal.Claim(ctx, p.Spec.Output, args.Job); err != nil {
+	cctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), claimTimeout) // a claim that was given up may be made all the same
+	defer cancel()
+	if err := m.journal.Claim(cctx, p.Spec.Output, args.Job); err != nil {
 		if errors.Is(err, journal.ErrClaimed) {
 			return nil, refuse(wire.ErrOutputTaken, "output "+p.Spec.Output, "a running job writes there ("+err.Error()+"): wait for it, cancel it, or choose another output")
 		}
@@ -85,7 +121,7 @@ func (m *Master) planJob(ctx context.Context, args *wire.SubmitArgs) (*job, erro
 	}
 	// Only now: a job that wrote there a moment ago has committed, and what it wrote is seen.
 	if err := m.checkOutput(ctx, p.Spec); err != nil {
-		return nil, errors.Join(err, m.journal.Release(ctx, p.Spec.Output, args.Job))
+		return nil, errors.Join(err, m.release(ctx, p.Spec.Output, args.Job))
 	}
 	return newJob(args.Job, p, m.o.Now()), nil
 }
@@ -172,8 +208,11 @@ func isPart(name string) bool {
 // asRefusal gives an error that crosses the wire its code. Its text names the thing already.
 func asRefusal(err error) error {
 	var r *refusal
-	if errors.As(err, &r) {
+	switch {
+	case errors.As(err, &r), storage.IsTransient(err): // a storage that fails is no fault of the job
 		return err
+	case errors.Is(err, journal.ErrFenced), errors.Is(err, context.Canceled):
+		return refuse(wire.ErrShuttingDown, "submit", "the master is stopping")
 	}
 	return &refusal{wire.ErrBadSpec, err.Error()}
 }
@@ -194,6 +233,7 @@ func (m *Master) afterEnd(ctx context.Context, j *job, state sched.JobState, hel
 	defer m.mu.Unlock()
 	j.swept = true
 	j.touch()
+	m.forgetOldLocked(ctx)
 }
 
 // afterEnds cleans up behind the jobs that ended under an earlier master, which may not have come to it. An output that

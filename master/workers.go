@@ -48,7 +48,8 @@ func (m *Master) Poll(ctx context.Context, args *wire.PollArgs) (*wire.PollReply
 		}
 		ev.Done = append(ev.Done, out)
 	}
-	if err := m.step(ctx, ev, func() bool { return m.preparePoll(args) }); err != nil {
+	// A step is short: it is not left, so that answer sees what came of it.
+	if err := m.step(context.WithoutCancel(ctx), ev, func() bool { return m.preparePoll(args) }); err != nil {
 		return nil, refuse(wire.ErrShuttingDown, "poll", "the master is stopping")
 	}
 	return m.answer(ctx, args)
