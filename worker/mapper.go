@@ -130,7 +130,21 @@ func (w *Worker) openSplit(ctx context.Context, a *attempt, info jobs.Info) *spl
 	}
 	a.total.Store(total)
 	f := input.Format{Kind: input.Kind(info.Format.Kind), Length: info.Format.Length}
-	return &splitBlocks{Reader: input.Open(ctx, w.o.Store, pieces, f, input.Options{}), attempt: a}
+	return &splitBlocks{Reader: input.Open(ctx, w.o.Store, pieces, f, w.inputOptions()), attempt: a}
+}
+
+// readAheadShare is the part of a slot's memory for blocks that are read ahead of the computation, and readBlock the size of
+// one, bytes. More than maxReadAhead of them hide no more latency.
+const (
+	readAheadShare = 16
+	readBlock      = 1 << 20
+	maxReadAhead   = 16
+)
+
+// inputOptions fits the reading ahead to a slot's memory.
+func (w *Worker) inputOptions() input.Options {
+	blocks := w.o.Memory / int64(w.o.Slots) / readAheadShare / readBlock
+	return input.Options{BlockSize: readBlock, ReadAhead: int(min(max(blocks, 1), maxReadAhead))}
 }
 
 func inputPiece(p plan.Piece) input.Piece {
