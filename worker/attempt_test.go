@@ -247,6 +247,9 @@ func TestKeySink(t *testing.T) {
 	if err != nil || len(back.Data) != 0 || len(s.keys) != 3 || string(s.keys[1]) != "k1" || len(s.keys[2]) != maxBound {
 		t.Errorf("got %q, %v", s.keys, err)
 	}
+	if want := len("k1") + len("k1") + maxBound + 3*keyOverhead; s.bytes != want {
+		t.Errorf("3 keys count %d bytes, want %d", s.bytes, want)
+	}
 	if _, err := s.Put(jobs.Pairs{Data: []byte{0xff}}); err == nil {
 		t.Error("what is no pair is taken")
 	}
@@ -372,5 +375,15 @@ func TestServeFails(t *testing.T) {
 	l.Close()
 	if err := w.work(t.Context(), l); err == nil || !strings.Contains(err.Error(), "serve runs") {
 		t.Errorf("got %v", err)
+	}
+}
+
+// Reading ahead takes a 16th of a slot's memory, one block at least, and never very many.
+func TestInputOptions(t *testing.T) {
+	for memory, want := range map[int64]int{2 * MinSlotMemory: 1, 128 << 20: 4, 1 << 40: maxReadAhead} {
+		w := &Worker{o: Options{Slots: 2, Memory: memory}}
+		if o := w.inputOptions(); o.ReadAhead != want || o.BlockSize != readBlock || o.MaxRecord != 0 {
+			t.Errorf("of %d bytes: got %+v, want %d blocks", memory, o, want)
+		}
 	}
 }

@@ -14,8 +14,11 @@ import (
 // worker.
 const maxBound = 64
 
-// maxSampleBytes bounds the keys of a sample in memory.
-const maxSampleBytes = 64 << 20
+// maxSampleBytes bounds the keys of a sample in memory, with keyOverhead bytes for each: its slice and the allocator's rounding.
+const (
+	maxSampleBytes = 64 << 20
+	keyOverhead    = 40
+)
 
 // runSample is the sample task: it maps records at fixed places of the input and cuts their sorted keys into as many
 // equal shares as there are partitions. The places depend on the input alone, so the boundaries do too.
@@ -62,7 +65,7 @@ func (s *keySink) Put(p jobs.Pairs) (jobs.Pairs, error) {
 		}
 		k := slices.Clone(key[:min(len(key), maxBound)])
 		s.keys = append(s.keys, k)
-		if s.bytes += len(k); s.bytes > maxSampleBytes {
+		if s.bytes += len(k) + keyOverhead; s.bytes > maxSampleBytes {
 			return jobs.Pairs{}, fmt.Errorf("sample: the map function made more than %d bytes of keys from a sample of the input", maxSampleBytes)
 		}
 	}
