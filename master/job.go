@@ -18,7 +18,8 @@ import (
 type job struct {
 	id        sched.JobID
 	spec      plan.Spec
-	plan      *plan.Plan
+	plan      *plan.Plan // without its objects once the job has ended
+	objects   int        // in the plan
 	submitted time.Time
 	decided   time.Time // when the decision to commit was made durable
 	ended     time.Time // zero while it runs
@@ -51,7 +52,7 @@ type share struct {
 
 func newJob(id sched.JobID, p *plan.Plan, now time.Time) *job {
 	return &job{
-		id: id, spec: p.Spec, plan: p, submitted: now, state: sched.Running,
+		id: id, spec: p.Spec, plan: p, objects: len(p.Objects), submitted: now, state: sched.Running,
 		maps: make([]share, p.Maps), reduces: make([]share, p.Reducers), parts: make([]wire.ReduceResult, p.Reducers),
 		total:   share{counters: map[string]int64{}},
 		sampled: !needsSample(p),
@@ -118,6 +119,9 @@ func (j *job) runLost(e sched.RunLost) {
 
 func (j *job) end(now time.Time, state sched.JobState, reason string) {
 	j.ended, j.state, j.reason = now, state, reason
+	// What only its tasks and its commit needed goes: a thousand ended jobs are kept, of up to a million tasks each.
+	j.plan = &plan.Plan{Maps: j.plan.Maps, Reducers: j.plan.Reducers, InBytes: j.plan.InBytes}
+	j.bounds, j.runs, j.maps, j.reduces, j.parts = nil, nil, nil, nil, nil
 	text := state.String()
 	if reason != "" {
 		text += ": " + reason
@@ -141,8 +145,8 @@ func (m *Master) statusLocked(j *job) *wire.JobStatus {
 	s := &wire.JobStatus{
 		Version: j.version, ID: j.id, Job: j.spec.Job, Params: j.spec.Params, Inputs: j.spec.Inputs, Output: j.spec.Output,
 		State: j.state, Error: j.reason, Submitted: j.submitted, Retries: j.retries,
-		Objects: len(j.plan.Objects), InBytes: j.plan.InBytes, Records: j.total.records, Pairs: j.total.pairs, Shuffled: j.total.shuffled,
-		Spilled: j.total.spilled, Rows: j.total.rows, OutBytes: j.total.bytes, NumParts: len(j.parts),
+		Objects: j.objects, InBytes: j.plan.InBytes, Records: j.total.records, Pairs: j.total.pairs, Shuffled: j.total.shuffled,
+		Spilled: j.total.spilled, Rows: j.total.rows, OutBytes: j.total.bytes, NumParts: j.plan.Reducers,
 		Counters: maps.Clone(j.total.counters), Workers: len(m.workers),
 	}
 	if j.swept { // not earlier: a client that sees the end may look into the output at once
@@ -155,7 +159,7 @@ func (m *Master) statusLocked(j *job) *wire.JobStatus {
 		}
 	}
 	if s.State == sched.Done {
-		for p := range min(len(j.parts), wire.MaxPartsShown) {
+		for p := range min(j.plan.Reducers, wire.MaxPartsShown) {
 			s.Parts = append(s.Parts, j.partURL(p))
 		}
 	}
@@ -175,7 +179,7 @@ func (j *job) manifest() (*manifest.Manifest, error) {
 	m := &manifest.Manifest{
 		Version: manifest.Version, ID: string(j.id), Job: j.spec.Job, Params: j.spec.Params, Program: j.spec.Program,
 		Inputs: manifest.Inputs{
-			URLs: j.spec.Inputs, Objects: len(j.plan.Objects), Bytes: j.plan.InBytes, Records: j.total.records, Digest: digest(j.plan.Objects),
+			URLs: j.spec.Inputs, Objects: j.objects, Bytes: j.plan.InBytes, Records: j.total.records, Digest: digest(j.plan.Objects),
 		},
 		Schema: schema, Rows: j.total.rows, Bytes: j.total.bytes, Counters: j.total.counters,
 		Submitted: j.submitted.UTC(), Decided: j.decided.UTC(),

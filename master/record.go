@@ -35,6 +35,10 @@ func (m *Master) encodeLocked(effects []sched.Effect) ([]jobRecords, error) {
 		if !ok {
 			continue
 		}
+		if m.o.Volatile { // no successor will read it
+			m.noteDecisionLocked(r, m.o.Now())
+			continue
+		}
 		id := r.Job
 		if r.Kind == sched.RecordSubmit {
 			id = r.Submit.Job
@@ -57,16 +61,19 @@ func (m *Master) entryLocked(j *job, r sched.Record) entry {
 	e := entry{Record: r, At: m.o.Now()}
 	switch {
 	case r.Kind == sched.RecordSubmit:
-		e.At, e.Spec = j.submitted, &j.spec
-		if !m.o.Volatile {
-			e.Objects = j.plan.Objects
-		}
+		e.At, e.Spec, e.Objects = j.submitted, &j.spec, j.plan.Objects
 	case r.Kind == sched.RecordSelected:
 		e.Outcome = m.results[r.Attempt]
-	case r.Kind == sched.RecordState && r.State == sched.Committing:
-		j.decided = e.At
 	}
+	m.noteDecisionLocked(r, e.At)
 	return e
+}
+
+// noteDecisionLocked keeps when a job was decided, which its manifest says.
+func (m *Master) noteDecisionLocked(r sched.Record, at time.Time) {
+	if r.Kind == sched.RecordState && r.State == sched.Committing {
+		m.jobs[r.Job].decided = at
+	}
 }
 
 // recover rebuilds the jobs and the scheduler from the journal, before the first event.

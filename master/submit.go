@@ -226,9 +226,6 @@ func (m *Master) afterEnd(ctx context.Context, j *job, state sched.JobState, hel
 	if err := m.journal.Release(ctx, j.spec.Output, j.id); err != nil {
 		m.o.Log.Warn("release output", "job", j.id, "output", j.spec.Output, "error", err)
 	}
-	if m.o.Volatile { // no successor will read it
-		m.forget(ctx, j.id)
-	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	j.swept = true
