@@ -379,9 +379,10 @@ func TestServers(t *testing.T) {
 			})
 			d.splits = []int64{1 << 20, whole}
 			p.root += "/large"
-			eachJob(t, large(t), func(t *testing.T, w workload) {
+			list := slices.DeleteFunc(large(t), func(w workload) bool { return w.name != "wordcount" && w.name != "sort-records" })
+			eachJob(t, list, func(t *testing.T, w workload) {
 				b := newBench(t, w, p)
-				b.checkAll(t, slices.Values(d.pairwise(seed)[:3]))
+				b.checkAll(t, slices.Values(d.pairwise(seed)[:2]))
 				b.sameElsewhere(t, inFiles(t))
 			})
 		})
