@@ -56,9 +56,7 @@ func (w *Worker) poll(ctx context.Context) error {
 			flying++
 			start, due, next = false, false, nil
 			attempts.Go(func() error {
-				sent := time.Now()
-				reply, err := w.o.Master.Poll(ctx, args)
-				replies <- answered{args.Worker, args.Seq, serial, rest, sent, reply, err}
+				replies <- w.ask(ctx, args, serial, rest)
 				return nil
 			})
 		}
@@ -85,7 +83,7 @@ func (w *Worker) poll(ctx context.Context) error {
 				w.o.Log.Warn("the master is gone: nobody needs this worker's runs", "error", a.err)
 				return nil
 			}
-			if a.err != nil && !errors.Is(a.err, wire.ErrWorkerLost) {
+			if a.failed() {
 				w.o.Log.Warn("poll", "error", a.err)
 				if !pause(ctx, retryPoll) {
 					return nil
@@ -107,6 +105,16 @@ func (w *Worker) poll(ctx context.Context) error {
 		}
 	}
 }
+
+// ask sends one poll and waits for its answer.
+func (w *Worker) ask(ctx context.Context, args *wire.PollArgs, serial uint64, rest bool) answered {
+	sent := time.Now()
+	reply, err := w.o.Master.Poll(ctx, args)
+	return answered{args.Worker, args.Seq, serial, rest, sent, reply, err}
+}
+
+// failed says whether the master gave no answer; that the worker was declared lost is one.
+func (a answered) failed() bool { return a.err != nil && !errors.Is(a.err, wire.ErrWorkerLost) }
 
 // pause waits, and says whether ctx lives on.
 func pause(ctx context.Context, d time.Duration) bool {
