@@ -154,6 +154,9 @@ func (m *Master) statusLocked(j *job) *wire.JobStatus {
 	}
 	if v, ok := m.sched.Job(j.id); ok {
 		s.Map, s.Reduce = phaseStatus(v.Map), phaseStatus(v.Reduce)
+		if s.Reduce.Tasks > 0 && s.Reduce.Done == s.Reduce.Tasks { // workers tell of bytes now and then: short attempts tell of few
+			s.Reduce.Bytes, s.Reduce.BytesDone = j.total.shuffled, j.total.shuffled
+		}
 		if j.ended.IsZero() {
 			s.State = v.State
 		}

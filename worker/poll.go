@@ -79,15 +79,8 @@ func (w *Worker) poll(ctx context.Context) error {
 			start = true
 		case a := <-replies:
 			flying--
-			if drain == nil && errors.Is(a.err, wire.ErrUnreachable) {
-				w.o.Log.Warn("the master is gone: nobody needs this worker's runs", "error", a.err)
+			if !w.goOn(ctx, a.err, drain == nil) {
 				return nil
-			}
-			if a.failed() {
-				w.o.Log.Warn("poll", "error", a.err)
-				if !pause(ctx, retryPoll) {
-					return nil
-				}
 			}
 			free, news := w.take(actx, attempts, a)
 			if free && drain == nil {
@@ -113,8 +106,19 @@ func (w *Worker) ask(ctx context.Context, args *wire.PollArgs, serial uint64, re
 	return answered{args.Worker, args.Seq, serial, rest, sent, reply, err}
 }
 
-// failed says whether the master gave no answer; that the worker was declared lost is one.
-func (a answered) failed() bool { return a.err != nil && !errors.Is(a.err, wire.ErrWorkerLost) }
+// goOn says whether there is a master to talk to. After a poll that got no answer it waits a little first; that the worker
+// was declared lost is an answer.
+func (w *Worker) goOn(ctx context.Context, err error, draining bool) bool {
+	switch {
+	case err == nil || errors.Is(err, wire.ErrWorkerLost):
+		return true
+	case draining && errors.Is(err, wire.ErrUnreachable):
+		w.o.Log.Warn("the master is gone: nobody needs this worker's runs", "error", err)
+		return false
+	}
+	w.o.Log.Warn("poll", "error", err)
+	return pause(ctx, retryPoll)
+}
 
 // pause waits, and says whether ctx lives on.
 func pause(ctx context.Context, d time.Duration) bool {

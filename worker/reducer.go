@@ -35,20 +35,20 @@ func (w *Worker) runReduce(ctx context.Context, a *attempt, job loaded) (out *wi
 	serving, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
 	g, gctx := errgroup.WithContext(serving)
-	g.Go(func() error { return w.followRuns(gctx, a, pairs) })
-	g.Go(func() error {
+	g.Go(guard(func() error { return w.followRuns(gctx, a, pairs) }))
+	g.Go(guard(func() error {
 		err := pairs.Run(gctx)
 		if context.Cause(serving) == errReduced { // it was cut off, and not missed
 			return nil
 		}
 		return err
-	})
-	g.Go(func() (err error) {
+	}))
+	g.Go(guard(func() (err error) {
 		if out, err = w.reduceToPart(gctx, a, job, pairs); err == nil {
 			stop(errReduced)
 		}
 		return err
-	})
+	}))
 	err = g.Wait() // a part whose pairs did not all come is none, whatever the reduce function made of it
 	if e := pairs.Close(); err == nil {
 		err = e

@@ -133,7 +133,7 @@ func (l *local) run(ctx context.Context) error {
 		err = errors.Join(why(ctx, err, m), m.Stop(stopGrace))
 		return err
 	}
-	fmt.Printf("master   %s\nworkers  %d of %d slots, %s in all\nlogs     %s\n\nTry:\n  millrace submit wordcount INPUT -o OUTPUT --master %s\n\nCtrl-C ends the cluster.\n",
+	fmt.Printf("master   %s\nworkers  %d, each of %d slots, %s of memory in all\nlogs     %s\n\nTry:\n  millrace submit wordcount INPUT -o OUTPUT --master %s\n\nCtrl-C ends the cluster.\n",
 		l.addr, l.workers, l.slots, humanize.IBytes(uint64(l.memory)), l.logs, l.addr)
 
 	g, gctx := errgroup.WithContext(ctx)
