@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"runtime/debug"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -158,7 +159,7 @@ func Command(name string, list ...*jobs.Job) *cobra.Command {
 		root.RunE = func(*cobra.Command, []string) error { return err }
 		return root
 	}
-	root.AddCommand(runCommand(name, reg), planCommand(name, reg), jobsCommand(name, reg))
+	root.AddCommand(runCommand(name, reg), planCommand(name, reg), jobsCommand(name, reg), catCommand(name))
 	return root
 }
 
@@ -525,4 +526,37 @@ func jobsCommand(name string, reg *program.Registry) *cobra.Command {
 			return console.Job(os.Stdout, j)
 		},
 	}
+}
+
+func catCommand(name string) *cobra.Command {
+	o := console.RowOptions{Format: console.FormatTable, Limit: 20}
+	c := &cobra.Command{
+		Use:   "cat OUTPUT",
+		Short: "Print the rows of an output",
+		Long: "Print the rows of a finished output, part by part. raw prints a one-column output's values as they are: text with a newline " +
+			"each, bytes with nothing.",
+		Example: fmt.Sprintf("  %[1]s cat words --limit 5\n  %[1]s cat words --format csv --limit 0 > words.csv", name),
+		Args:    Arguments(1, "output"),
+		RunE: func(c *cobra.Command, args []string) error {
+			if !slices.Contains(console.Formats(), o.Format) {
+				return Usage(fmt.Errorf("--format %s: choose one of %s", o.Format, strings.Join(console.Formats(), ", ")))
+			}
+			if o.Limit < 0 {
+				return Usage(fmt.Errorf("--limit %d: give 0 for all rows, or how many", o.Limit))
+			}
+			if _, err := storage.ParseURL(args[0]); err != nil {
+				return Usage(fmt.Errorf("output: %w", err))
+			}
+			out, err := output.Open(c.Context(), backends.New(backends.Options{}), args[0])
+			if err != nil {
+				return err
+			}
+			o.Terminal, o.Width = console.Terminal(os.Stdout)
+			return console.Cat(c.Context(), os.Stdout, out, o)
+		},
+	}
+	c.Flags().StringVar(&o.Format, "format", o.Format, "table, csv, ndjson or raw")
+	c.Flags().Int64Var(&o.Limit, "limit", o.Limit, "rows at most; 0: all")
+	_ = c.RegisterFlagCompletionFunc("format", cobra.FixedCompletions(console.Formats(), cobra.ShellCompDirectiveNoFileComp)) // fails only for an unknown name
+	return c
 }

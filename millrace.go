@@ -111,6 +111,12 @@ func embed(ctx context.Context, reg *program.Registry, o Options, body func(cont
 	pipe := wire.Pipe()
 	g.Go(lasting(gctx, "the master", func(ctx context.Context) error { return m.Run(ctx, pipe) }))
 
+	c, err := wire.Dial(engine, []string{pipe.Addr().String()}, wire.ClientOptions{Role: wire.RoleClient, Dial: pipe.Dial})
+	if err != nil {
+		return errors.Join(err, endEngine(stop, g))
+	}
+	defer c.Close()
+
 	workers := max(1, o.Workers)
 	memory := o.Memory
 	if memory == 0 {
@@ -121,7 +127,7 @@ func embed(ctx context.Context, reg *program.Registry, o Options, body func(cont
 		slots = max(1, runtime.GOMAXPROCS(0)/workers)
 	}
 	for range workers {
-		c, err := wire.Dial(gctx, []string{pipe.Addr().String()}, wire.ClientOptions{Role: wire.RoleWorker, Dial: pipe.Dial})
+		c, err := wire.Dial(engine, []string{pipe.Addr().String()}, wire.ClientOptions{Role: wire.RoleWorker, Dial: pipe.Dial})
 		if err != nil {
 			return errors.Join(err, endEngine(stop, g))
 		}
@@ -134,12 +140,6 @@ func embed(ctx context.Context, reg *program.Registry, o Options, body func(cont
 		}
 		g.Go(lasting(gctx, "a worker", w.Run))
 	}
-	c, err := wire.Dial(gctx, []string{pipe.Addr().String()}, wire.ClientOptions{Role: wire.RoleClient, Dial: pipe.Dial})
-	if err != nil {
-		return errors.Join(err, endEngine(stop, g))
-	}
-	defer c.Close()
-
 	// A worker or master that fails ends the body: its job would wait for ever.
 	bctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)

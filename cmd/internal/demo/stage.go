@@ -54,7 +54,7 @@ func (s *stage) close() error {
 }
 
 func (s *stage) startServer(ctx context.Context) (err error) {
-	fmt.Fprintln(s.Out, "S3 server  MinIO, built from source the first time: that takes some minutes")
+	fmt.Fprintln(s.Out, "S3 server  MinIO (the first time it is built from source, which takes some minutes)")
 	if s.server, err = servers.Start(ctx, servers.KindMinIO, s.dir); err != nil {
 		return err
 	}
