@@ -97,7 +97,7 @@ func (m *Master) Run(ctx context.Context, l net.Listener) error {
 		return fmt.Errorf("master: become the leader: %w", err)
 	}
 	m.journal = journal.New(m.o.Backend, term, journal.Options{MaxRecord: maxRecord})
-	m.o.Scheduler.Term = int(term.N)
+	m.o.Scheduler.Term = int(term.N) - 1 // terms are counted from 1, reigns from 0: the first attempts are numbered from 0
 	if err := m.recover(ctx); err != nil {
 		return err
 	}
