@@ -143,7 +143,6 @@ var namesNothing = []string{"util", "utils", "common", "helper", "helpers", "typ
 // bannedWords must not stand in any text file of the tree, whatever their case, but those of wordsAllowed.
 var bannedWords = []string{
 	"/root/", "/home/", "/users/", // paths of somebody's machine
-	"proxy.golang.org", "sum.golang.org", "pypi.org", "npmjs.org", "crates.io", // where packages happen to come from
 	"fixme", "xxx:", "hack:", // a name for the problem, and an issue, say more
 }
 
