@@ -187,7 +187,8 @@ func isNetwork(err error) bool {
 	text := err.Error()
 	return errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF) || errors.Is(err, errStalled) ||
 		strings.Contains(text, "EOF") || strings.Contains(text, "Connection closed by foreign host") ||
-		strings.HasPrefix(text, "http: ") || strings.HasPrefix(text, "net/http: ")
+		strings.HasPrefix(text, "http: ") || strings.HasPrefix(text, "net/http: ") ||
+		strings.HasPrefix(text, "readLoopPeekFailLocked") // net/http: the server spoke before it was asked
 }
 
 // hide takes secrets out of an error's text, should a server or a proxy have repeated one.

@@ -61,6 +61,7 @@ func TestStalls(t *testing.T) {
 		}
 	}
 	midway := listen(t, func(c net.Conn) {
+		c.Read(make([]byte, 4096)) // an answer before the request would be another fault
 		io.WriteString(c, headers)
 		io.Copy(io.Discard, c)
 	})
@@ -82,6 +83,7 @@ func TestSlowIsNoStall(t *testing.T) {
 	const stall = 200 * time.Millisecond
 	reads := make(chan struct{})
 	slow := listen(t, func(c net.Conn) {
+		c.Read(make([]byte, 4096))
 		io.WriteString(c, headers)
 		for _, b := range "defghij" {
 			<-reads

@@ -102,9 +102,27 @@ func (u uploads) List(ctx context.Context, prefix, id string, yield func(storage
 		}
 	}
 	// MinIO finds nothing by a prefix that is not a whole key, and finds one key only by one that is.
-	return u.pending(ctx, "", func(p storage.Part) bool {
-		return !strings.HasPrefix(p.Key, prefix) || yield(p)
+	var failed error
+	err := u.pending(ctx, "", func(p storage.Part) bool {
+		if !strings.HasPrefix(p.Key, prefix) {
+			return true
+		}
+		alive, err := u.alive(ctx, p)
+		failed = err
+		return err == nil && (!alive || yield(p))
 	})
+	return errors.Join(err, failed)
+}
+
+// alive tells whether a listed upload exists. MinIO lists a bucket's uploads from its memory, and there stay, for a day, those
+// whose completing client was cut off after the object was made.
+func (u uploads) alive(ctx context.Context, p storage.Part) (bool, error) {
+	_, err := u.b.client.core.ListObjectParts(ctx, u.b.name, p.Key, p.ID, 0, 1)
+	err = u.b.client.fail(ctx, err, storage.ErrPrecondition)
+	if errors.Is(err, storage.ErrNotFound) {
+		return false, nil
+	}
+	return err == nil, err
 }
 
 // pending lists uploads as the server does.
