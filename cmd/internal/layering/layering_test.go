@@ -96,6 +96,8 @@ func TestRulesBite(t *testing.T) {
 		{"calls", "worker/a_test.go", "package worker\nfunc f() { t.SkipNow() }", "LEFT OUT"},
 		{"calls", "worker/a_test.go", "package worker\nfunc f() { t.Skip(\"LEFT OUT: \" + x + y) }", ""},
 		{"words", "Makefile", "run:\n\t/Home/me/bin/x", "Makefile:2"},
+		{"words", "a.md", "GET /api/v[0-9]+/users/7 of 25/users/8", ""},
+		{"words", "a.md", "GET /api/v1/users/7 by /Users/me", "a.md:1"},
 		{"words", "testdata/text/book.txt", "in /home/ of", ""},
 		{"words", "x.bin", "\x00/home/", ""},
 		{"ratio", "worker/a.go", "package worker" + long, "0 lines of tests for 700 of source"},

@@ -140,7 +140,8 @@ const (
 // namesNothing are package names that say nothing of what is inside.
 var namesNothing = []string{"util", "utils", "common", "helper", "helpers", "types", "base", "misc", "lib", "shared"}
 
-// bannedWords must not stand in any text file of the tree, whatever their case, but those of wordsAllowed.
+// bannedWords must not stand in any text file of the tree, whatever their case, but those of wordsAllowed. A word that begins
+// with "/" is a path's beginning: after a letter, a digit or the end of a pattern, as in an API's URL, it may stand.
 var bannedWords = []string{
 	"/root/", "/home/", "/users/", // paths of somebody's machine
 	"fixme", "xxx:", "hack:", // a name for the problem, and an issue, say more

@@ -130,13 +130,28 @@ func checkWords(t *tree) []string {
 			n++
 			line = bytes.ToLower(line)
 			for _, word := range bannedWords {
-				if bytes.Contains(line, []byte(word)) {
+				if banned(line, word) {
 					out = append(out, fmt.Sprintf("%s:%d: %q must not stand in the tree: say it without", f.path, n, word))
 				}
 			}
 		}
 	}
 	return out
+}
+
+// banned says whether a word is in a line, both in lower case; one that begins with "/" only where a path may begin.
+func banned(line []byte, word string) bool {
+	for from := 0; ; {
+		i := bytes.Index(line[from:], []byte(word))
+		if i < 0 {
+			return false
+		}
+		at := from + i
+		if word[0] != '/' || at == 0 || !bytes.ContainsAny(line[at-1:at], "abcdefghijklmnopqrstuvwxyz0123456789+]}") {
+			return true
+		}
+		from = at + 1
+	}
 }
 
 // checkRatio reports a tree with too few lines of tests, and the packages that lack most.
