@@ -39,6 +39,20 @@ func Total[N Number](values iter.Seq[N]) N {
 	return sum
 }
 
+// Fold joins a group's values into one with a combiner, from left to right. Of no values it makes the zero value.
+func Fold[V any](values iter.Seq[V], combine func(a, b V) V) V {
+	var all V
+	first := true
+	for v := range values {
+		if first {
+			all, first = v, false
+			continue
+		}
+		all = combine(all, v)
+	}
+	return all
+}
+
 // Count counts a group's values. With a combiner it counts what the combiner left, so it goes with jobs that have none.
 func Count[V any](values iter.Seq[V]) int64 {
 	var n int64

@@ -3,12 +3,14 @@ package builtin
 
 import (
 	"github.com/millrace/millrace/jobs"
+	"github.com/millrace/millrace/jobs/distinct"
 	"github.com/millrace/millrace/jobs/grep"
 	"github.com/millrace/millrace/jobs/sortrecords"
+	"github.com/millrace/millrace/jobs/stats"
 	"github.com/millrace/millrace/jobs/wordcount"
 )
 
 // All returns the jobs that ship, by name.
 func All() []*jobs.Job {
-	return []*jobs.Job{grep.Job(), sortrecords.Job(), wordcount.Job()}
+	return []*jobs.Job{distinct.Job(), grep.Job(), sortrecords.Job(), stats.Job(), wordcount.Job()}
 }
