@@ -181,7 +181,7 @@ var badWords = []badRow{
 	{name: "bad format", args: []string{"cat", "in", "--format", "xml"}, code: 2, want: []string{"--format xml", "table, csv, ndjson, raw"}},
 	{name: "negative limit", args: []string{"cat", "in", "--limit", "-1"}, code: 2, want: []string{"--limit -1", "0 for all rows"}},
 	{name: "cat of two", args: []string{"cat", "in", "out"}, code: 2, want: []string{`what is "out"?`, "millrace cat OUTPUT"}},
-	{name: "unknown kind of data", args: []string{"gen", "noise"}, code: 2, want: []string{"gen noise", "text or records"}},
+	{name: "unknown kind of data", args: []string{"gen", "noise"}, code: 2, want: []string{"gen noise", "use one of text, records"}},
 	{name: "arguments of version", args: []string{"version", "2"}, code: 2, want: []string{`what is "2"?`, "no arguments"}},
 	{name: "submit without master", args: []string{"submit", "wordcount", "in", "-o", "out"}, code: 2, want: []string{"no master", "--master HOST:PORT", "MILLRACE_MASTER"}},
 	{name: "bad master address", args: []string{"submit", "wordcount", "in", "-o", "out", "--master", "somewhere"}, code: 2, want: []string{"--master somewhere", "HOST:PORT"}},

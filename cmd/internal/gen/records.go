@@ -9,12 +9,14 @@ const (
 )
 
 // fillRecords fills dst with whole records.
-func fillRecords(dst []byte, block int64, rnd *rand.PCG) {
+func fillRecords(dst []byte, block int64, rnd *rand.PCG) int {
+	dst = dst[:len(dst)-len(dst)%recordSize]
 	number := block * (blockSize / recordSize)
 	for at := 0; at < len(dst); at += recordSize {
 		fillRecord(dst[at:at+recordSize], number, rnd)
 		number++
 	}
+	return len(dst)
 }
 
 // fillRecord writes one record. Sixteen random bits make a character, so that all of them are about as frequent.

@@ -45,8 +45,14 @@ func newVocabulary() *vocabulary {
 		v.words[rank][maxLetters] = byte(len(word))
 		rank++
 	}
-	v.deal()
+	deal(v.slots[:], vocabularySize)
 	return v
+}
+
+// word returns the word of a rank.
+func (v *vocabulary) word(rank int) string {
+	w := &v.words[rank]
+	return string(w[:w[maxLetters]])
 }
 
 // invent makes a word of syllables: the rarer, the more.
@@ -76,16 +82,16 @@ func pick(rnd *rand.Rand, from string) string {
 
 // deal gives the word of rank r about 1/r of the slots of the first, and each at least one. It rounds sums rather than
 // shares, so that none of the slots is left.
-func (v *vocabulary) deal() {
+func deal(slots []uint16, ranks int) {
 	var sum, before int
-	for rank := range vocabularySize {
+	for rank := range ranks {
 		sum += zipf / (rank + 1)
 	}
 	slot := 0
-	for rank := range vocabularySize {
+	for rank := range ranks {
 		before += zipf / (rank + 1)
-		for end := rank + 1 + (len(v.slots)-vocabularySize)*before/sum; slot < end; slot++ {
-			v.slots[slot] = uint16(rank)
+		for end := rank + 1 + (len(slots)-ranks)*before/sum; slot < end; slot++ {
+			slots[slot] = uint16(rank)
 		}
 	}
 }
@@ -94,7 +100,7 @@ const zipf = 1 << 30 // the weight of the first word, in integers: floats may di
 
 // fill writes prose to dst; its last line is filled up with spaces. A word takes 32 random bits: 16 choose it, 8 whether
 // another one is joined to it, 8 what follows.
-func (v *vocabulary) fill(dst []byte, _ int64, rnd *rand.PCG) {
+func (v *vocabulary) fill(dst []byte, _ int64, rnd *rand.PCG) int {
 	const room = 2*(maxLetters+1) + 2 // for a compound, a mark and a space
 	at, line, sentence := 0, 0, 0     // of the next byte, of the line's begin, and words so far
 	var bits uint64
@@ -130,6 +136,7 @@ func (v *vocabulary) fill(dst []byte, _ int64, rnd *rand.PCG) {
 		dst[at] = ' '
 	}
 	dst[len(dst)-1] = '\n'
+	return len(dst)
 }
 
 // put copies the word of a slot to dst, which has room for the longest, and returns its length.
