@@ -135,8 +135,8 @@ func (s *site) request(out []byte, choice, path uint16, number uint32) (_ []byte
 	case choice < 173:
 		out = append(out, [...]string{"GET", "GET", "GET", "POST", "PUT", "DELETE", "GET", "POST"}[path&7]...)
 		out = append(out, " /api/v"...)
-		out = append(out, '1'+byte(path>>3&3))
-		out = append(out, [...]string{"/users/", "/orders/"}[path>>5&1]...)
+		out = append(out, '1'+byte(path>>3&3), '/')
+		out = append(out, [...]string{"users/", "orders/"}[path>>5&1]...)
 		out = strconv.AppendUint(out, uint64(number%1_000_000), 10)
 		out = append(out, ` HTTP/1.1"`...)
 		if path >= 64_200 { // of 65,536
