@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"iter"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -24,7 +23,7 @@ func countJob() *jobs.Job {
 	}
 	return jobs.New("count",
 		func(line string, emit func(string, int64)) error { emit(line, 1); return nil },
-		func(line string, ns iter.Seq[int64], emit func(row)) error {
+		func(line string, ns jobs.Values[int64], emit func(row)) error {
 			emit(row{line, jobs.Total(ns)})
 			return nil
 		})

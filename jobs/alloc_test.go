@@ -35,7 +35,7 @@ func mapAllocs(t *testing.T, job *Job, block []byte) float64 {
 
 // jobOf is a job whose map function is m, and whose reduce function does nothing.
 func jobOf[R, K, V any](m func(R, func(K, V)) error, opts ...Option) *Job {
-	return New("job", m, func(K, iter.Seq[V], func(int)) error { return nil }, opts...)
+	return New("job", m, func(K, Values[V], func(int)) error { return nil }, opts...)
 }
 
 // The whole way of a record through the map side costs no allocation: cutting it, the call, the emit, the key's and the
@@ -166,4 +166,30 @@ func TestRowsAllocateNothing(t *testing.T) {
 	if want := 2*5_000*(1+6) + 2*6; sink.rows != want || sink.batches != 13 {
 		t.Errorf("%d rows in %d batches, want %d in 13", sink.rows, sink.batches, want)
 	}
+}
+
+// BenchmarkValues loops over the one value of a group, in a function that does not know whose values they are.
+func BenchmarkValues(b *testing.B) {
+	left := 0
+	from := &stream[int64]{value: func() (int64, bool) { left--; return 5, left >= 0 }}
+	for name, total := range map[string]func(Values[int64]) int64{"values": Total[int64], "seq": func(v Values[int64]) int64 { return totalOfSeq(v.All()) }} {
+		b.Run(name, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				left = 1
+				from.open++
+				total(Values[int64]{from, from.open})
+			}
+		})
+	}
+}
+
+// totalOfSeq is a reduce function's loop, which cannot see what it loops over.
+//
+//go:noinline
+func totalOfSeq(ns iter.Seq[int64]) (sum int64) {
+	for n := range ns {
+		sum += n
+	}
+	return sum
 }

@@ -65,7 +65,7 @@ func countLines() *jobs.Job {
 	return jobs.New("count", func(line string, emit func(string, int64)) error {
 		emit(line, 1)
 		return nil
-	}, func(_ string, ns iter.Seq[int64], emit func(int64)) error {
+	}, func(_ string, ns jobs.Values[int64], emit func(int64)) error {
 		emit(jobs.Total(ns))
 		return nil
 	})
@@ -107,12 +107,12 @@ func (w *wrapped) UnmarshalBinary(b []byte) error {
 func TestInheritedEncodingIsRefused(t *testing.T) {
 	t.Parallel()
 	refused := jobs.New("e", func(_ string, emit func(string, stamped)) error { return nil },
-		func(_ string, _ iter.Seq[stamped], _ func(int64)) error { return nil })
+		func(_ string, _ jobs.Values[stamped], _ func(int64)) error { return nil })
 	if _, err := refused.Bind(nil); err == nil || !strings.Contains(err.Error(), "embeds a type that encodes itself") {
 		t.Errorf("Bind = %v, want it to name the embedded type", err)
 	}
 	program(t, jobs.New("e", func(_ string, emit func(string, wrapped)) error { return nil },
-		func(_ string, _ iter.Seq[wrapped], _ func(int64)) error { return nil }))
+		func(_ string, _ jobs.Values[wrapped], _ func(int64)) error { return nil }))
 }
 
 // An iterator that is kept beyond its group gives nothing of the next one: it panics, which is the attempt's failure.
@@ -121,9 +121,9 @@ func TestKeptIteratorPanics(t *testing.T) {
 	var next func() (int64, bool)
 	var stop func()
 	job := jobs.New("kept", func(string, func(string, int64)) error { return nil },
-		func(key string, ns iter.Seq[int64], _ func(int64)) error {
+		func(key string, ns jobs.Values[int64], _ func(int64)) error {
 			if key == "a" {
-				next, stop = iter.Pull(ns)
+				next, stop = iter.Pull(ns.All())
 				next()
 				return nil
 			}
@@ -165,7 +165,7 @@ func TestRecoveredEncodingKeepsPartitions(t *testing.T) {
 		defer func() { _ = recover() }()
 		emit(line, picky{line})
 		return nil
-	}, func(string, iter.Seq[picky], func(int64)) error { return nil },
+	}, func(string, jobs.Values[picky], func(int64)) error { return nil },
 		jobs.Partition(func(key string, _ int) int { return int(key[0] - 'a') }))
 	e := &edge{blocks: []jobs.Block{{Data: []byte("a\nb\nc\nd\n")}}, err: io.EOF}
 	err := program(t, job).Map(context.Background(), &jobs.Task{Reducers: 4}, edgeBlocks{e}, e)

@@ -3,7 +3,6 @@ package jobs_test
 import (
 	"context"
 	"errors"
-	"iter"
 	"reflect"
 	"strings"
 	"testing"
@@ -201,7 +200,7 @@ func TestInfoDependsOnParams(t *testing.T) {
 			opts = append(opts, jobs.FixedLength(p.Fixed), jobs.TotalOrder(), jobs.Reducers(3))
 		}
 		m := func(r []byte, emit func([]byte, int)) error { emit(r, 1); return nil }
-		r := func(k []byte, vs iter.Seq[int], emit func([]byte)) error { emit(k); return nil }
+		r := func(k []byte, vs jobs.Values[int], emit func([]byte)) error { emit(k); return nil }
 		return jobs.MapReduce(m, r, opts...), nil
 	})
 	schema := jobs.Schema{Fields: []jobs.Field{{Name: "value", Type: jobs.TypeBytes}}}

@@ -12,7 +12,7 @@
 //		return nil
 //	}
 //
-//	func Reduce(word string, ns iter.Seq[int64], emit func(Count)) error {
+//	func Reduce(word string, ns jobs.Values[int64], emit func(Count)) error {
 //		emit(Count{word, jobs.Total(ns)})
 //		return nil
 //	}

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"iter"
 	"strings"
 	"time"
 
@@ -42,7 +41,7 @@ func ExampleNew() {
 			}
 			return nil
 		},
-		func(word string, ns iter.Seq[int64], emit func(Count)) error {
+		func(word string, ns jobs.Values[int64], emit func(Count)) error {
 			emit(Count{word, jobs.Total(ns)})
 			return nil
 		},
@@ -101,9 +100,9 @@ func ExampleCombine() {
 			emit(l.Text, span{int(l.Offset), int(l.Offset)})
 			return nil
 		},
-		func(word string, spans iter.Seq[span], emit func(row)) error {
+		func(word string, spans jobs.Values[span], emit func(row)) error {
 			all := span{First: 1 << 62}
-			for s := range spans {
+			for s := range spans.All() {
 				all = widen(all, s)
 			}
 			emit(row{word, all.First, all.Last})
@@ -125,7 +124,7 @@ func ExamplePartition() {
 			emit(key{site, page}, 1)
 			return nil
 		},
-		func(k key, ns iter.Seq[int64], emit func(key)) error { emit(k); return nil },
+		func(k key, ns jobs.Values[int64], emit func(key)) error { emit(k); return nil },
 		jobs.Partition(func(k key, n int) int { return len(k.Site) % n }))
 	result, err := jobstest.RunObjects(job, nil, jobstest.Objects("b.org/1\na.com/2\nx.example/3\nb.org/0"), 2)
 	fmt.Println(result.Partitions, err)
@@ -139,8 +138,8 @@ func ExampleTotalOrder() {
 			emit([2]byte(record), record)
 			return nil
 		},
-		func(_ [2]byte, records iter.Seq[[]byte], emit func(string)) error {
-			for r := range records {
+		func(_ [2]byte, records jobs.Values[[]byte], emit func(string)) error {
+			for r := range records.All() {
 				emit(string(r))
 			}
 			return nil
@@ -157,7 +156,7 @@ func ExampleTotalOrder() {
 func ExampleFixedLength() {
 	job := jobs.New("halves",
 		func(record []byte, emit func(string, int)) error { emit(string(record), 1); return nil },
-		func(k string, _ iter.Seq[int], emit func(string)) error { emit(k); return nil },
+		func(k string, _ jobs.Values[int], emit func(string)) error { emit(k); return nil },
 		jobs.FixedLength(4))
 	show(job, nil, "leftsamemore")
 	// Output:
@@ -220,7 +219,7 @@ func ExampleJob_Bind() {
 func ExampleFile() {
 	job := jobs.New("sizes",
 		func(f jobs.File, emit func(string, int)) error { emit(f.URL, len(f.Data)); return nil },
-		func(url string, sizes iter.Seq[int], emit func(string)) error {
+		func(url string, sizes jobs.Values[int], emit func(string)) error {
 			emit(fmt.Sprintf("%s: %d bytes", url, jobs.Total(sizes)))
 			return nil
 		})

@@ -1,7 +1,6 @@
 package jobs
 
 import (
-	"errors"
 	"fmt"
 	"reflect"
 	"runtime"
@@ -81,9 +80,6 @@ func userStack() string {
 	}
 	return strings.Join(lines[begin:last], "")
 }
-
-// errRangedTwice is what a second loop over a group's values panics with.
-var errRangedTwice = errors.New("the values of a key are ranged over a second time, or after the reduce function returned: they stream past once; keep what you need in the first loop")
 
 // printKey is a key for a message: short and on one line.
 func printKey(key any) string {

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"iter"
 	"slices"
 	"strings"
 )
@@ -27,11 +26,11 @@ type Job struct {
 // orders them. Values V are those, slices, pointers, and types with AppendBinary and UnmarshalBinary methods. The row type
 // Out is a struct, whose fields are the columns, or a single value, which becomes the column "value".
 //
-// What r gets, a key of bytes as well, it must not change.
+// What r gets, a key of bytes as well, it must not change. A row is copied when it is emitted: its slices may be used again.
 //
 // The functions may be called from several goroutines at once, for different attempts; code with state or counters of its
 // own is made with Define. A mistake in the types or options is reported by Bind.
-func New[R, K, V, Out any](name string, m func(R, func(K, V)) error, r func(K, iter.Seq[V], func(Out)) error, opts ...Option) *Job {
+func New[R, K, V, Out any](name string, m func(R, func(K, V)) error, r func(K, Values[V], func(Out)) error, opts ...Option) *Job {
 	code := MapReduce(m, r, opts...)
 	return &Job{
 		name:   name,
@@ -58,7 +57,7 @@ type program interface {
 }
 
 // MapReduce joins a map and a reduce function to a job's code. Its types are those of New.
-func MapReduce[R, K, V, Out any](m func(R, func(K, V)) error, r func(K, iter.Seq[V], func(Out)) error, opts ...Option) Code {
+func MapReduce[R, K, V, Out any](m func(R, func(K, V)) error, r func(K, Values[V], func(Out)) error, opts ...Option) Code {
 	s := collect(opts)
 	p, err := newTyped(m, r, s)
 	if err != nil {

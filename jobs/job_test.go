@@ -3,7 +3,6 @@ package jobs_test
 import (
 	"context"
 	"io"
-	"iter"
 	"strings"
 	"testing"
 
@@ -22,7 +21,7 @@ func countMap(line string, emit func(word string, n int64)) error {
 	return nil
 }
 
-func countReduce(word string, ns iter.Seq[int64], emit func(count)) error {
+func countReduce(word string, ns jobs.Values[int64], emit func(count)) error {
 	emit(count{word, jobs.Total(ns)})
 	return nil
 }

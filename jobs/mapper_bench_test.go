@@ -3,7 +3,6 @@ package jobs
 import (
 	"context"
 	"io"
-	"iter"
 	"testing"
 )
 
@@ -54,7 +53,7 @@ type wordRow struct {
 	N    int64
 }
 
-func wordReduce(word string, ns iter.Seq[int64], emit func(wordRow)) error {
+func wordReduce(word string, ns Values[int64], emit func(wordRow)) error {
 	emit(wordRow{word, Total(ns)})
 	return nil
 }
@@ -85,7 +84,7 @@ func BenchmarkMap(b *testing.B) {
 		emit(r[:10], r[10:])
 		return nil
 	}
-	first := func(k []byte, vs iter.Seq[[]byte], emit func([]byte)) error { return nil }
+	first := func(k []byte, vs Values[[]byte], emit func([]byte)) error { return nil }
 	b.Run("words/combine", func(b *testing.B) {
 		benchmarkMap(b, New("words", fastWords, wordReduce, Combine(Sum[int64])), text)
 	})

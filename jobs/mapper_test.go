@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"iter"
 	"maps"
 	"math/rand/v2"
 	"slices"
@@ -50,7 +49,7 @@ func records[R any](t *testing.T, note func(R) string, in []jobs.Block, opts ...
 	t.Helper()
 	var got []string
 	m := func(r R, emit func(string, int)) error { got = append(got, note(r)); return nil }
-	r := func(string, iter.Seq[int], func(string)) error { return nil }
+	r := func(string, jobs.Values[int], func(string)) error { return nil }
 	source, task := blocks(in), &jobs.Task{Reducers: 1}
 	if err := bind(t, jobs.New("job", m, r, opts...)).Map(context.Background(), task, &source, &pairs{}); err != nil {
 		t.Fatal(err)
@@ -92,7 +91,7 @@ func TestRecords(t *testing.T) {
 func combinedBy[K comparable](t *testing.T, text string, key func(string) K, memory int64) (map[string]int64, int) {
 	t.Helper()
 	m := func(line string, emit func(K, int64)) error { emit(key(line), int64(len(line))); return nil }
-	r := func(K, iter.Seq[int64], func(int64)) error { return nil }
+	r := func(K, jobs.Values[int64], func(int64)) error { return nil }
 	prog := bind(t, jobs.New("job", m, r, jobs.Combine(jobs.Sum[int64])))
 	out, task := &pairs{}, &jobs.Task{Reducers: 1, Memory: memory}
 	if err := prog.Map(context.Background(), task, &blocks{{Data: []byte(text)}}, out); err != nil {
@@ -185,7 +184,7 @@ func TestCombineTableOwnsValues(t *testing.T) {
 		return a
 	}
 	out := &pairs{}
-	prog := bind(t, jobs.New("job", m, func(string, iter.Seq[[]byte], func(string)) error { return nil }, jobs.Combine(longer)))
+	prog := bind(t, jobs.New("job", m, func(string, jobs.Values[[]byte], func(string)) error { return nil }, jobs.Combine(longer)))
 	if err := prog.Map(context.Background(), &jobs.Task{Reducers: 1}, &blocks{{Data: []byte("a\nlong\nb\nc\n")}}, out); err != nil {
 		t.Fatal(err)
 	}
@@ -200,7 +199,7 @@ func TestCombineTableMeasuresValues(t *testing.T) {
 	text := strings.Repeat("a 0123456789\nb 0123456789\n", 5_000)
 	m := func(line string, emit func(string, string)) error { emit(line[:1], line[2:]); return nil }
 	join := func(a, b string) string { return a + b }
-	prog := bind(t, jobs.New("job", m, func(string, iter.Seq[string], func(string)) error { return nil }, jobs.Combine(join)))
+	prog := bind(t, jobs.New("job", m, func(string, jobs.Values[string], func(string)) error { return nil }, jobs.Combine(join)))
 	out := &pairs{}
 	if err := prog.Map(context.Background(), &jobs.Task{Reducers: 1, Memory: 20_000}, &blocks{{Data: []byte(text + "c c\n")}}, out); err != nil {
 		t.Fatal(err)

@@ -1,7 +1,6 @@
 package jobs_test
 
 import (
-	"iter"
 	"strings"
 	"testing"
 
@@ -12,7 +11,7 @@ import (
 func with[R, K, V, Out any](opts ...jobs.Option) *jobs.Job {
 	return jobs.New("job",
 		func(R, func(K, V)) error { return nil },
-		func(K, iter.Seq[V], func(Out)) error { return nil }, opts...)
+		func(K, jobs.Values[V], func(Out)) error { return nil }, opts...)
 }
 
 // Types and options that do not fit give an error of Bind that names the job, the field or option, and the remedy.

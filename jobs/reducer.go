@@ -5,25 +5,23 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"iter"
 )
 
 // reducer is one reduce attempt: it streams the groups of sorted pairs past the reduce function.
 type reducer[K, V, Out any] struct {
 	failed
+	stream[V]
 	fetch  func() ([]byte, error) // the next batch
 	keys   coder[K]
 	values coder[V]
 	rows   *rowWriter[Out]
 
-	rest   []byte // of the batch, after the current pair
-	key    []byte // of the current group
-	open   int64  // number of the current group
-	ranged int64  // number of the group whose values were last ranged over
-	value  []byte // of the current pair
-	have   bool   // the current pair is not consumed yet
-	next   []byte // key of the current pair, when it begins the next group
-	ended  bool   // no pair is left
+	rest  []byte // of the batch, after the current pair
+	key   []byte // of the current group
+	data  []byte // of the current pair: its value
+	have  bool   // the current pair is not consumed yet
+	next  []byte // key of the current pair, when it begins the next group
+	ended bool   // no pair is left
 }
 
 func (p *typed[R, K, V, Out]) reduceGroups(ctx context.Context, t *Task, in PairSource, out RowSink) (err error) {
@@ -50,7 +48,9 @@ func (p *typed[R, K, V, Out]) reduceGroups(ctx context.Context, t *Task, in Pair
 	return nil
 }
 
-func (r *reducer[K, V, Out]) run(t *Task, reduce func(K, iter.Seq[V], func(Out)) error) error {
+func (r *reducer[K, V, Out]) run(t *Task, reduce func(K, Values[V], func(Out)) error) error {
+	r.value = r.nextValue
+	emit := r.rows.emit // a closure for all groups
 	r.advance()
 	for !r.ended {
 		r.key = r.next
@@ -59,8 +59,8 @@ func (r *reducer[K, V, Out]) run(t *Task, reduce func(K, iter.Seq[V], func(Out))
 			return fmt.Errorf("reduce: %w", err)
 		}
 		t.Groups++
-		r.open = t.Groups
-		err = reduce(key, r.group(), r.rows.emit)
+		r.open++
+		err = reduce(key, Values[V]{&r.stream, r.open}, emit)
 		if r.err != nil { // the user's function went on after an error, or recovered it
 			return r.err
 		}
@@ -74,29 +74,18 @@ func (r *reducer[K, V, Out]) run(t *Task, reduce func(K, iter.Seq[V], func(Out))
 	return nil
 }
 
-// group yields the values of the current group, once.
-func (r *reducer[K, V, Out]) group() iter.Seq[V] {
-	open := r.open
-	return func(yield func(V) bool) {
-		r.check()
-		if open != r.open || open == r.ranged {
-			panic(errRangedTwice)
-		}
-		r.ranged = open
-		for r.more() {
-			r.have = false
-			v, err := r.values.decode(r.value)
-			if err != nil {
-				r.fail(&RecordError{Key: r.keys.print(r.key), Err: fmt.Errorf("a value cannot be decoded: %w", err)})
-			}
-			if !yield(v) {
-				return
-			}
-			if open != r.open {
-				panic(errRangedTwice)
-			}
-		}
+// nextValue gives the next value of the current group.
+func (r *reducer[K, V, Out]) nextValue() (v V, ok bool) {
+	r.check()
+	if !r.more() {
+		return v, false
 	}
+	r.have = false
+	v, err := r.values.decode(r.data)
+	if err != nil {
+		r.fail(&RecordError{Key: r.keys.print(r.key), Err: fmt.Errorf("a value cannot be decoded: %w", err)})
+	}
+	return v, true
 }
 
 // more reports whether the current group has a pair that is not consumed, fetching the next if need be.
@@ -125,5 +114,5 @@ func (r *reducer[K, V, Out]) advance() {
 	if err != nil {
 		r.fail(fmt.Errorf("reduce: %w", err))
 	}
-	r.next, r.value, r.rest, r.have = key, value, rest, true
+	r.next, r.data, r.rest, r.have = key, value, rest, true
 }

@@ -20,7 +20,7 @@ import (
 func emitRows[Out any](t testing.TB, rows iter.Seq[Out]) (*rowsOf, error) {
 	t.Helper()
 	prog := bind(t, jobs.New("job", func(string, func(string, int64)) error { return nil },
-		func(_ string, _ iter.Seq[int64], emit func(Out)) error {
+		func(_ string, _ jobs.Values[int64], emit func(Out)) error {
 			for r := range rows {
 				emit(r)
 			}
@@ -178,7 +178,7 @@ func checkRowError(t *testing.T, err error, want string) {
 
 func emitRowsTo[Out any](t testing.TB, sink jobs.RowSink, row Out, n int) (*jobs.Task, error) {
 	prog := bind(t, jobs.New("job", func(string, func(string, int64)) error { return nil },
-		func(_ string, _ iter.Seq[int64], emit func(Out)) error {
+		func(_ string, _ jobs.Values[int64], emit func(Out)) error {
 			for range n {
 				emit(row)
 			}

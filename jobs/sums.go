@@ -2,7 +2,6 @@ package jobs
 
 import (
 	"cmp"
-	"iter"
 )
 
 // Number is any integer or floating-point type.
@@ -31,19 +30,19 @@ func Max[T cmp.Ordered](a, b T) T {
 }
 
 // Total adds up a group's values.
-func Total[N Number](values iter.Seq[N]) N {
+func Total[N Number](values Values[N]) N {
 	var sum N
-	for v := range values {
+	for v := range values.All() {
 		sum += v
 	}
 	return sum
 }
 
 // Fold joins a group's values into one with a combiner, from left to right. Of no values it makes the zero value.
-func Fold[V any](values iter.Seq[V], combine func(a, b V) V) V {
+func Fold[V any](values Values[V], combine func(a, b V) V) V {
 	var all V
 	first := true
-	for v := range values {
+	for v := range values.All() {
 		if first {
 			all, first = v, false
 			continue
@@ -54,9 +53,9 @@ func Fold[V any](values iter.Seq[V], combine func(a, b V) V) V {
 }
 
 // Count counts a group's values. With a combiner it counts what the combiner left, so it goes with jobs that have none.
-func Count[V any](values iter.Seq[V]) int64 {
+func Count[V any](values Values[V]) int64 {
 	var n int64
-	for range values {
+	for range values.All() {
 		n++
 	}
 	return n

@@ -2,7 +2,6 @@ package jobs_test
 
 import (
 	"math"
-	"slices"
 	"testing"
 
 	"github.com/millrace/millrace/jobs"
@@ -26,8 +25,7 @@ func TestSums(t *testing.T) {
 	if jobs.Min("b", "a") != "a" || jobs.Max("b", "a") != "b" {
 		t.Error("strings")
 	}
-	values := slices.Values([]int{3, 4, 5})
-	if jobs.Total(values) != 12 || jobs.Count(values) != 3 {
+	if jobs.Total(jobs.ValuesOf(3, 4, 5)) != 12 || jobs.Count(jobs.ValuesOf("a", "b", "c")) != 3 {
 		t.Error("Total, Count")
 	}
 }

@@ -3,7 +3,6 @@ package jobs
 import (
 	"errors"
 	"fmt"
-	"iter"
 	"reflect"
 	"unsafe"
 
@@ -14,7 +13,7 @@ import (
 // mapBlocks, combinePairs and reduceGroups for themselves.
 type typed[R, K, V, Out any] struct {
 	each      blockMapper[K, V]
-	reduce    func(K, iter.Seq[V], func(Out)) error
+	reduce    func(K, Values[V], func(Out)) error
 	combine   func(a, b V) V   // or nil
 	partition func(K, int) int // or nil
 	keys      *codec.Codec
@@ -24,7 +23,7 @@ type typed[R, K, V, Out any] struct {
 }
 
 // newTyped compiles the types of a job and checks that the options fit them.
-func newTyped[R, K, V, Out any](m func(R, func(K, V)) error, r func(K, iter.Seq[V], func(Out)) error, s *settings) (*typed[R, K, V, Out], error) {
+func newTyped[R, K, V, Out any](m func(R, func(K, V)) error, r func(K, Values[V], func(Out)) error, s *settings) (*typed[R, K, V, Out], error) {
 	if s.err != nil {
 		return nil, s.err
 	}

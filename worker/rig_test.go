@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"fmt"
-	"iter"
 	"slices"
 	"strings"
 	"sync"
@@ -200,7 +199,7 @@ func words(line string, emit func(string, int64)) error {
 	return nil
 }
 
-func sums(word string, ns iter.Seq[int64], emit func(row)) error {
+func sums(word string, ns jobs.Values[int64], emit func(row)) error {
 	emit(row{word, jobs.Total(ns)})
 	return nil
 }
@@ -229,7 +228,7 @@ func manyJob() *jobs.Job {
 		}
 		return jobs.MapReduce(
 			func(line string, emit func(string, int64)) error { count(); return words(line, emit) },
-			func(word string, ns iter.Seq[int64], emit func(row)) error { count(); return sums(word, ns, emit) },
+			func(word string, ns jobs.Values[int64], emit func(row)) error { count(); return sums(word, ns, emit) },
 		), nil
 	})
 }

@@ -4,7 +4,6 @@ package distinct
 import (
 	"errors"
 	"fmt"
-	"iter"
 	"strings"
 	"unicode/utf8"
 
@@ -50,7 +49,7 @@ func (p Params) read(line string, emit func(value string, n int64)) error {
 }
 
 // count is the reduce function.
-func count(value string, ns iter.Seq[int64], emit func(Value)) error {
+func count(value string, ns jobs.Values[int64], emit func(Value)) error {
 	emit(Value{value, jobs.Total(ns)})
 	return nil
 }

@@ -3,7 +3,6 @@ package grep
 
 import (
 	"fmt"
-	"iter"
 	"regexp"
 	"strings"
 
@@ -62,8 +61,8 @@ func (p Params) compile() (*regexp.Regexp, error) {
 }
 
 // rows is the reduce function: a place has one line, unless a file is given twice.
-func rows(at Place, lines iter.Seq[string], emit func(Match)) error {
-	for line := range lines {
+func rows(at Place, lines jobs.Values[string], emit func(Match)) error {
+	for line := range lines.All() {
 		emit(Match{valid(at.File), at.Offset, valid(line)})
 	}
 	return nil

@@ -3,7 +3,6 @@ package jobstest_test
 import (
 	"errors"
 	"fmt"
-	"iter"
 	"strings"
 	"testing"
 	"time"
@@ -28,7 +27,7 @@ func wordcount(opts ...jobs.Option) *jobs.Job {
 				emit(w, 1)
 			}
 			return nil
-		}, func(w string, ns iter.Seq[int64], emit func(count)) error {
+		}, func(w string, ns jobs.Values[int64], emit func(count)) error {
 			emit(count{w, jobs.Total(ns)})
 			return nil
 		}, append(opts, wrong)...), nil
@@ -72,8 +71,8 @@ func TestOracleIsStable(t *testing.T) {
 	t.Parallel()
 	job := jobs.New("order",
 		func(line string, emit func(bool, string)) error { emit(true, line); return nil },
-		func(_ bool, lines iter.Seq[string], emit func(string)) error {
-			for l := range lines {
+		func(_ bool, lines jobs.Values[string], emit func(string)) error {
+			for l := range lines.All() {
 				emit(l)
 			}
 			return nil
@@ -97,7 +96,7 @@ func TestOracleErrors(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 	bad := errors.New("bad line")
-	job := jobs.New("bad", func(string, func(string, int)) error { return bad }, func(string, iter.Seq[int], func(string)) error { return nil })
+	job := jobs.New("bad", func(string, func(string, int)) error { return bad }, func(string, jobs.Values[int], func(string)) error { return nil })
 	if _, err := jobstest.RunObjects(job, nil, jobstest.Objects("a"), 1); !errors.Is(err, bad) || !strings.Contains(err.Error(), "mem://input/0 at byte 0") {
 		t.Errorf("got %v", err)
 	}

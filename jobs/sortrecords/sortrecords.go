@@ -5,7 +5,6 @@ package sortrecords
 import (
 	"errors"
 	"fmt"
-	"iter"
 	"unicode/utf8"
 
 	"github.com/millrace/millrace/jobs"
@@ -43,7 +42,7 @@ func Job() *jobs.Job {
 	return jobs.Define("sort", func(_ *jobs.Task, p Params) (jobs.Code, error) {
 		switch p.Format {
 		case "records":
-			return jobs.MapReduce(p.split, join, jobs.TotalOrder(), jobs.FixedLength(p.RecordLength)), nil
+			return jobs.MapReduce(p.split, new(joiner).join, jobs.TotalOrder(), jobs.FixedLength(p.RecordLength)), nil
 		case "bytes":
 			return jobs.MapReduce(anyLine, bytesRows, jobs.TotalOrder()), nil
 		}
@@ -66,8 +65,8 @@ func textLine(line string, emit func(string, none)) error {
 }
 
 // lineRows gives a line as often as it occurred.
-func lineRows(line string, times iter.Seq[none], emit func(Line)) error {
-	for range times {
+func lineRows(line string, times jobs.Values[none], emit func(Line)) error {
+	for range times.All() {
 		emit(Line{line})
 	}
 	return nil
@@ -78,8 +77,8 @@ func anyLine(line []byte, emit func([]byte, none)) error {
 	return nil
 }
 
-func bytesRows(line []byte, times iter.Seq[none], emit func(Bytes)) error {
-	for range times {
+func bytesRows(line []byte, times jobs.Values[none], emit func(Bytes)) error {
+	for range times.All() {
 		emit(Bytes{line})
 	}
 	return nil
@@ -91,12 +90,14 @@ func (p Params) split(record []byte, emit func(key, rest []byte)) error {
 	return nil
 }
 
-// join puts records together again. Those with the same key come in the order of the input.
-func join(key []byte, rests iter.Seq[[]byte], emit func(Record)) error {
-	record := append(make([]byte, 0, 2*len(key)), key...)
-	for rest := range rests {
-		record = append(record[:len(key)], rest...)
-		emit(Record{record})
+// joiner puts records together again, in a buffer that an attempt keeps.
+type joiner struct{ record []byte }
+
+// join gives the records of a key. Those with the same key come in the order of the input.
+func (j *joiner) join(key []byte, rests jobs.Values[[]byte], emit func(Record)) error {
+	for rest := range rests.All() {
+		j.record = append(append(j.record[:0], key...), rest...)
+		emit(Record{j.record})
 	}
 	return nil
 }

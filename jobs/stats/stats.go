@@ -3,7 +3,6 @@ package stats
 
 import (
 	"fmt"
-	"iter"
 	"math"
 	"strings"
 
@@ -48,7 +47,7 @@ func code[N int64 | float64](separator string, parse func(string) (N, error), on
 		emit(key, group[N]{1, v, v, v})
 		return err
 	}
-	write := func(key string, groups iter.Seq[group[N]], emit func(Row)) error {
+	write := func(key string, groups jobs.Values[group[N]], emit func(Row)) error {
 		g := jobs.Fold(groups, join)
 		sum := float64(g.Sum) / one
 		emit(Row{key, g.Count, float64(g.Min) / one, sum / float64(g.Count), float64(g.Max) / one, sum})

@@ -4,7 +4,6 @@ package wordcount
 
 import (
 	"fmt"
-	"iter"
 	"strings"
 	"unicode/utf8"
 
@@ -53,7 +52,7 @@ func (p Params) words(line string, emit func(word string, n int64)) error {
 }
 
 // total is the reduce function.
-func total(word string, ns iter.Seq[int64], emit func(Count)) error {
+func total(word string, ns jobs.Values[int64], emit func(Count)) error {
 	emit(Count{word, jobs.Total(ns)})
 	return nil
 }

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
-	"iter"
 	"os"
 	"path/filepath"
 	"strings"
@@ -31,10 +30,10 @@ func mapNothing(string, func(string, int64)) error { return nil }
 
 // listed are jobs with and without a description and parameters; one name and one text hold what must not reach a terminal.
 func listed() []*jobs.Job {
-	plain := jobs.New("wc", mapNothing, func(string, iter.Seq[int64], func(found)) error { return nil },
+	plain := jobs.New("wc", mapNothing, func(string, jobs.Values[int64], func(found)) error { return nil },
 		jobs.Doc("Counts words.\x1b[2J\nA word is a run of letters."))
 	params := jobs.Define("find-lines", func(*jobs.Task, findParams) (jobs.Code, error) {
-		return jobs.MapReduce(mapNothing, func(string, iter.Seq[int64], func(found)) error { return nil }), nil
+		return jobs.MapReduce(mapNothing, func(string, jobs.Values[int64], func(found)) error { return nil }), nil
 	})
 	return []*jobs.Job{plain, params}
 }

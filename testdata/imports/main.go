@@ -4,7 +4,6 @@ package main
 import (
 	"go/parser"
 	"go/token"
-	"iter"
 	"strconv"
 	"unicode/utf8"
 
@@ -31,7 +30,7 @@ func find(f jobs.File, emit func(pkg string, files int64)) error {
 }
 
 // add is the reduce function: it gets one key with all its values, and emits rows.
-func add(pkg string, files iter.Seq[int64], emit func(Import)) error {
+func add(pkg string, files jobs.Values[int64], emit func(Import)) error {
 	emit(Import{pkg, jobs.Total(files)})
 	return nil
 }

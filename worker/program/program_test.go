@@ -1,7 +1,6 @@
 package program_test
 
 import (
-	"iter"
 	"slices"
 	"strings"
 	"testing"
@@ -17,7 +16,7 @@ func job(name string) *jobs.Job {
 	return jobs.New(name, func(line string, emit func(string, int64)) error {
 		emit(line, 1)
 		return nil
-	}, func(line string, _ iter.Seq[int64], emit func(row)) error {
+	}, func(line string, _ jobs.Values[int64], emit func(row)) error {
 		emit(row{line})
 		return nil
 	})

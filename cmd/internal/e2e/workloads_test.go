@@ -3,7 +3,6 @@ package e2e
 import (
 	"bytes"
 	"fmt"
-	"iter"
 	"os"
 	"path/filepath"
 	"strings"
@@ -33,10 +32,10 @@ func groups() *jobs.Job {
 			emit(int64(len(line.Text)), fmt.Sprintf("%s+%d", filepath.Base(line.URL), line.Offset))
 			return nil
 		}
-		r := func(n int64, places iter.Seq[string], emit func(group)) error {
+		r := func(n int64, places jobs.Values[string], emit func(group)) error {
 			rows.Add(1)
 			g := group{Bytes: n}
-			for p := range places {
+			for p := range places.All() {
 				g.Lines = append(g.Lines, p)
 			}
 			emit(g)

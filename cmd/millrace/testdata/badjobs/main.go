@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"iter"
 	"net"
 	"os"
 	"strings"
@@ -21,7 +20,7 @@ type Row struct {
 	N    int64
 }
 
-func count(line string, ns iter.Seq[int64], emit func(Row)) error {
+func count(line string, ns jobs.Values[int64], emit func(Row)) error {
 	emit(Row{line, jobs.Total(ns)})
 	return nil
 }
@@ -42,7 +41,7 @@ func badReduce(name string, fail func(line string) error) *jobs.Job {
 	return jobs.New(name, func(line string, emit func(string, int64)) error {
 		emit(line, 1)
 		return nil
-	}, func(line string, ns iter.Seq[int64], emit func(Row)) error {
+	}, func(line string, ns jobs.Values[int64], emit func(Row)) error {
 		emit(Row{line, jobs.Total(ns)})
 		if line == "bad" {
 			return fail(line)
