@@ -244,6 +244,12 @@ func ExampleMin() {
 	// Output: 2 b 1.5
 }
 
+func ExampleFold() {
+	product := jobs.Fold(jobs.ValuesOf(2, 3, 4), func(a, b int) int { return a * b })
+	fmt.Println(product)
+	// Output: 24
+}
+
 func ExampleCutPair() {
 	batch := jobs.AppendPair(nil, []byte("key"), []byte("one"))
 	batch = jobs.AppendSame(batch, []byte("two"))

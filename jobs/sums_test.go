@@ -28,4 +28,8 @@ func TestSums(t *testing.T) {
 	if jobs.Total(jobs.ValuesOf(3, 4, 5)) != 12 || jobs.Count(jobs.ValuesOf("a", "b", "c")) != 3 {
 		t.Error("Total, Count")
 	}
+	minus := func(a, b int) int { return a - b }
+	if jobs.Fold(jobs.ValuesOf(3, 4, 5), minus) != 3-4-5 || jobs.Fold(jobs.ValuesOf(7), minus) != 7 || jobs.Fold(jobs.ValuesOf[int](), minus) != 0 {
+		t.Error("Fold")
+	}
 }

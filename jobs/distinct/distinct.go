@@ -2,7 +2,6 @@
 package distinct
 
 import (
-	"errors"
 	"fmt"
 	"strings"
 	"unicode/utf8"
@@ -22,12 +21,17 @@ type Params struct {
 	Separator string `param:"separator" default:"\t" help:"what stands between fields; a tab if not stated"`
 }
 
+// Validate reports a parameter that makes no sense.
+func (p Params) Validate() error {
+	if p.Field < 0 || p.Separator == "" {
+		return fmt.Errorf("parameters field=%d, separator=%q: count fields from 1, or state 0 for the whole line; no separator is empty", p.Field, p.Separator)
+	}
+	return nil
+}
+
 // Job returns the job "distinct".
 func Job() *jobs.Job {
 	return jobs.Define("distinct", func(_ *jobs.Task, p Params) (jobs.Code, error) {
-		if p.Field < 0 || p.Separator == "" {
-			return jobs.Code{}, errors.New("parameters field, separator: count fields from 1, or state 0 for the whole line; a separator is not empty")
-		}
 		return jobs.MapReduce(p.read, count, jobs.Combine(jobs.Sum[int64])), nil
 	}, jobs.Doc("Finds the distinct lines, or values of a field. One row per value, in order, with how often it occurs."))
 }
@@ -35,9 +39,9 @@ func Job() *jobs.Job {
 // read is the map function: the line, or its field, counts once.
 func (p Params) read(line string, emit func(value string, n int64)) error {
 	value, rest, found := line, line, true
-	for i := range p.Field {
+	for range p.Field {
 		if !found {
-			return fmt.Errorf("the line %.100q has %d fields, so no field %d: state another with -p field, or what stands between them with -p separator", line, i, p.Field)
+			return fmt.Errorf("the line %.100q has no field %d: state another with -p field, or what stands between fields with -p separator", line, p.Field)
 		}
 		value, rest, found = strings.Cut(rest, p.Separator)
 	}

@@ -2,9 +2,7 @@
 package stats
 
 import (
-	"fmt"
 	"math"
-	"strings"
 
 	"github.com/millrace/millrace/jobs"
 )
@@ -30,28 +28,30 @@ func join[N int64 | float64](a, b group[N]) group[N] {
 func Job() *jobs.Job {
 	return jobs.Define("stats", func(_ *jobs.Task, p Params) (jobs.Code, error) {
 		if p.Decimals < 0 {
-			return code(p.Separator, parseFloat, 1), nil
+			return code(floats{p.Separator}.cut, 1), nil
 		}
-		return code(p.Separator, fixed(p.Decimals).parse, math.Pow10(p.Decimals)), nil
+		return code(newFixed(p.Separator, p.Decimals).cut, math.Pow10(p.Decimals)), nil
 	}, jobs.Doc(doc))
 }
 
-// code is the job for values that are N, of which so many make 1.
-func code[N int64 | float64](separator string, parse func(string) (N, error), one float64) jobs.Code {
+// code is the job for lines that cut takes apart, with values of which so many make 1.
+func code[N int64 | float64](cut func(line string) (key string, v N, err error), one float64) jobs.Code {
 	read := func(line string, emit func(string, group[N])) error {
-		key, text, found := strings.Cut(line, separator)
-		if !found {
-			return fmt.Errorf("no %q in the line %.100q: state what stands between key and value with -p separator", separator, line)
+		key, v, err := cut(line)
+		if err != nil {
+			return err
 		}
-		v, err := parse(text)
 		emit(key, group[N]{1, v, v, v})
-		return err
+		return nil
 	}
 	write := func(key string, groups jobs.Values[group[N]], emit func(Row)) error {
 		g := jobs.Fold(groups, join)
+		if err := g.check(key); err != nil {
+			return err
+		}
 		sum := float64(g.Sum) / one
 		emit(Row{key, g.Count, float64(g.Min) / one, sum / float64(g.Count), float64(g.Max) / one, sum})
-		return g.check(key)
+		return nil
 	}
 	return jobs.MapReduce(read, write, jobs.Combine(join[N]))
 }
