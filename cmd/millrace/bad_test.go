@@ -212,7 +212,7 @@ func (row badRow) and(more ...string) badRow {
 var badJobs = []badRow{
 	bad("fail").saying("map-00000 failed 4 times", "/in.txt at byte 12", `cannot parse "bad"`),
 	bad("panic").saying("map-00000 failed 4 times", "/in.txt at byte 12", "panic: the map of the world is wrong at bad").
-		and("main.panicked", "badjobs/main.go:56"),
+		and("main.panicked", "badjobs/main.go:55"),
 	bad("lines").saying("map-00000 failed 4 times", "/in.txt at byte 12", "first line").and("second line of bad"),
 	bad("reduce-fail").saying("reduce-00000 failed 4 times", `reduce key "bad"`, `cannot parse "bad"`),
 	bad("reduce-panic").saying("reduce-00000 failed 4 times", `reduce key "bad"`, "panic: the map of the world").and("main.panicked"),
