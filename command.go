@@ -9,7 +9,6 @@ import (
 	"os/signal"
 	"path/filepath"
 	"runtime"
-	"runtime/debug"
 	"slices"
 	"strconv"
 	"strings"
@@ -441,7 +440,7 @@ func runCommand(name string, reg *program.Registry) *cobra.Command {
 			if err := CheckMemory(o.Memory, o.Workers, slots); err != nil {
 				return err
 			}
-			debug.SetMemoryLimit(o.Memory)
+			defer runtime.KeepAlive(worker.LimitMemory(o.Memory))
 			o.Store = backends.New(backends.Options{})
 			show, end := report.Progress(os.Stderr)
 			o.Progress = show

@@ -8,7 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"os"
-	"runtime/debug"
+	"runtime"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -197,7 +197,7 @@ func runWorker(ctx context.Context, reg *program.Registry, f *workerFlags) error
 	if f.memory == 0 {
 		f.memory = worker.DefaultMemory()
 	}
-	debug.SetMemoryLimit(f.memory)
+	defer runtime.KeepAlive(worker.LimitMemory(f.memory))
 	parent, cancel := f.bind(context.WithoutCancel(ctx))
 	defer cancel()
 	dialing, stop := context.WithCancel(ctx)
