@@ -54,6 +54,18 @@ func ExampleNew() {
 	// {"to" 2}
 }
 
+// Words finds the words of any language.
+func ExampleWords() {
+	for word := range jobs.Words("Don't panic, 世界!") {
+		fmt.Println(word)
+	}
+	// Output:
+	// Don
+	// t
+	// panic
+	// 世界
+}
+
 // A job with parameters and a counter. The build function runs for every attempt, so what it makes belongs to that attempt.
 func ExampleDefine() {
 	type params struct {

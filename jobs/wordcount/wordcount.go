@@ -39,7 +39,7 @@ func Job() *jobs.Job {
 
 // words is the map function: each word of a line counts once.
 func (p Params) words(line string, emit func(word string, n int64)) error {
-	for word, rest := cutWord(line); word != ""; word, rest = cutWord(rest) {
+	for word := range jobs.Words(line) {
 		if p.MinLength > 1 && utf8.RuneCountInString(word) < p.MinLength {
 			continue
 		}
