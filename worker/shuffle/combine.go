@@ -58,6 +58,9 @@ func (c *combiner) add(partition int, key, value []byte, same bool) error {
 	return nil
 }
 
+// idle says that nothing is held: a group of one value may go to the output at once.
+func (c *combiner) idle() bool { return c.count == 0 && len(c.multi) == 0 }
+
 // endGroup closes the open group. One with several values is in multi already.
 func (c *combiner) endGroup() error {
 	if c.count != 1 {

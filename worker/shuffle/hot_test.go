@@ -2,6 +2,7 @@ package shuffle
 
 import (
 	"bytes"
+	"cmp"
 	"container/heap"
 	"encoding/binary"
 	"errors"
@@ -43,7 +44,8 @@ func TestHashPartitionSpread(t *testing.T) {
 	}
 }
 
-// Searching bounds by prefix gives what comparing every bound gives, for all short keys over a small alphabet.
+// Walking through sorted keys, bounds give what comparing every bound with every key gives, for all short keys over a small
+// alphabet, whether the walk saw all keys before or only a few.
 func TestBoundsPartition(t *testing.T) {
 	t.Parallel()
 	var keys [][]byte
@@ -61,18 +63,34 @@ func TestBoundsPartition(t *testing.T) {
 	grow([]byte("1234567"))
 	slices.SortFunc(keys, bytes.Compare)
 	keys = slices.CompactFunc(keys, bytes.Equal)
-	b := newBounds(keys)
+	b, all := newBounds(keys), keys
 	for _, key := range keys {
-		for _, key := range [][]byte{key, append(bytes.Clone(key), 'b')} {
-			want := uint32(0)
+		all = append(all, append(bytes.Clone(key), 'b'))
+	}
+	slices.SortFunc(all, bytes.Compare)
+	for step := range 7 {
+		last := 0
+		for i := 0; i < len(all); i += step + 1 {
+			want := 0
 			for _, k := range keys {
-				if bytes.Compare(k, key) <= 0 {
+				if bytes.Compare(k, all[i]) <= 0 {
 					want++
 				}
 			}
-			if got := b.partition(key, prefix(key)); got != want {
-				t.Errorf("key %q: partition %d, want %d", key, got, want)
+			if last = b.from(last, all[i], prefix(all[i])); last != want {
+				t.Errorf("key %q: partition %d, want %d", all[i], last, want)
 			}
+		}
+	}
+}
+
+// The prefix of a key is the same whether its bytes lie among others or alone.
+func TestShortPrefix(t *testing.T) {
+	t.Parallel()
+	data := []byte("\x01\xff\x80\x00\x7fabcdefgh")
+	for n := range len(data) + 1 {
+		if got, want := shortPrefix(binary.BigEndian.Uint64(data), n), prefix(data[:n]); got != want {
+			t.Errorf("%d bytes: %x, want %x", n, got, want)
 		}
 	}
 }
@@ -80,7 +98,7 @@ func TestBoundsPartition(t *testing.T) {
 // makeEntries encodes pairs into batches and indexes them.
 func makeEntries(t testing.TB, pairs []pair, partitions int) ([]entry, [][]byte) {
 	t.Helper()
-	w := &Writer{o: WriterOptions{Partitions: partitions}, maxPair: 1 << 30}
+	w := &Writer{o: WriterOptions{Partitions: partitions}, maxPair: 1 << 30, partitionBits: partitionBits(partitions)}
 	w.entries = make([]entry, 0, len(pairs)+1)
 	for chunk := range slices.Chunk(pairs, 1000) {
 		b := jobs.Pairs{Count: len(chunk)}
@@ -100,11 +118,11 @@ func makeEntries(t testing.TB, pairs []pair, partitions int) ([]entry, [][]byte)
 func TestSortEqualsReference(t *testing.T) {
 	t.Parallel()
 	for _, partitions := range []int{1, 2, 256, 257, 70_000} {
-		for _, n := range []int{0, 1, 2, smallBucket, smallBucket + 1, 300, 5000} {
+		for _, n := range []int{0, 1, 2, smallBucket, smallBucket + 1, 300, manyEntries, 3 * manyEntries} {
 			entries, data := makeEntries(t, randomPairs(uint64(n), n), partitions)
 			want := slices.Clone(entries)
 			sortReference(want, data)
-			sortEntries(entries, data, partitions)
+			sortEntries(entries, make([]entry, n), data)
 			if !slices.Equal(entries, want) {
 				t.Fatalf("%d entries, %d partitions: not the reference's order", n, partitions)
 			}
@@ -121,12 +139,12 @@ func FuzzSort(f *testing.F) {
 		}
 		var pairs []pair
 		for key := range bytes.SplitSeq(data[1:], data[:1]) {
-			pairs = append(pairs, pair{key: string(key)}, pair{key: string(key) + "12345678"})
+			pairs = append(pairs, pair{key: string(key)}, pair{key: string(key) + "12345678"}, pair{key: "12345678" + string(key)})
 		}
 		entries, batches := makeEntries(t, pairs, int(partitions)+1)
 		want := slices.Clone(entries)
 		sortReference(want, batches)
-		sortEntries(entries, batches, int(partitions)+1)
+		sortEntries(entries, make([]entry, len(entries)), batches)
 		if !slices.Equal(entries, want) {
 			t.Error("not the reference's order")
 		}
@@ -185,32 +203,53 @@ func TestMergeEqualsReference(t *testing.T) {
 	var m merger
 	for _, k := range []int{0, 1, 2, 3, 5, 8, 33, 100} {
 		for _, blockPairs := range []int{1, 7, 1000} {
-			var sources []blockSource
 			var all []pair
 			for i := range k {
-				part := randomPairs(uint64(i), i*37%100)
-				all = append(all, part...)
-				sources = append(sources, sortedBlocks(reference(part, func(pair) int { return 0 }), blockPairs))
+				all = append(all, randomPairs(uint64(i), i*37%100)...)
+			}
+			open := func() (sources []blockSource) {
+				for i := range k {
+					part := reference(randomPairs(uint64(i), i*37%100), func(pair) int { return 0 })
+					sources = append(sources, sortedBlocks(part, blockPairs))
+				}
+				return sources
 			}
 			want := reference(all, func(pair) int { return 0 })
-			m.reset(sources)
-			for i := 0; ; i++ {
-				ok, _, err := m.next()
-				if err != nil {
-					t.Fatal(err)
-				}
-				if !ok {
-					if i != len(want) {
-						t.Errorf("%d sources: %d pairs of %d", k, i, len(want))
-					}
-					break
-				}
-				if got := (pair{0, string(m.key), string(m.value)}); got != want[i] || m.same != (i > 0 && want[i-1].key == got.key) {
-					t.Fatalf("%d sources: pair %d is %v (same %v), want %v", k, i, got, m.same, want[i])
+			for _, limit := range []int{1, 100, 1 << 20} {
+				m.reset(open())
+				if got, err := fillAll(&m, limit); err != nil || !slices.Equal(got, want) {
+					t.Fatalf("%d sources, limit %d: got %d pairs, %v; want %d", k, limit, len(got), err, len(want))
 				}
 			}
 		}
 	}
+}
+
+// fillAll merges into batches of up to limit bytes and decodes them. It checks the batches' sizes, what fill tells of them,
+// and that exactly the pairs of the same key as the one before are marked so.
+func fillAll(m *merger, limit int) (out []pair, err error) {
+	for more := true; more; {
+		var batch []byte
+		if batch, more, _, err = m.fill(make([]byte, 0, limit), limit); err != nil {
+			return out, err
+		}
+		var key, value []byte
+		n := 0
+		for rest := batch; len(rest) > 0; n++ {
+			same := rest[0] == 0 || n == 0 && m.joins
+			if key, value, rest, err = jobs.CutPair(rest, key); err != nil {
+				return out, err
+			}
+			if same != (len(out) > 0 && out[len(out)-1].key == string(key)) {
+				return out, fmt.Errorf("pair %d, %q: same is %v", len(out), key, same)
+			}
+			out = append(out, pair{key: string(key), value: string(value)})
+		}
+		if len(batch) > limit && n > 1 || n != m.pairs || more && n == 0 {
+			return out, fmt.Errorf("%d pairs, said to be %d, in a batch of %d bytes", n, m.pairs, len(batch))
+		}
+	}
+	return out, nil
 }
 
 // A source's error, or a block that holds no pairs, ends the merge with that source's number.
@@ -227,9 +266,12 @@ func TestMergeErrors(t *testing.T) {
 	} {
 		var m merger
 		m.reset([]blockSource{good(), bad, good()})
-		ok, source, err := true, 0, error(nil)
-		for ok && err == nil {
-			ok, source, err = m.next()
+		more, source, err := true, 0, error(nil)
+		for more && err == nil {
+			_, more, source, err = m.fill(nil, 1)
+		}
+		if more {
+			t.Errorf("%s: there is more after an error", name)
 		}
 		if source != 1 || !errors.Is(err, broken) && !errors.Is(err, jobs.ErrPairs) {
 			t.Errorf("%s: source %d, error %v", name, source, err)
@@ -299,10 +341,15 @@ func BenchmarkWriter(b *testing.B) {
 // BenchmarkSort sorts entries with random 10-byte keys in 64 partitions, for sizes that leave the radix sort's buckets of
 // different lengths.
 func BenchmarkSort(b *testing.B) {
-	sorts := map[string]func([]entry, [][]byte, int){
+	sorts := map[string]func(e, scratch []entry, data [][]byte){
 		"radix": sortEntries,
-		"sortfunc": func(e []entry, data [][]byte, _ int) {
-			slices.SortFunc(e, func(x, y entry) int { return compareEntries(&x, &y, data) })
+		"sortfunc": func(e, _ []entry, data [][]byte) {
+			slices.SortFunc(e, func(a, b entry) int {
+				if a.word != b.word {
+					return cmp.Compare(a.word, b.word)
+				}
+				return cmp.Or(bytes.Compare(a.key(data), b.key(data)), cmp.Compare(a.ref, b.ref))
+			})
 		},
 	}
 	for _, n := range []int{100_000, 250_000, 500_000, 1_000_000} {
@@ -312,14 +359,14 @@ func BenchmarkSort(b *testing.B) {
 			pairs[i] = pair{key: string(record(r, key)), value: "value"}
 		}
 		entries, data := makeEntries(b, pairs, 64)
-		work := slices.Clone(entries)
+		work, scratch := slices.Clone(entries), make([]entry, n)
 		for name, sort := range sorts {
 			b.Run(fmt.Sprintf("%s/%d", name, n), func(b *testing.B) {
 				b.SetBytes(int64(n) * entryBytes)
 				b.ReportAllocs()
 				for b.Loop() {
 					copy(work, entries)
-					sort(work, data, 64)
+					sort(work, scratch, data)
 				}
 			})
 		}
@@ -334,7 +381,7 @@ type mergeReference struct {
 
 func (m *mergeReference) Len() int { return len(m.cursors) }
 func (m *mergeReference) Less(i, j int) bool {
-	c := bytes.Compare(m.cursors[i].key, m.cursors[j].key)
+	c := bytes.Compare(m.cursors[i].keyBytes(), m.cursors[j].keyBytes())
 	return c < 0 || c == 0 && m.order[i] < m.order[j]
 }
 func (m *mergeReference) Swap(i, j int) {
@@ -362,7 +409,7 @@ func (m *mergeReference) merge(sources []blockSource, yield func(key, value []by
 	heap.Init(m)
 	for len(m.cursors) > 0 {
 		c := m.cursors[0]
-		yield(c.key, c.value)
+		yield(c.keyBytes(), c.valueBytes())
 		if err := c.advance(); err != nil {
 			return err
 		}
@@ -389,15 +436,18 @@ func FuzzMerge(f *testing.F) {
 			}
 			return sources
 		}
+		var want []pair
+		if err := new(mergeReference).merge(open(), func(key, value []byte) {
+			want = append(want, pair{key: string(key), value: string(value)})
+		}); err != nil {
+			t.Fatal(err)
+		}
 		var m merger
-		m.reset(open())
-		err := new(mergeReference).merge(open(), func(key, value []byte) {
-			if ok, _, err := m.next(); !ok || err != nil || !bytes.Equal(key, m.key) || !bytes.Equal(value, m.value) {
-				t.Fatalf("got %q %q, %v, %v; want %q %q", m.key, m.value, ok, err, key, value)
+		for _, limit := range []int{1, 20, 1000} {
+			m.reset(open())
+			if got, err := fillAll(&m, limit); err != nil || !slices.Equal(got, want) {
+				t.Errorf("limit %d: got %v, %v; want %v", limit, got, err, want)
 			}
-		})
-		if ok, _, end := m.next(); ok || err != nil || end != nil {
-			t.Errorf("at the end: %v, %v, %v", ok, err, end)
 		}
 	})
 }
@@ -427,10 +477,11 @@ func BenchmarkMerge(b *testing.B) {
 			b.SetBytes(n * 100)
 			b.ReportAllocs()
 			var m merger
+			batch := make([]byte, 0, 256<<10)
 			for b.Loop() {
 				m.reset(open())
-				for ok, err := true, error(nil); ok; {
-					if ok, _, err = m.next(); err != nil {
+				for more, err := true, error(nil); more; {
+					if batch, more, _, err = m.fill(batch[:0], 256<<10); err != nil {
 						b.Fatal(err)
 					}
 				}
@@ -440,33 +491,16 @@ func BenchmarkMerge(b *testing.B) {
 			b.SetBytes(n * 100)
 			b.ReportAllocs()
 			for b.Loop() {
-				if err := new(mergeReference).merge(open(), func(_, _ []byte) {}); err != nil {
+				batch := make([]byte, 0, 256<<10)
+				if err := new(mergeReference).merge(open(), func(key, value []byte) {
+					if len(batch) > 255<<10 {
+						batch = batch[:0]
+					}
+					batch = jobs.AppendPair(batch, key, value)
+				}); err != nil {
 					b.Fatal(err)
 				}
 			}
 		})
 	}
-}
-
-// BenchmarkBounds finds partitions among 255 bounds, by prefix and by comparing the bounds themselves.
-func BenchmarkBounds(b *testing.B) {
-	r := rand.NewChaCha8([32]byte{})
-	var keys [][]byte
-	for range 255 {
-		keys = append(keys, record(r, make([]byte, 10)))
-	}
-	slices.SortFunc(keys, bytes.Compare)
-	bounds, key := newBounds(keys), make([]byte, 10)
-	b.Run("prefix", func(b *testing.B) {
-		for b.Loop() {
-			record(r, key)
-			bounds.partition(key, prefix(key))
-		}
-	})
-	b.Run("compare", func(b *testing.B) {
-		for b.Loop() {
-			record(r, key)
-			_, _ = slices.BinarySearchFunc(keys, key, bytes.Compare)
-		}
-	})
 }

@@ -20,11 +20,8 @@ type output struct {
 
 // add appends a pair of a partition. same says that its key is that of the pair before, in the same partition.
 func (o *output) add(partition int, key, value []byte, same bool) error {
-	if partition != o.partition {
-		if err := o.flush(); err != nil {
-			return err
-		}
-		o.partition = partition
+	if err := o.enter(partition); err != nil {
+		return err
 	}
 	same = same && o.pairs > 0
 	size := pairSize(key, value)
@@ -49,6 +46,40 @@ func (o *output) add(partition int, key, value []byte, same bool) error {
 	return nil
 }
 
+// addEncoded appends a pair of another key than the one before it, given its encoding.
+func (o *output) addEncoded(partition int, pair []byte) error {
+	if partition != o.partition || len(o.block)+len(pair) > o.blockSize {
+		if err := o.makeRoom(partition, len(pair)); err != nil {
+			return err
+		}
+	}
+	o.block = append(o.block, pair...)
+	o.pairs++
+	return nil
+}
+
+// makeRoom ends the block where the next pair must not go into it.
+func (o *output) makeRoom(partition, size int) error {
+	if int64(size) > o.maxPair {
+		return tooLarge(size, o.maxPair)
+	}
+	if err := o.enter(partition); err != nil || len(o.block)+size <= o.blockSize {
+		return err
+	}
+	return o.flush()
+}
+
+// enter ends the block if it is another partition's.
+func (o *output) enter(partition int) error {
+	if partition == o.partition {
+		return nil
+	}
+	err := o.flush()
+	o.partition = partition
+	return err
+}
+
+// flush writes the block.
 func (o *output) flush() error {
 	if o.pairs == 0 {
 		return nil

@@ -13,7 +13,6 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
-	"github.com/millrace/millrace/jobs"
 	"github.com/millrace/millrace/storage/runfile"
 )
 
@@ -56,7 +55,6 @@ type Reader struct {
 
 	sources []*source // to merge, in map order; set before done is closed
 	merge   merger
-	held    bool // merge stands at a pair that did not fit the last batch
 	last    error
 }
 
@@ -243,35 +241,18 @@ func (r *Reader) Next() ([]byte, error) {
 	if r.last != nil {
 		return nil, r.last
 	}
-	var batch []byte
-	for {
-		if !r.held {
-			ok, source, err := r.merge.next()
-			if err != nil {
-				r.last = r.sources[source].fail(err)
-				return nil, r.last
-			}
-			if !ok {
-				if r.last = io.EOF; len(batch) == 0 {
-					return nil, io.EOF
-				}
-				return batch, nil
-			}
-		}
-		size := pairSize(r.merge.key, r.merge.value)
-		if len(batch) > 0 && len(batch)+size > runfile.BlockSize {
-			r.held = true
-			return batch, nil
-		}
-		r.held = false
-		if batch == nil {
-			batch = jobs.AppendPair(make([]byte, 0, max(size, runfile.BlockSize)), r.merge.key, r.merge.value)
-		} else if r.merge.same {
-			batch = jobs.AppendSame(batch, r.merge.value)
-		} else {
-			batch = jobs.AppendPair(batch, r.merge.key, r.merge.value)
-		}
+	batch, more, source, err := r.merge.fill(make([]byte, 0, runfile.BlockSize), runfile.BlockSize)
+	if err != nil {
+		r.last = r.sources[source].fail(err)
+		return nil, r.last
 	}
+	if !more {
+		r.last = io.EOF
+	}
+	if len(batch) == 0 {
+		return nil, io.EOF
+	}
+	return batch, nil
 }
 
 // Close removes the temporary files. Run must have returned.

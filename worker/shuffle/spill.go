@@ -10,6 +10,7 @@ import (
 	"os"
 	"slices"
 
+	"github.com/millrace/millrace/jobs"
 	"github.com/millrace/millrace/storage/runfile"
 )
 
@@ -18,8 +19,6 @@ const (
 	maxFanIn = 256
 	// fileBuffer gathers block headers and small blocks into writes that are worth a system call, bytes.
 	fileBuffer = 16 << 10
-	// ctxEvery is how many pairs pass between two looks at the context.
-	ctxEvery = 1 << 14
 )
 
 // spill is a temporary run file. It is open only while it is merged.
@@ -33,6 +32,7 @@ type spill struct {
 type sink struct {
 	out      *output
 	combiner *combiner
+	fed      []byte // what a merge feeds the combiner with
 }
 
 func (s *sink) add(partition int, key, value []byte, same bool) error {
@@ -126,7 +126,7 @@ func (w *Writer) mergeGroup(ctx context.Context, group []spill) (spill, error) {
 // fanIn is how many of the first spills the budget lets be merged at once: at least two, since no block takes more than a
 // quarter of it.
 func (w *Writer) fanIn(spills []spill) int {
-	free := w.o.Memory - runfile.BlockSize - 4*int64(w.combineBytes)
+	free := w.o.Memory - runfile.BlockSize - combineBuffers*int64(w.combineBytes)
 	n := 0
 	for n < min(len(spills), maxFanIn) {
 		if free -= int64(spills[n].maxBlock); free < 0 && n >= 2 {
@@ -176,18 +176,56 @@ func (w *Writer) mergeSpills(ctx context.Context, spills []spill, to *sink) (err
 // mergePartition moves one partition's pairs from a merger to a sink. An error comes with the number of the source that
 // gave it, or -1.
 func mergePartition(ctx context.Context, m *merger, partition int, to *sink) (source int, err error) {
-	for n := 1; ; n++ {
-		ok, source, err := m.next()
-		if err != nil || !ok {
+	if err := to.out.enter(partition); err != nil {
+		return -1, err
+	}
+	if to.combiner != nil {
+		return combinePartition(ctx, m, partition, to)
+	}
+	for out := to.out; ; {
+		var more bool
+		if out.block, more, source, err = m.fill(out.block[:0], out.blockSize); err != nil {
 			return source, err
 		}
-		if err := to.add(partition, m.key, m.value, m.same); err != nil {
+		out.pairs = m.pairs
+		if !more {
+			return 0, nil // what is in the block is written when the next partition begins, or at the end
+		}
+		if err := out.flush(); err != nil {
 			return -1, err
 		}
-		if n%ctxEvery == 0 && ctx.Err() != nil {
+		if ctx.Err() != nil {
 			return -1, ctx.Err()
 		}
 	}
+}
+
+// combinePartition is mergePartition through a combiner.
+func combinePartition(ctx context.Context, m *merger, partition int, to *sink) (source int, err error) {
+	var key []byte
+	for more := true; more; {
+		if to.fed, more, source, err = m.fill(to.fed[:0], to.combiner.limit); err != nil {
+			return source, err
+		}
+		for i, rest := 0, to.fed; i < m.pairs; i++ {
+			h, n, ok := pairHeader(rest)
+			if !ok {
+				return -1, jobs.ErrPairs
+			}
+			if !h.same {
+				key, n = rest[n:n+h.key], n+h.key
+			}
+			end := n + h.value
+			if err := to.add(partition, key, rest[n:end:end], h.same || i == 0 && m.joins); err != nil {
+				return -1, err
+			}
+			rest = rest[end:]
+		}
+		if ctx.Err() != nil {
+			return -1, ctx.Err()
+		}
+	}
+	return 0, nil
 }
 
 func removeSpills(spills []spill) error {

@@ -43,8 +43,9 @@ const (
 	defaultMemory = 64 << 20
 	// maxPairShare bounds a pair to this part of the budget: a merge holds it in two sources and in the output.
 	maxPairShare = 4
-	// combineShare is the part of the budget that each of a combiner's four buffers gets.
-	combineShare = 32
+	// combineShare is the part of the budget that each of a combiner's buffers gets: four, and one for what it is fed with.
+	combineShare   = 32
+	combineBuffers = 5
 	// batchShare and spillShare bound the size of a batch and of a spill's block: small enough that a small budget still
 	// holds dozens of them.
 	batchShare, spillShare       = 32, 64
@@ -68,10 +69,13 @@ type Writer struct {
 
 	batches [][]byte // that entries refer to
 	entries []entry
+	scratch []entry  // what sorting moves entries through; made when it is needed
 	free    [][]byte // empty batches
 	bytes   int64    // capacity of batches and free
 	lent    int64    // capacity of the batch that the caller fills
 	parts   []uint32 // the caller's, for the next batch
+
+	partitionBits int // of an entry's word, 0 where the order of keys gives the partition
 
 	batchBytes, spillBlock, combineBytes int
 
@@ -105,6 +109,8 @@ func NewWriter(o WriterOptions) (*Writer, error) {
 	}
 	if o.By == ByBounds {
 		w.bounds = newBounds(o.Bounds)
+	} else {
+		w.partitionBits = partitionBits(o.Partitions)
 	}
 	return w, nil
 }
@@ -134,6 +140,11 @@ func (w *Writer) take(b jobs.Pairs) error {
 	}
 	if w.o.By == ByBatch && len(b.Partitions) != b.Count {
 		return fmt.Errorf("a batch of %d pairs states %d partitions", b.Count, len(b.Partitions))
+	}
+	for i, p := range b.Partitions {
+		if p >= uint32(w.o.Partitions) {
+			return fmt.Errorf("pair %d of a batch: the program chose partition %d, want one below %d", i, p, w.o.Partitions)
+		}
 	}
 	if int64(len(b.Data)) > largestBatch {
 		return fmt.Errorf("a batch of %d bytes is larger than %d", len(b.Data), largestBatch)
@@ -239,7 +250,7 @@ func (w *Writer) held() int64 { return w.bytes + w.lent + int64(cap(w.entries))*
 
 // limit is what held may reach: the budget less what writing a run takes, an output block or the largest pair included.
 func (w *Writer) limit() int64 {
-	return w.o.Memory - max(runfile.BlockSize, int64(w.largest)) - 4*int64(w.combineBytes)
+	return w.o.Memory - max(runfile.BlockSize, int64(w.largest)) - combineBuffers*int64(w.combineBytes)
 }
 
 // spill sorts the buffer into a temporary run and empties it, but for the batch numbered keep (-1: none), which becomes
@@ -251,7 +262,7 @@ func (w *Writer) spill(keep int) error {
 	}
 	w.spills = append(w.spills, s)
 	if len(w.entries) < cap(w.entries)/entriesShrink {
-		w.entries = nil
+		w.entries, w.scratch = nil, nil
 	}
 	w.entries = w.entries[:0]
 	for i, b := range w.batches {
@@ -266,12 +277,6 @@ func (w *Writer) spill(keep int) error {
 	clear(w.batches[n:])
 	w.batches = w.batches[:n]
 	return nil
-}
-
-// drain sorts the buffer and puts its pairs into a sink.
-func (w *Writer) drain(to *sink) error {
-	sortEntries(w.entries, w.batches, w.o.Partitions)
-	return writeEntries(w.entries, w.batches, to)
 }
 
 // Finish writes the run to dst. The writer's memory is free afterwards; Close is still to be called.
@@ -301,7 +306,7 @@ func (w *Writer) Finish(ctx context.Context, dst io.Writer) (runfile.Summary, er
 func (w *Writer) fill(ctx context.Context, to *sink) error {
 	if len(w.spills) == 0 {
 		err := w.drain(to)
-		w.entries, w.batches = nil, nil
+		w.entries, w.scratch, w.batches = nil, nil, nil
 		return err
 	}
 	if len(w.entries) > 0 {
@@ -309,7 +314,7 @@ func (w *Writer) fill(ctx context.Context, to *sink) error {
 			return err
 		}
 	}
-	w.entries, w.batches, w.free, w.bytes = nil, nil, nil, 0
+	w.entries, w.scratch, w.batches, w.free, w.bytes = nil, nil, nil, nil, 0
 	if err := w.reduceSpills(ctx); err != nil {
 		return err
 	}
@@ -322,7 +327,7 @@ func (w *Writer) Close() error {
 		w.err = errors.New("shuffle writer: it is closed")
 	}
 	err := removeSpills(w.spills)
-	w.spills, w.entries, w.batches, w.free = nil, nil, nil, nil
+	w.spills, w.entries, w.scratch, w.batches, w.free = nil, nil, nil, nil, nil
 	return err
 }
 
