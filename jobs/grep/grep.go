@@ -33,12 +33,12 @@ type Place struct {
 // Job returns the job "grep".
 func Job() *jobs.Job {
 	return jobs.Define("grep", func(_ *jobs.Task, p Params) (jobs.Code, error) {
-		pattern, err := p.compile()
+		pattern, err := p.matcher()
 		if err != nil {
 			return jobs.Code{}, err
 		}
 		find := func(line jobs.Line, emit func(Place, string)) error {
-			if pattern.MatchString(line.Text) != p.Invert {
+			if pattern.match(line.Text) != p.Invert {
 				emit(Place{line.URL, line.Offset}, line.Text)
 			}
 			return nil
@@ -48,16 +48,15 @@ func Job() *jobs.Job {
 	}, jobs.Doc("Finds the lines that match a regular expression. One row per line: file, byte offset, line; in this order."))
 }
 
-// compile returns the expression that lines are matched with.
-func (p Params) compile() (*regexp.Regexp, error) {
-	pattern, err := regexp.Compile(p.Pattern)
-	if err == nil && p.IgnoreCase {
-		pattern, err = regexp.Compile("(?i)" + p.Pattern)
-	}
-	if err != nil {
+// matcher returns what lines are matched with.
+func (p Params) matcher() (*matcher, error) {
+	if _, err := regexp.Compile(p.Pattern); err != nil {
 		return nil, fmt.Errorf("parameter pattern: %q is no regular expression: %w", p.Pattern, err)
 	}
-	return pattern, nil
+	if p.IgnoreCase {
+		return newMatcher("(?i:" + p.Pattern + ")")
+	}
+	return newMatcher(p.Pattern)
 }
 
 // rows is the reduce function: a place has one line, unless a file is given twice.
