@@ -5,7 +5,6 @@ import (
 	"context"
 	"crypto/tls"
 	"encoding/binary"
-	"encoding/gob"
 	"errors"
 	"fmt"
 	"net"
@@ -34,12 +33,14 @@ type conn struct {
 	in      *frameReader
 	reply   []byte // of the reply whose header was read last
 	fault   Code   // likewise; 0 is success
+	decode  gobReader
 
 	ended atomic.Bool   // no call may begin: the connection broke or was closed
 	done  chan struct{} // closed when reading has ended
 
-	mu  sync.Mutex // held while a frame is written
-	out bytes.Buffer
+	mu     sync.Mutex // held while a frame is written
+	out    bytes.Buffer
+	encode gobWriter
 }
 
 // dialConn connects to addr and exchanges preambles.
@@ -152,7 +153,7 @@ func (c *conn) WriteRequest(r *rpc.Request, body any) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.beginRequestLocked(kindCall, r.Seq, r.ServiceMethod)
-	if err := gob.NewEncoder(&c.out).Encode(o.args); err != nil {
+	if err := c.encode.write(&c.out, o.args); err != nil {
 		return err
 	}
 	return c.sendLocked()
@@ -211,7 +212,7 @@ func (c *conn) ReadResponseBody(body any) error {
 	case c.fault != 0:
 		in.fault = newFault(c.fault, in.op, string(c.reply))
 	default:
-		if err := decode(c.reply, in.result, maxReplyValues); err != nil {
+		if err := c.decode.read(c.reply, in.result, maxReplyValues); err != nil {
 			in.fault = newFault(CodeBadMessage, in.op, fmt.Sprintf("the master's reply to %s: %v", in.op, err))
 		}
 	}

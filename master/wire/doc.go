@@ -44,10 +44,9 @@
 //	 8    2  Code; 0 is success
 //	10       Code 0: the result in gob; otherwise the fault's text, in UTF-8
 //
-// Each frame is decoded by a fresh gob decoder, so what one frame makes it remember is gone with the frame; that types are
-// described anew in each costs some hundred microseconds a call (see BenchmarkCall), which a control plane can pay. Before
-// that a guard walks the message, since gob believes the sizes that it reads: lengths must fit, nesting and the number of
-// values have bounds, and no memory is taken for what is not there.
+// Each frame describes its types anew, so it can be read by itself. A guard walks the message before gob sees it, since gob
+// believes the sizes that it reads: lengths must fit, nesting and the number of values have bounds, and no memory is taken
+// for what is not there. A decoder is kept for a type only while frames come with the same descriptions (see gob.go).
 //
 // What remains possible: a peer may make the server hold some 30 MiB for each call in flight. Limits on connections and
 // calls bound this; authentication under the codec (TLS with client certificates) is the guard against a peer that means

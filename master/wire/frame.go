@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"bytes"
 	"encoding/binary"
-	"encoding/gob"
 	"errors"
 	"fmt"
 	"hash/crc32"
@@ -89,21 +88,4 @@ func endFrame(buf *bytes.Buffer, max int) ([]byte, error) {
 	binary.BigEndian.PutUint32(b, uint32(len(payload)))
 	binary.BigEndian.PutUint32(b[4:], crc32.Checksum(payload, castagnoli))
 	return b, nil
-}
-
-// decode decodes one gob value of at most that many values in all into v. gob promises nothing for hostile bytes: the guard
-// goes first, and a panic of gob's ends here.
-func decode(b []byte, v any, values int) (err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			err = fmt.Errorf("decode %T: panic: %v", v, p)
-		}
-	}()
-	if err := checkGob(b, values); err != nil {
-		return fmt.Errorf("decode %T: %w", v, err)
-	}
-	if err := gob.NewDecoder(bytes.NewReader(b)).Decode(v); err != nil {
-		return fmt.Errorf("decode %T: %w", v, err)
-	}
-	return nil
 }

@@ -70,30 +70,37 @@ type guard struct {
 // checkGob says whether b is a gob stream of one value that is safe to decode, of at most that many values in all.
 func checkGob(b []byte, values int) error {
 	g := guard{types: map[int]gobType{}, values: values}
-	for len(b) > 0 {
+	_, err := g.message(b)
+	return err
+}
+
+// message walks a stream of one value, and returns the length of the definitions before it.
+func (g *guard) message(b []byte) (definitions int, err error) {
+	for whole := len(b); len(b) > 0; {
+		definitions = whole - len(b)
 		n, used := readUint(b)
 		if used == 0 || n > uint64(len(b)-used) {
-			return fmt.Errorf("%w: a message is longer than its frame", errGob)
+			return 0, fmt.Errorf("%w: a message is longer than its frame", errGob)
 		}
 		g.b, b = b[used:used+int(n)], b[used+int(n):]
 		id, err := g.int()
 		if err != nil {
-			return err
+			return 0, err
 		}
 		if id >= 0 {
 			if err := g.top(id); err != nil {
-				return err
+				return 0, err
 			}
 			if len(g.b)+len(b) > 0 {
-				return fmt.Errorf("%w: bytes after the value", errGob)
+				return 0, fmt.Errorf("%w: bytes after the value", errGob)
 			}
-			return nil
+			return definitions, nil
 		}
 		if err := g.define(-id); err != nil {
-			return err
+			return 0, err
 		}
 	}
-	return fmt.Errorf("%w: no value", errGob)
+	return 0, fmt.Errorf("%w: no value", errGob)
 }
 
 // readUint reads an unsigned integer: one byte below 128, or the negated number of big-endian bytes that follow. It returns

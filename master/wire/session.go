@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/binary"
-	"encoding/gob"
 	"errors"
 	"fmt"
 	"io"
@@ -41,8 +40,10 @@ type session struct {
 	// The call that was read last, between ReadRequestHeader and ReadRequestBody, which net/rpc calls in turn.
 	current *inflight
 	args    []byte
+	decode  gobReader
 
-	out bytes.Buffer // WriteResponse is never called twice at a time
+	out    bytes.Buffer // WriteResponse is never called twice at a time
+	encode gobWriter
 
 	mu    sync.Mutex
 	calls map[uint64]*inflight
@@ -197,7 +198,7 @@ func (s *session) ReadRequestBody(body any) error {
 	if s.current.busy {
 		return nil
 	}
-	return decode(s.args, args, maxRequestValues)
+	return s.decode.read(s.args, args, maxRequestValues)
 }
 
 // WriteResponse answers a call. net/rpc calls it exactly once for each header read, never twice at a time.
@@ -248,7 +249,7 @@ func (s *session) encodeReply(seq uint64, fault *Fault, result any) ([]byte, err
 		return endFrame(&s.out, MaxReply)
 	}
 	s.out.Write([]byte{0, 0})
-	if err := gob.NewEncoder(&s.out).Encode(result); err != nil {
+	if err := s.encode.write(&s.out, result); err != nil {
 		return nil, err
 	}
 	return endFrame(&s.out, MaxReply)
