@@ -28,27 +28,20 @@ type mapper[K, V any] struct {
 	partition func(K, int) int // or nil
 	table     *table[V]        // or nil
 	gate      gate
-	flip      uint64 // of 8-byte integer keys, see keyInt in package codec
+	aside     bool   // emit must not look into the table: the gate is closed, or the attempt has failed
 	block     string // URL of the block
 	at        int64  // offset of the record
-	pairs     int64
+	passed    int64  // pairs that passed the table by
+	combined  int64  // pairs that the table had taken when it was emptied last
 }
 
 func (p *typed[R, K, V, Out]) mapBlocks(ctx context.Context, t *Task, in BlockSource, out PairSink) error {
-	m := &mapper[K, V]{
-		task:      t,
-		out:       out,
-		keys:      newCoder[K](p.keys),
-		values:    newCoder[V](p.values),
-		partition: p.partition,
-	}
-	var err error
-	if m.batch, err = out.Put(Pairs{}); err != nil {
+	m, err := p.newMapper(t, out)
+	if err != nil {
 		return err
 	}
 	emit := m.direct
-	if p.combine != nil && t.Memory >= 0 {
-		m.table = newTable(tableLimit(t.Memory), p.combine, newKeeper[V](p.values))
+	if m.table != nil {
 		emit = m.combining()
 	}
 	for {
@@ -66,11 +59,41 @@ func (p *typed[R, K, V, Out]) mapBlocks(ctx context.Context, t *Task, in BlockSo
 			return fmt.Errorf("map %s at byte %d: a block of %d bytes is no whole number of %d-byte records", b.URL, b.Offset, len(b.Data), n)
 		}
 		err = m.mapBlock(b, p.each, emit)
-		t.Pairs, m.pairs = t.Pairs+m.pairs, 0
+		t.Pairs = m.pairs()
 		if err != nil {
 			return err
 		}
 	}
+}
+
+func (p *typed[R, K, V, Out]) newMapper(t *Task, out PairSink) (*mapper[K, V], error) {
+	m := &mapper[K, V]{
+		task:      t,
+		out:       out,
+		keys:      newCoder[K](p.keys),
+		values:    newCoder[V](p.values),
+		partition: p.partition,
+	}
+	if p.combine != nil && t.Memory >= 0 {
+		m.table = newTable(tableLimit(t.Memory), p.combine, newKeeper[V](p.values))
+	}
+	var err error
+	m.batch, err = out.Put(Pairs{})
+	return m, err
+}
+
+// pairs is how many the map function has emitted.
+func (m *mapper[K, V]) pairs() int64 {
+	if m.table == nil {
+		return m.passed
+	}
+	return m.passed + m.combined + int64(m.table.adds)
+}
+
+// fail ends the attempt. Whatever the map function still emits must learn of it.
+func (m *mapper[K, V]) fail(err error) {
+	m.aside = true
+	m.failed.fail(err)
 }
 
 func tableLimit(memory int64) int64 {
@@ -127,11 +150,11 @@ func (m *mapper[K, V]) put() {
 // direct encodes a pair into the batch.
 func (m *mapper[K, V]) direct(k K, v V) {
 	m.check()
-	m.pairs++
 	m.write(k, v)
 }
 
 func (m *mapper[K, V]) write(k K, v V) {
+	m.passed++
 	buf := m.batch.Data
 	start := len(buf)
 	buf = m.keys.append(append(buf, 0, 0), k)
@@ -158,17 +181,16 @@ func (m *mapper[K, V]) partitionOf(k K) uint32 {
 
 // combining returns the emit function that goes through the combine table, made for the kind of key.
 func (m *mapper[K, V]) combining() func(K, V) {
-	t := reflect.TypeFor[K]()
-	switch k := t.Kind(); {
-	case k == reflect.String:
+	switch reflect.TypeFor[K]().Kind() {
+	case reflect.String, reflect.Slice: // a slice is of bytes, and begins with what a string is
+		if m.table.keeper == nil {
+			return m.emitText()
+		}
 		return func(key K, v V) { m.combine(*(*string)(unsafe.Pointer(&key)), key, v) }
-	case k == reflect.Slice:
-		return func(key K, v V) { m.combine(view(*(*[]byte)(unsafe.Pointer(&key))), key, v) }
-	case k == reflect.Int || k == reflect.Int64:
-		m.flip = 1 << 63
-		return func(key K, v V) { m.combineWord(*(*uint64)(unsafe.Pointer(&key))^m.flip, key, v) }
-	case k == reflect.Uint || k == reflect.Uint64:
-		return func(key K, v V) { m.combineWord(*(*uint64)(unsafe.Pointer(&key)), key, v) }
+	case reflect.Int, reflect.Int64:
+		return m.emitWord(1 << 63)
+	case reflect.Uint, reflect.Uint64:
+		return m.emitWord(0)
 	}
 	var buf []byte
 	return func(key K, v V) {
@@ -179,40 +201,38 @@ func (m *mapper[K, V]) combining() func(K, V) {
 
 // combine puts a pair, whose encoded key is given, into the table.
 func (m *mapper[K, V]) combine(encoded string, key K, v V) {
-	m.check()
-	m.pairs++
-	if m.gate.closed() || len(encoded) > maxTableKey {
+	if m.aside && m.passes() {
 		m.write(key, v)
 		return
 	}
-	switch m.table.add(encoded, v) {
+	prefix := keyPrefix(encoded)
+	m.combineHashed(hash(prefix, encoded), prefix, encoded, len(encoded), key, v)
+}
+
+// combineHashed is combine for an encoded key of which hash and prefix are known. One of up to 8 bytes is its prefix and size.
+func (m *mapper[K, V]) combineHashed(h, prefix uint64, encoded string, size int, key K, v V) {
+	if m.aside && m.passes() || size > maxTableKey {
+		m.write(key, v)
+		return
+	}
+	switch m.table.addHashed(h, prefix, encoded, size, v) {
 	case combined:
 	case inserted:
 		m.inserted(key)
 	case full:
 		m.gate.full(m.table.used, m.table.adds)
 		m.drain()
-		m.combineAgain(m.table.add(encoded, v), key, v)
+		m.combineAgain(m.table.addHashed(h, prefix, encoded, size, v), key, v)
+		m.aside = m.gate.passing > 0
 	}
 }
 
-// combineWord is combine for a key whose encoding is the 8 bytes of word, big endian.
-func (m *mapper[K, V]) combineWord(word uint64, key K, v V) {
+// passes reports whether this pair passes the table by, and looks whether the next one will.
+func (m *mapper[K, V]) passes() bool {
 	m.check()
-	m.pairs++
-	if m.gate.closed() {
-		m.write(key, v)
-		return
-	}
-	switch m.table.addWord(word, v) {
-	case combined:
-	case inserted:
-		m.inserted(key)
-	case full:
-		m.gate.full(m.table.used, m.table.adds)
-		m.drain()
-		m.combineAgain(m.table.addWord(word, v), key, v)
-	}
+	passes := m.gate.closed()
+	m.aside = m.gate.passing > 0
+	return passes
 }
 
 // inserted checks a new key's partition at once, so that an error names the record that brought it.
@@ -257,5 +277,6 @@ func (m *mapper[K, V]) drain() {
 			m.put()
 		}
 	}
+	m.combined += int64(t.adds)
 	t.reset()
 }

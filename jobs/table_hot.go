@@ -77,11 +77,18 @@ func (t *table[V]) reset() {
 // add combines v into the value of key. The key's bytes are copied if they are new; they may change afterwards.
 func (t *table[V]) add(key string, v V) outcome {
 	prefix := keyPrefix(key)
-	h := mix(prefix^uint64(len(key))*mixB, mixA)
-	if len(key) > 8 {
-		h = hashTail(h, key)
-	}
-	size := uint32(len(key)) + 1
+	return t.addHashed(hash(prefix, key), prefix, key, len(key), v)
+}
+
+// addWord is add for the key of 8 bytes that is word, big endian.
+func (t *table[V]) addWord(word uint64, v V) outcome {
+	prefix := bits.ReverseBytes64(word)
+	return t.addHashed(hashWord(prefix), prefix, "", 8, v)
+}
+
+// addHashed is add for a key of which hash and prefix are known. A key of up to 8 bytes is its prefix and size.
+func (t *table[V]) addHashed(h, prefix uint64, key string, length int, v V) outcome {
+	size := uint32(length) + 1
 	for i := h & t.mask; ; i = (i + 1) & t.mask {
 		s := &t.slots[i]
 		if s.prefix == prefix && s.size == size && (size <= 9 || t.sameTail(s, key)) {
@@ -93,27 +100,7 @@ func (t *table[V]) add(key string, v V) outcome {
 			return combined
 		}
 		if s.size == 0 {
-			return t.insert(h, i, prefix, key, int(size)-1, v)
-		}
-	}
-}
-
-// addWord is add for the key of 8 bytes that is word, big endian.
-func (t *table[V]) addWord(word uint64, v V) outcome {
-	prefix := bits.ReverseBytes64(word)
-	h := mix(prefix^8*mixB&math.MaxUint64, mixA)
-	for i := h & t.mask; ; i = (i + 1) & t.mask {
-		s := &t.slots[i]
-		if s.prefix == prefix && s.size == 9 {
-			if t.keeper != nil {
-				return t.combineKept(s, v)
-			}
-			t.adds++
-			s.value = t.combine(s.value, v)
-			return combined
-		}
-		if s.size == 0 {
-			return t.insert(h, i, prefix, "", 8, v)
+			return t.insert(h, i, prefix, key, length, v)
 		}
 	}
 }
@@ -256,6 +243,18 @@ func mix(a, b uint64) uint64 {
 	return hi ^ lo
 }
 
+// hash is the hash of a key with that prefix.
+func hash(prefix uint64, key string) uint64 {
+	h := mix(prefix^uint64(len(key))*mixB, mixA)
+	if len(key) > 8 {
+		h = hashTail(h, key)
+	}
+	return h
+}
+
+// hashWord is the hash of the key of 8 bytes that is its prefix.
+func hashWord(prefix uint64) uint64 { return mix(prefix^8*mixB&math.MaxUint64, mixA) }
+
 // hashTail goes on with the bytes of key after the 8th; the last step overlaps.
 func hashTail(h uint64, key string) uint64 {
 	for i := 8; i+8 < len(key); i += 8 {
@@ -270,9 +269,36 @@ func load(s string, i int) uint64 {
 	return binary.LittleEndian.Uint64(unsafe.Slice(unsafe.StringData(s), 8))
 }
 
-// keyPrefix is the first 8 bytes of s, zero padded, little endian. Short strings are read in overlapping pieces, never
-// beyond their end.
+// keyPrefix is the first 8 bytes of s, zero padded, little endian.
 func keyPrefix(s string) uint64 {
+	if roomy(s) {
+		return roomyPrefix(s)
+	}
+	return slowPrefix(s)
+}
+
+// pageSize is the least size of a page of memory on any system that Go runs on.
+const pageSize = 4096
+
+// roomy reports whether 8 bytes from the beginning of s on lie in one page of memory.
+func roomy(s string) bool {
+	return uintptr(unsafe.Pointer(unsafe.StringData(s)))&(pageSize-1) <= pageSize-8 && len(s) != 0
+}
+
+// roomyPrefix is keyPrefix of a roomy string. It reads 8 bytes even of a shorter one and masks the others off: branches on
+// the length cost 4 ns a word, for the processor cannot foresee them. A page can be read as a whole or not at all, so reading
+// there beyond the string is harmless; Go's own assembly does so to compare and hash short strings. The race detector and
+// the pointer checks must not see it: those bytes may be somebody else's.
+//
+//go:norace
+//go:nocheckptr
+func roomyPrefix(s string) uint64 {
+	b := (*[8]byte)(unsafe.Pointer(unsafe.StringData(s)))
+	return binary.LittleEndian.Uint64(b[:]) & (math.MaxUint64 >> (8 * uint(8-min(len(s), 8))))
+}
+
+// slowPrefix is the plain version of keyPrefix: it reads short strings in overlapping pieces, never beyond their end.
+func slowPrefix(s string) uint64 {
 	switch n := len(s); {
 	case n >= 8:
 		return load(s, 0)

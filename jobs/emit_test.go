@@ -1,0 +1,161 @@
+package jobs
+
+import (
+	"encoding/binary"
+	"math/rand/v2"
+	"slices"
+	"syscall"
+	"testing"
+)
+
+// pairSink keeps what is put.
+type pairSink struct {
+	data       []byte
+	partitions []uint32
+	count      int
+}
+
+func (s *pairSink) Put(b Pairs) (Pairs, error) {
+	s.data = append(s.data, b.Data...)
+	s.partitions = append(s.partitions, b.Partitions...)
+	s.count += b.Count
+	return Pairs{Data: b.Data[:0], Partitions: b.Partitions[:0]}, nil
+}
+
+// emitted is what a map attempt makes of pairs that are emitted by the function that of chooses.
+func emitted[K any](t *testing.T, keys []K, memory int64, of func(*mapper[K, int64]) func(K, int64), opts ...Option) *pairSink {
+	t.Helper()
+	code := MapReduce(func(string, func(K, int64)) error { return nil }, func(K, Values[int64], func(int)) error { return nil }, append(opts, Combine(Sum[int64]))...)
+	if code.err != nil {
+		t.Fatal(code.err)
+	}
+	sink := &pairSink{}
+	m, err := code.program.(*typed[string, K, int64, int]).newMapper(&Task{Reducers: 3, Memory: memory}, sink)
+	if err != nil {
+		t.Fatal(err)
+	}
+	emit := of(m)
+	for i, k := range keys {
+		emit(k, int64(i))
+	}
+	if n := m.pairs(); n != int64(len(keys)) {
+		t.Errorf("counted %d pairs, want %d", n, len(keys))
+	}
+	if err := m.finish(); err != nil {
+		t.Fatal(err)
+	}
+	return sink
+}
+
+// checkEmit compares an emit function with combine, which does the same for any pair, byte for byte.
+func checkEmit[K any](t *testing.T, keys []K, memory int64, fast, plain func(*mapper[K, int64]) func(K, int64), opts ...Option) {
+	t.Helper()
+	got, want := emitted(t, keys, memory, fast, opts...), emitted(t, keys, memory, plain, opts...)
+	if !slices.Equal(got.data, want.data) || !slices.Equal(got.partitions, want.partitions) || got.count != want.count {
+		t.Errorf("memory %d: %d pairs differ from the plain way's %d", memory, got.count, want.count)
+	}
+}
+
+func emitString(m *mapper[string, int64]) func(string, int64) { return m.emitText() }
+
+func plainString(m *mapper[string, int64]) func(string, int64) {
+	return func(k string, v int64) { m.combine(k, k, v) }
+}
+
+func emitSigned(m *mapper[int, int64]) func(int, int64) { return m.emitWord(1 << 63) }
+
+func plainSigned(m *mapper[int, int64]) func(int, int64) {
+	return func(k int, v int64) {
+		m.combine(string(binary.BigEndian.AppendUint64(nil, uint64(k)^1<<63)), k, v)
+	}
+}
+
+// The emit functions do what combine does, whether the table holds all keys, fills or gives up, with keys of all lengths, too
+// long ones among them.
+func TestEmitEqualsCombine(t *testing.T) {
+	t.Parallel()
+	long := string(make([]byte, maxTableKey+1))
+	partition := Partition(func(k string, n int) int { return len(k) % n })
+	for _, memory := range []int64{1, 3_000, 20_000, 1 << 24} {
+		for seed := range uint64(3) {
+			keys := testKeys(seed, 20_000, 3_000)
+			keys[500], keys[700] = long, long
+			checkEmit(t, keys, memory, emitString, plainString)
+			checkEmit(t, keys, memory, emitString, plainString, partition)
+			rng := rand.New(rand.NewPCG(seed, 2))
+			numbers := make([]int, 20_000)
+			for i := range numbers {
+				numbers[i] = rng.IntN(1+rng.IntN(3_000)) - 700<<rng.IntN(40)
+			}
+			checkEmit(t, numbers, memory, emitSigned, plainSigned)
+		}
+	}
+}
+
+func FuzzEmit(f *testing.F) {
+	f.Add([]byte("\x01a\x01a\x09abcdefghi\x00"), uint16(100))
+	f.Fuzz(func(t *testing.T, data []byte, memory uint16) {
+		var keys []string
+		for len(data) > 0 {
+			n := min(int(data[0]), len(data)-1)
+			keys = append(keys, string(data[1:1+n]))
+			data = data[1+n:]
+		}
+		checkEmit(t, keys, int64(memory), emitString, plainString)
+	})
+}
+
+// keyPrefix finds what slowPrefix does for strings at every place of a page of memory that ends where nothing can be read, and
+// whatever follows the string.
+func TestKeyPrefixAtPageEnd(t *testing.T) {
+	t.Parallel()
+	size := syscall.Getpagesize()
+	memory, err := syscall.Mmap(-1, 0, 2*size, syscall.PROT_READ|syscall.PROT_WRITE, syscall.MAP_ANON|syscall.MAP_PRIVATE)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = syscall.Munmap(memory) }()
+	if err := syscall.Mprotect(memory[size:], syscall.PROT_NONE); err != nil {
+		t.Fatal(err)
+	}
+	page := memory[:size]
+	for i := range page {
+		page[i] = byte(i*7 + 1)
+	}
+	for _, begin := range []int{0, 1, size - 40} {
+		for i := begin; i <= size && i < begin+41; i++ {
+			for n := 0; n <= 17 && i+n <= size; n++ {
+				s := view(page[i : i+n])
+				if got, want := keyPrefix(s), slowPrefix(s); got != want {
+					t.Fatalf("%d bytes at %d: got %#x, want %#x", n, i, got, want)
+				}
+			}
+		}
+	}
+	if keyPrefix("") != 0 {
+		t.Error("the prefix of nothing is not 0")
+	}
+}
+
+// BenchmarkEmit compares the emit function with the plain way, on the words of prose.
+func BenchmarkEmit(b *testing.B) {
+	var words []string
+	text := prose(4 << 20)
+	for word := range Words(text) {
+		words = append(words, word)
+	}
+	for name, of := range map[string]func(*mapper[string, int64]) func(string, int64){"emit": emitString, "plain": plainString} {
+		b.Run(name, func(b *testing.B) {
+			b.SetBytes(int64(len(text)))
+			b.ReportAllocs()
+			m := &mapper[string, int64]{task: &Task{}, table: newTable(1<<24, Sum[int64], nil)}
+			emit := of(m)
+			for b.Loop() {
+				for _, w := range words {
+					emit(w, 1)
+				}
+			}
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*len(words)), "ns/word")
+		})
+	}
+}
