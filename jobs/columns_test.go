@@ -1,6 +1,7 @@
 package jobs
 
 import (
+	"bytes"
 	"encoding/binary"
 	"fmt"
 	"math/rand/v2"
@@ -230,6 +231,61 @@ func TestNumbersOnTheBorder(t *testing.T) {
 		want, err := binary.Append(nil, binary.LittleEndian, value)
 		if err != nil || !slices.Equal(c.data, want) || len(want) != width(c.plan.field.Type) {
 			t.Errorf("%s: %x, want %x, %v", c.plan.path, c.data, want, err)
+		}
+	}
+}
+
+// addRow fills columns as put does, whatever it does by itself, and refuses the same.
+func TestAddRow(t *testing.T) {
+	t.Parallel()
+	type row struct {
+		S    string
+		B    []byte
+		N    int64
+		U    uint
+		F    float64
+		Opt  *string
+		Nums *int64
+		Raw  *[]byte
+		I    int32
+	}
+	n, raw := int64(-5), []byte("raw")
+	texts := []string{"", "a", "abc", "abcdefg", "abcdefgh", "abcdefghi", strings.Repeat("x", 100), "é", "abcdefghé", "é" + strings.Repeat("x", 30)}
+	for i := range 17 {
+		texts = append(texts, strings.Repeat("x", i)+"\xff"+strings.Repeat("x", 16-i))
+	}
+	plan, err := newRowPlan(reflect.TypeFor[row]())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, text := range texts {
+		r := row{text, []byte(text), n, 7, -0.5, &texts[0], &n, &raw, 3}
+		fill := func(add func(columns []*column) int64) (columns []*column, bytes int64, refused string) {
+			refused = failure(func(f *failed) {
+				for i := range plan.columns {
+					columns = append(columns, newColumn(&plan.columns[i], f.fail))
+				}
+				for range 3 {
+					bytes += add(columns)
+				}
+			})
+			return columns, bytes, refused
+		}
+		got, gotBytes, gotErr := fill(func(columns []*column) int64 { return addRow(columns, unsafe.Pointer(&r)) })
+		want, wantBytes, wantErr := fill(func(columns []*column) (n int64) {
+			for _, c := range columns {
+				n += c.put(unsafe.Add(unsafe.Pointer(&r), c.plan.offset))
+			}
+			return n
+		})
+		if gotBytes != wantBytes || gotErr != wantErr {
+			t.Fatalf("%q: %d bytes, %q, want %d, %q", text, gotBytes, gotErr, wantBytes, wantErr)
+		}
+		for i, c := range got {
+			w := want[i]
+			if c.rows != w.rows || c.nulls != w.nulls || !bytes.Equal(c.data, w.data) || !bytes.Equal(c.valid, w.valid) || !slices.Equal(c.offsets, w.offsets) {
+				t.Fatalf("%q: column %s is %+v, want %+v", text, c.plan.path, c, w)
+			}
 		}
 	}
 }

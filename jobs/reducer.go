@@ -1,39 +1,29 @@
 package jobs
 
 import (
-	"bytes"
 	"context"
 	"fmt"
-	"io"
+
+	"github.com/millrace/millrace/jobs/internal/codec"
 )
 
 // reducer is one reduce attempt: it streams the groups of sorted pairs past the reduce function.
 type reducer[K, V, Out any] struct {
 	failed
 	stream[V]
-	fetch  func() ([]byte, error) // the next batch
+	groups
 	keys   coder[K]
-	values coder[V]
+	values func(b []byte) (V, error)
 	rows   *rowWriter[Out]
-
-	rest  []byte // of the batch, after the current pair
-	key   []byte // of the current group
-	data  []byte // of the current pair: its value
-	have  bool   // the current pair is not consumed yet
-	next  []byte // key of the current pair, when it begins the next group
-	ended bool   // no pair is left
 }
 
 func (p *typed[R, K, V, Out]) reduceGroups(ctx context.Context, t *Task, in PairSource, out RowSink) (err error) {
-	r := &reducer[K, V, Out]{
-		keys:   newCoder[K](p.keys),
-		values: newCoder[V](p.values),
-		fetch: func() ([]byte, error) {
-			if err := ctx.Err(); err != nil {
-				return nil, err
-			}
-			return in.Next()
-		},
+	r := &reducer[K, V, Out]{keys: newCoder[K](p.keys), values: codec.Decoder[V](p.values)}
+	r.fetch = func() ([]byte, error) {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		return in.Next()
 	}
 	r.rows = newRowWriter[Out](p.rows, out, &r.failed, t, func() string { return r.keys.print(r.key) })
 	defer func() {
@@ -41,20 +31,22 @@ func (p *typed[R, K, V, Out]) reduceGroups(ctx context.Context, t *Task, in Pair
 			err = r.caught(e, RecordError{Key: r.keys.print(r.key)})
 		}
 	}()
-	if err := r.run(t, p.reduce); err != nil {
+	if err := r.run(t, codec.Decoder[K](p.keys), p.reduce); err != nil {
 		return err
 	}
 	r.rows.flush()
 	return nil
 }
 
-func (r *reducer[K, V, Out]) run(t *Task, reduce func(K, Values[V], func(Out)) error) error {
+func (r *reducer[K, V, Out]) run(t *Task, decode func([]byte) (K, error), reduce func(K, Values[V], func(Out)) error) error {
 	r.value = r.nextValue
 	emit := r.rows.emit // a closure for all groups
-	r.advance()
+	if err := r.advance(); err != nil {
+		return err
+	}
 	for !r.ended {
-		r.key = r.next
-		key, err := r.keys.decode(r.key)
+		r.key, r.same = r.at, true
+		key, err := decode(r.key)
 		if err != nil {
 			return fmt.Errorf("reduce: %w", err)
 		}
@@ -81,7 +73,7 @@ func (r *reducer[K, V, Out]) nextValue() (v V, ok bool) {
 		return v, false
 	}
 	r.have = false
-	v, err := r.values.decode(r.data)
+	v, err := r.values(r.data)
 	if err != nil {
 		r.fail(&RecordError{Key: r.keys.print(r.key), Err: fmt.Errorf("a value cannot be decoded: %w", err)})
 	}
@@ -89,30 +81,12 @@ func (r *reducer[K, V, Out]) nextValue() (v V, ok bool) {
 }
 
 // more reports whether the current group has a pair that is not consumed, fetching the next if need be.
+// An error of the engine ends the attempt with that error.
 func (r *reducer[K, V, Out]) more() bool {
 	if !r.have && !r.ended {
-		r.advance()
-	}
-	return !r.ended && bytes.Equal(r.next, r.key)
-}
-
-// advance goes to the next pair. An error of the engine ends the attempt with that error.
-func (r *reducer[K, V, Out]) advance() {
-	for len(r.rest) == 0 {
-		batch, err := r.fetch()
-		if err == io.EOF {
-			r.ended = true
-			return
-		}
-		if err != nil {
+		if err := r.advance(); err != nil {
 			r.fail(err)
 		}
-		r.rest = batch
-		r.next = nil // the first pair of a batch spells out its key
 	}
-	key, value, rest, err := CutPair(r.rest, r.next)
-	if err != nil {
-		r.fail(fmt.Errorf("reduce: %w", err))
-	}
-	r.next, r.data, r.rest, r.have = key, value, rest, true
+	return r.same
 }

@@ -282,18 +282,51 @@ type discardRows struct{}
 
 func (discardRows) Put(jobs.Columns) error { return nil }
 
-// BenchmarkReduce is the whole of a reduce attempt but the engine, at 4 values a group.
+// BenchmarkReduce is the whole of a reduce attempt but the engine: groups of 4 values and of 1, and records that are sorted.
 func BenchmarkReduce(b *testing.B) {
-	var batch []byte
-	for i := range 40_000 {
-		batch = jobs.AppendPair(batch, fmt.Appendf(nil, "word%06d", i/4), []byte{2})
-	}
-	prog := bind(b, jobs.New("job", countMap, countReduce))
-	b.SetBytes(int64(len(batch)))
-	b.ReportAllocs()
-	for b.Loop() {
-		if err := prog.Reduce(context.Background(), &jobs.Task{}, &batches{list: [][]byte{batch}}, discardRows{}); err != nil {
-			b.Fatal(err)
+	const pairs = 40_000
+	words := func(values int) (batch []byte) {
+		for i := range pairs {
+			batch = jobs.AppendPair(batch, fmt.Appendf(nil, "word%06d", i/values), []byte{2})
 		}
+		return batch
+	}
+	var records []byte
+	for i := range pairs {
+		records = jobs.AppendPair(records, fmt.Appendf(nil, "%010d", i), bytes.Repeat([]byte{byte(i)}, 90))
+	}
+	var joined []byte
+	join := func(key []byte, rests jobs.Values[[]byte], emit func([]byte)) error {
+		for rest := range rests.All() {
+			joined = append(append(joined[:0], key...), rest...)
+			emit(joined)
+		}
+		return nil
+	}
+	count := jobs.New("count", countMap, countReduce)
+	for _, tt := range []struct {
+		name  string
+		job   *jobs.Job
+		batch []byte
+	}{
+		{"words/4", count, words(4)},
+		{"words/1", count, words(1)},
+		{"records", jobs.New("sort", func([]byte, func(k, v []byte)) error { return nil }, join), records},
+	} {
+		b.Run(tt.name, func(b *testing.B) {
+			prog := bind(b, tt.job)
+			var list [][]byte
+			for range 20 {
+				list = append(list, tt.batch)
+			}
+			b.SetBytes(int64(len(list) * len(tt.batch)))
+			b.ReportAllocs()
+			for b.Loop() {
+				if err := prog.Reduce(context.Background(), &jobs.Task{}, &batches{list: list}, discardRows{}); err != nil {
+					b.Fatal(err)
+				}
+			}
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*len(list)*pairs), "ns/pair")
+		})
 	}
 }

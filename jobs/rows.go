@@ -15,7 +15,7 @@ type rowWriter[Out any] struct {
 	failed  *failed
 	task    *Task
 	out     RowSink
-	slot    *Out
+	slot    *Out // what the columns are filled from: it escapes, as a row would each time
 	columns []*column
 	rows    int
 	bytes   int64
@@ -36,7 +36,7 @@ func newRowWriter[Out any](plan *rowPlan, out RowSink, f *failed, t *Task, key f
 func (w *rowWriter[Out]) emit(row Out) {
 	w.failed.check()
 	*w.slot = row
-	size := w.add(unsafe.Pointer(w.slot))
+	size := addRow(w.columns, unsafe.Pointer(w.slot))
 	if size > maxRowBytes {
 		w.columns[0].limit(maxRowBytes + 1)
 	}
@@ -46,14 +46,6 @@ func (w *rowWriter[Out]) emit(row Out) {
 	if w.rows >= batchRows || w.bytes >= batchRowBytes {
 		w.flush()
 	}
-}
-
-func (w *rowWriter[Out]) add(p unsafe.Pointer) int64 {
-	var n int64
-	for _, c := range w.columns {
-		n += c.put(unsafe.Add(p, c.plan.offset))
-	}
-	return n
 }
 
 // flush hands over the rows collected so far, if any.

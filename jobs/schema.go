@@ -22,6 +22,7 @@ type columnPlan struct {
 	path     string  // for messages: "order.lines[].price"
 	offset   uintptr // in the struct or row around it
 	add      addFunc // for a nullable column: of the value behind the pointer
+	quick    quick   // how addRow fills the column without add
 	size     uintptr // of the value in Go; for a list, of an element
 	children []columnPlan
 }
@@ -131,11 +132,11 @@ func (c *rowCompiler) column(t reflect.Type, name, path string) (columnPlan, err
 		if err == nil && elem.field.Nullable {
 			err = fmt.Errorf("column %s: type %v: a pointer to a pointer has no meaning as a column", path, t)
 		}
-		elem.field.Nullable = true
+		elem.field.Nullable, elem.quick = true, quickNone
 		return elem, err
 	}
 	if typ, add := scalarColumn(t.Kind()); add != nil {
-		col.field.Type, col.add = typ, add
+		col.field.Type, col.add, col.quick = typ, add, quickOf(t.Kind())
 		return col, nil
 	}
 	switch {
@@ -148,7 +149,7 @@ func (c *rowCompiler) column(t reflect.Type, name, path string) (columnPlan, err
 		}
 		col.field.Type, col.add, col.children, col.field.Fields = TypeStruct, addStruct, inner, fieldsOf(inner)
 	case t.Kind() == reflect.Slice && t.Elem().Kind() == reflect.Uint8:
-		col.field.Type, col.add = TypeBytes, addBytes
+		col.field.Type, col.add, col.quick = TypeBytes, addBytes, quickBytes
 	case t.Kind() == reflect.Array && t.Elem().Kind() == reflect.Uint8:
 		col.field.Type, col.add = TypeBytes, addByteArray
 	case t.Kind() == reflect.Slice || t.Kind() == reflect.Array:

@@ -25,6 +25,7 @@ type Codec struct {
 	// Own is whether the type encodes itself, by AppendBinary or MarshalBinary.
 	Own bool
 
+	key bool // it is a key's: see Key
 	node
 }
 

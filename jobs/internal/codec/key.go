@@ -32,7 +32,7 @@ func Key(t reflect.Type) (*Codec, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Codec{Type: t, Plain: isPlain(t), node: n}, nil
+	return &Codec{Type: t, Plain: isPlain(t), key: true, node: n}, nil
 }
 
 const keyRemedy = "cannot be a key: keys are strings, bytes, numbers, bools, times, and arrays and structs of these"
