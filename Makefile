@@ -15,7 +15,7 @@ AWK := awk$(shell awk -W version 2>/dev/null </dev/null | grep -q mawk && echo '
 
 .PHONY: help
 help: ## This list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
 
 .PHONY: build
 build: ## The one binary, ./millrace
@@ -36,13 +36,17 @@ race: ## The tests again under the race detector, without the long ones
 .PHONY: check
 check: ## Format, vet, staticcheck, and the rules of the house
 	@bad=$$(gofmt -l .); if [ -n "$$bad" ]; then echo "run gofmt -w on:"; echo "$$bad"; exit 1; fi
-	go vet ./... ./testdata/imports
-	go run $(STATICCHECK) ./... ./testdata/imports
+	go vet ./... ./testdata/imports ./testdata/bench/byhand
+	go run $(STATICCHECK) ./... ./testdata/imports ./testdata/bench/byhand
 	go test ./cmd/internal/layering
 
 .PHONY: bench
 bench: ## Go benchmarks of the hot paths
 	go test -run '^$$' -bench . -benchtime 1s ./jobs/... ./storage/... ./worker/... ./master/...
+
+.PHONY: bench-peers
+bench-peers: ## millrace beside DuckDB, ClickHouse, Polars, Spark and others, into docs/benchmarks.md (JOB=wordcount for one)
+	@python=$$(testdata/bench/environment) && "$$python" testdata/bench/peers.py
 
 .PHONY: cluster
 cluster: build ## A demo: a real S3 server, a master, 4 workers, and a job submitted to them

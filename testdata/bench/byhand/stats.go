@@ -38,7 +38,7 @@ func stats(data []byte, out string) {
 	}
 	writeTo(out, func(w *bufio.Writer) {
 		for name, s := range total {
-			fmt.Fprintf(w, "%s;%.1f;%.1f;%.1f\n", name, float64(s.min)/10, float64(s.sum)/float64(s.n)/10, float64(s.max)/10)
+			fmt.Fprintf(w, "%s;%.1f;%.4f;%.1f\n", name, float64(s.min)/10, float64(s.sum)/float64(s.n)/10, float64(s.max)/10)
 		}
 	})
 }
