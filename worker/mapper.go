@@ -81,7 +81,7 @@ func (w *Worker) writeRun(ctx context.Context, a *attempt, job loaded, pairs *sh
 	if err = errors.Join(err, f.Close()); err != nil {
 		return nil, errors.Join(fmt.Errorf("write run: %w", err), os.Remove(path))
 	}
-	if err := w.runs.Add(id, path, string(a.task.Attempt.Task.Job)); err != nil {
+	if err := w.runs.Add(id, path, string(a.task.Attempt.Task.Job), sum.Largest); err != nil {
 		return nil, errors.Join(err, os.Remove(path))
 	}
 	return &wire.MapResult{URL: w.runURL + "/runs/" + id, Size: sum.Size, Checksum: sum.Checksum, Pairs: sum.Pairs}, nil

@@ -20,6 +20,9 @@ type Section struct {
 	Sum    uint64 // chained over the blocks' headers
 }
 
+// Payload is the length of the section without its blocks' headers, bytes.
+func (s Section) Payload() int64 { return s.Length - int64(s.Blocks)*blockHeadSize }
+
 // Tail is what a run's footer tells.
 type Tail struct {
 	Size       int64 // of the file, bytes

@@ -14,6 +14,7 @@ type Summary struct {
 	Size     int64  // bytes
 	Checksum uint64 // of the content: equal for equal runs
 	Pairs    int64
+	Largest  int // bytes of the largest block's payload
 }
 
 // Writer writes a run in one pass. It does not buffer: each block is two writes.
@@ -23,6 +24,7 @@ type Writer struct {
 	sections []Section
 	current  int // partition being written; -1 before the header
 	pairs    int64
+	largest  int
 	head     [blockHeadSize]byte
 	err      error // the first one; nothing is written after it
 }
@@ -64,7 +66,7 @@ func (w *Writer) Close() (Summary, error) {
 	for p := range w.sections {
 		index = w.sections[p].append(index, p)
 	}
-	sum := Summary{Checksum: xxh3.Hash(index), Pairs: w.pairs}
+	sum := Summary{Checksum: xxh3.Hash(index), Pairs: w.pairs, Largest: w.largest}
 	w.write(footer{pairs: w.pairs, checksum: sum.Checksum, partitions: len(w.sections)}.append(index))
 	sum.Size = w.offset
 	if w.err != nil {
@@ -98,6 +100,7 @@ func (w *Writer) block(s *Section, payload []byte, pairs int) {
 	head = binary.LittleEndian.AppendUint32(head, crc)
 	s.add(head, len(payload), pairs)
 	w.pairs += int64(pairs)
+	w.largest = max(w.largest, len(payload))
 	w.write(head)
 	w.write(payload)
 }

@@ -88,7 +88,8 @@ func (f *fetcher) verified() int64 {
 	return f.section.Verified()
 }
 
-// try asks for the rest of the section and reads it.
+// try asks for the rest of the section and reads it. A section that the merge can read where it lies is not read here: the
+// merge verifies it too, and what it finds wrong ends the attempt with the same error.
 func (f *fetcher) try(ctx context.Context) (err error) {
 	if f.section != nil && f.verified() == f.source.section.Length {
 		f.section.Resume(strings.NewReader("")) // what broke was the answer's end, behind the last block
@@ -115,6 +116,11 @@ func (f *fetcher) try(ctx context.Context) (err error) {
 	if f.section == nil {
 		if f.source, err = f.r.place(f.run, opened); err != nil {
 			return err
+		}
+		if f.source.kind == inRun && opened.Largest > 0 {
+			f.source.maxBlock = opened.Largest
+			f.r.fetched.Add(opened.Section.Payload())
+			return nil
 		}
 		f.section = runfile.NewReader(nil, opened.Section)
 	} else if f.source.section != opened.Section {

@@ -338,6 +338,27 @@ func BenchmarkWriter(b *testing.B) {
 	}
 }
 
+// BenchmarkWriteEntries writes 32 MB of sorted pairs that lie in the order of arrival, as a map attempt over a split does.
+func BenchmarkWriteEntries(b *testing.B) {
+	const n = 320_000
+	r, key, value := rand.NewChaCha8([32]byte{}), make([]byte, 10), string(make([]byte, 88))
+	pairs := make([]pair, n)
+	for i := range pairs {
+		pairs[i] = pair{key: string(record(r, key)), value: value}
+	}
+	entries, data := makeEntries(b, pairs, 16)
+	sortEntries(entries, make([]entry, n), data)
+	w := &Writer{o: WriterOptions{Partitions: 16}, maxPair: 1 << 20, partitionBits: 4, entries: entries, batches: data}
+	b.SetBytes(n * 100)
+	b.ReportAllocs()
+	for b.Loop() {
+		to := w.newSink(io.Discard, 256<<10)
+		if err := w.writeEntries(to); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
 // BenchmarkSort sorts entries with random 10-byte keys in 64 partitions, for sizes that leave the radix sort's buckets of
 // different lengths.
 func BenchmarkSort(b *testing.B) {

@@ -30,6 +30,7 @@ type Opened struct {
 	Checksum uint64        // of the run that was found under the URL
 	Body     io.ReadCloser // the section's bytes from the one asked for on
 	Path     string        // of the run's file, if it lies on this machine and stays: it needs no copy then
+	Largest  int           // bytes of the run's largest block, if that is known of a file under Path: it is read once then, by the merge
 }
 
 // Opener opens a partition's section of a run, from byte from of the section on.

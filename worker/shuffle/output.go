@@ -15,7 +15,6 @@ type output struct {
 	block     []byte
 	pairs     int // in block
 	partition int
-	largest   int // bytes of the largest block so far
 }
 
 // add appends a pair of a partition. same says that its key is that of the pair before, in the same partition.
@@ -84,7 +83,6 @@ func (o *output) flush() error {
 	if o.pairs == 0 {
 		return nil
 	}
-	o.largest = max(o.largest, len(o.block))
 	err := o.run.Block(o.partition, o.block, o.pairs)
 	o.block, o.pairs = o.block[:0], 0
 	return err

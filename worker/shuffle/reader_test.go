@@ -184,7 +184,8 @@ func TestReaderEqualsReference(t *testing.T) {
 	}
 }
 
-// serveMixed puts a third of the runs on another worker, one on this worker, and one into a store.
+// serveMixed puts a third of the runs on another worker, one on this worker, and one into a store. Of every other one it is
+// known how large its blocks are.
 func serveMixed(t *testing.T, made []madeRun) ([]Run, Opener) {
 	t.Helper()
 	dir := t.TempDir()
@@ -207,7 +208,7 @@ func serveMixed(t *testing.T, made []madeRun) ([]Run, Opener) {
 		if err := os.WriteFile(path, m.data, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if err := servers[i%3].Add(id, path, "job"); err != nil {
+		if err := servers[i%3].Add(id, path, "job", i%2*runfile.BlockSize); err != nil {
 			t.Fatal(err)
 		}
 		runs[i].URL = urls[i%3] + "/runs/" + id
@@ -513,24 +514,42 @@ func TestReaderDisk(t *testing.T) {
 	}
 }
 
-// A run on this worker whose file breaks after it was verified is a run that could not be fetched.
+// A run on this worker whose file breaks after it was verified, or before it was read at all, is a run that could not be
+// fetched.
 func TestReaderOwnRunBreaks(t *testing.T) {
 	t.Parallel()
+	for _, largest := range []int{0, runfile.BlockSize} {
+		t.Run(fmt.Sprint(largest), func(t *testing.T) {
+			t.Parallel()
+			breakOwnRun(t, largest)
+		})
+	}
+}
+
+func breakOwnRun(t *testing.T, largest int) {
 	made := makeRuns(t, 1, [][]pair{randomPairs(1, 50_000)})
 	path := filepath.Join(t.TempDir(), "own.run")
 	if err := os.WriteFile(path, made[0].data, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	r := NewReader(ReaderOptions{Open: FileOpener{}})
-	r.Add(0, 2, "file://"+path, made[0].Size, made[0].Checksum)
+	s := NewServer()
+	if err := s.Add("own", path, "job", largest); err != nil {
+		t.Fatal(err)
+	}
+	r := NewReader(ReaderOptions{Open: s.Opener("http://self", memStore{})})
+	r.Add(0, 2, "http://self/runs/own", made[0].Size, made[0].Checksum)
 	r.Total(1)
 	if err := r.Run(t.Context()); err != nil {
 		t.Fatal(err)
 	}
+	sections, _, err := runfile.ReadIndex(bytes.NewReader(made[0].data), made[0].Size)
+	if err != nil || r.Fetched() != sections[0].Payload() {
+		t.Errorf("%d bytes fetched of %d, %v", r.Fetched(), sections[0].Payload(), err)
+	}
 	if err := os.Truncate(path, 300_000); err != nil {
 		t.Fatal(err)
 	}
-	_, err := r.Next()
+	_, err = r.Next()
 	for err == nil {
 		_, err = r.Next()
 	}
@@ -546,7 +565,8 @@ func TestReaderOwnRunBreaks(t *testing.T) {
 	}
 }
 
-// BenchmarkReader fetches and merges 16 runs' sections over loopback HTTP.
+// BenchmarkReader fetches and merges 16 runs' sections: over loopback HTTP, and of this worker, with sizes of blocks that are
+// known or have to be found out.
 func BenchmarkReader(b *testing.B) {
 	maps := make([][]pair, 16)
 	for i := range maps {
@@ -557,34 +577,50 @@ func BenchmarkReader(b *testing.B) {
 	h := httptest.NewServer(s)
 	defer h.Close()
 	dir := b.TempDir()
-	runs := onlyRuns(made)
 	var size int64
 	for i, m := range made {
 		path := filepath.Join(dir, fmt.Sprint(i))
-		if err := errors.Join(os.WriteFile(path, m.data, 0o600), s.Add(fmt.Sprint(i), path, "job")); err != nil {
+		if err := os.WriteFile(path, m.data, 0o600); err != nil {
 			b.Fatal(err)
 		}
-		runs[i].URL = h.URL + "/runs/" + fmt.Sprint(i)
+		if err := errors.Join(s.Add(fmt.Sprint(i), path, "job", 0), s.Add(fmt.Sprint("known", i), path, "job", runfile.BlockSize)); err != nil {
+			b.Fatal(err)
+		}
 		size += m.Size
 	}
-	b.SetBytes(size)
-	b.ReportAllocs()
-	for b.Loop() {
-		r := NewReader(ReaderOptions{Open: HTTPOpener{http.DefaultClient}, Dir: dir})
-		for _, run := range runs {
-			r.Add(run.Map, 0, run.URL, run.Size, run.Checksum)
-		}
-		r.Total(len(runs))
-		if err := r.Run(b.Context()); err != nil {
-			b.Fatal(err)
-		}
-		for err := error(nil); !errors.Is(err, io.EOF); {
-			if _, err = r.Next(); err != nil && !errors.Is(err, io.EOF) {
-				b.Fatal(err)
+	for _, c := range []struct {
+		name, id string
+		open     Opener
+	}{
+		{"http", "", HTTPOpener{http.DefaultClient}},
+		{"own", "", s.Opener(h.URL, nil)},
+		{"known", "known", s.Opener(h.URL, nil)},
+	} {
+		b.Run(c.name, func(b *testing.B) {
+			b.SetBytes(size)
+			b.ReportAllocs()
+			for b.Loop() {
+				r := NewReader(ReaderOptions{Open: c.open, Dir: dir})
+				for i, m := range made {
+					r.Add(m.Map, 0, h.URL+"/runs/"+c.id+fmt.Sprint(i), m.Size, m.Checksum)
+				}
+				r.Total(len(made))
+				readAll(b, r)
 			}
-		}
-		if err := r.Close(); err != nil {
+		})
+	}
+}
+
+func readAll(b *testing.B, r *Reader) {
+	if err := r.Run(b.Context()); err != nil {
+		b.Fatal(err)
+	}
+	for err := error(nil); !errors.Is(err, io.EOF); {
+		if _, err = r.Next(); err != nil && !errors.Is(err, io.EOF) {
 			b.Fatal(err)
 		}
+	}
+	if err := r.Close(); err != nil {
+		b.Fatal(err)
 	}
 }

@@ -41,8 +41,9 @@ type Server struct {
 
 // served is one run.
 type served struct {
-	path string
-	tail runfile.Tail
+	path    string
+	tail    runfile.Tail
+	largest int // bytes of its largest block
 }
 
 // NewServer returns a server without runs.
@@ -50,8 +51,9 @@ func NewServer() *Server {
 	return &Server{client: newClient(), runs: map[string]served{}, jobs: map[string][]string{}}
 }
 
-// Add serves the run in the file at path, of a job, under an id. The file is the server's from now on.
-func (s *Server) Add(id, path, job string) (err error) {
+// Add serves the run in the file at path, of a job, under an id. The file is the server's from now on. largest is what
+// runfile.Summary says of it, 0 if unknown.
+func (s *Server) Add(id, path, job string, largest int) (err error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return fmt.Errorf("serve run %s: %w", id, err)
@@ -70,7 +72,7 @@ func (s *Server) Add(id, path, job string) (err error) {
 	if _, ok := s.runs[id]; ok {
 		return fmt.Errorf("serve run %s: the id is taken", id)
 	}
-	s.runs[id] = served{path, tail}
+	s.runs[id] = served{path, tail, largest}
 	s.jobs[job] = append(s.jobs[job], id)
 	return nil
 }
@@ -167,7 +169,11 @@ func (o anyOpener) Open(ctx context.Context, run Run, partition int, from int64)
 			return nil, ErrNoRun
 		}
 		run.URL = "file://" + own.path
-		return FileOpener{}.Open(ctx, run, partition, from)
+		opened, err := FileOpener{}.Open(ctx, run, partition, from)
+		if err == nil {
+			opened.Largest = own.largest
+		}
+		return opened, err
 	}
 	if strings.HasPrefix(run.URL, "http://") || strings.HasPrefix(run.URL, "https://") {
 		return o.http.Open(ctx, run, partition, from)

@@ -39,7 +39,7 @@ func startServer(t *testing.T, partitions int, pairs []pair) (s *Server, url str
 		t.Fatal(err)
 	}
 	s = NewServer()
-	if err := s.Add("run", path, "job"); err != nil {
+	if err := s.Add("run", path, "job", 0); err != nil {
 		t.Fatal(err)
 	}
 	h := httptest.NewServer(s)
@@ -103,10 +103,10 @@ func TestServerDrop(t *testing.T) {
 	if err := os.WriteFile(other, run.data, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.Add("run", other, "another job"); err == nil {
+	if err := s.Add("run", other, "another job", 0); err == nil {
 		t.Error("an id was taken twice")
 	}
-	if err := s.Add("other", other, "another job"); err != nil {
+	if err := s.Add("other", other, "another job", 0); err != nil {
 		t.Fatal(err)
 	}
 	if err := errors.Join(s.Drop("job"), s.Drop("job"), s.Drop("never seen")); err != nil {
@@ -129,7 +129,7 @@ func TestServerDrop(t *testing.T) {
 	if err := os.WriteFile(other, []byte("this is not a run, but as long as one, about: 0123456789 0123456789 0123456789"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.Add("bad", other, "job"); !errors.Is(err, runfile.ErrCorrupt) {
+	if err := s.Add("bad", other, "job", 0); !errors.Is(err, runfile.ErrCorrupt) {
 		t.Errorf("no run: %v", err)
 	}
 	if _, err := open.Open(t.Context(), run.Run, 0, 0); err == nil || errors.Is(err, ErrNoRun) || !strings.Contains(err.Error(), "500") {
@@ -161,7 +161,7 @@ func TestConnectionsAreKept(t *testing.T) {
 	for i, m := range made {
 		path := filepath.Join(t.TempDir(), "run")
 		id := fmt.Sprint(i)
-		if err := errors.Join(os.WriteFile(path, m.data, 0o600), s.Add(id, path, "job")); err != nil {
+		if err := errors.Join(os.WriteFile(path, m.data, 0o600), s.Add(id, path, "job", 0)); err != nil {
 			t.Fatal(err)
 		}
 		runs[i].URL = h.URL + "/runs/" + id

@@ -181,5 +181,5 @@ func writeMerged(ctx context.Context, f *os.File, group []*source) (*source, err
 		return nil, fmt.Errorf("merge fetched runs: %w", err)
 	}
 	section, _, err := runfile.ReadSection(f, sum.Size, 0)
-	return &source{kind: inMerged, section: section, path: f.Name(), maxBlock: out.largest}, err
+	return &source{kind: inMerged, section: section, path: f.Name(), maxBlock: sum.Largest}, err
 }

@@ -90,7 +90,7 @@ func (w *Writer) spillTo(fill func(*sink) error) (s spill, err error) {
 	}
 	w.spilled += sum.Size
 	tail := runfile.Tail{Size: sum.Size, Partitions: w.o.Partitions, Checksum: sum.Checksum, Pairs: sum.Pairs}
-	return spill{path: f.Name(), tail: tail, maxBlock: max(w.spillBlock, to.out.largest)}, nil
+	return spill{path: f.Name(), tail: tail, maxBlock: max(w.spillBlock, sum.Largest)}, nil
 }
 
 // reduceSpills merges neighbours until the spills left fit into one merge, and no more than that. Neighbours only: equal
