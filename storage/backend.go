@@ -86,3 +86,9 @@ type InOrder interface {
 type InputLister interface {
 	ListInputs(ctx context.Context, prefix, delim string, skip func(name string) bool, yield func(Object) bool) error
 }
+
+// Prompt is what a Backend also implements when a read is answered by this machine itself, as a local file's is: waiting
+// for it hides next to nothing, and what was just read is best used by the processor that read it.
+type Prompt interface {
+	Prompt() bool
+}

@@ -91,6 +91,16 @@ type body struct {
 	watch *watch
 }
 
+// Prompt says whether reads of an object are answered by this machine itself: see the interface of that name.
+func (s *Store) Prompt(ctx context.Context, url string) bool {
+	t, err := s.open(ctx, "read", url)
+	if err != nil {
+		return false // which reading it will tell
+	}
+	p, ok := t.b.(Prompt)
+	return ok && p.Prompt()
+}
+
 // open opens the body for the first time and pins what it reads to one version of the object.
 func (b *body) open() (Info, error) {
 	var o Object

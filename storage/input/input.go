@@ -16,6 +16,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"iter"
+	"strings"
 	"sync"
 	"sync/atomic"
 
@@ -24,6 +26,9 @@ import (
 	"github.com/millrace/millrace/storage"
 )
 
+// errClosed is a block that is asked for after Close.
+var errClosed = errors.New("input: reader is closed")
+
 // ErrRecord reports input that no attempt can read: a record over the limit, or half of one.
 var ErrRecord = errors.New("unreadable record")
 
@@ -31,6 +36,11 @@ var ErrRecord = errors.New("unreadable record")
 type Source interface {
 	// Read opens n bytes of the object from off, as long as its ETag is etag. Otherwise the error is storage.ErrChanged.
 	Read(ctx context.Context, url string, off, n int64, etag string) (io.ReadCloser, storage.Info, error)
+}
+
+// Prompter is a Source that tells of objects whose reading cannot be sped up by beginning early. *storage.Store is one.
+type Prompter interface {
+	Prompt(ctx context.Context, url string) bool
 }
 
 // Piece is a byte range of one object.
@@ -75,7 +85,7 @@ type Options struct {
 	// MaxFile is the largest object read as one record, bytes; 0: 1 GiB.
 	MaxFile int64
 	// ReadAhead is the memory for blocks that Next has not returned yet, in blocks; 0: 4. Pieces that fit are opened in
-	// parallel, up to 16.
+	// parallel, up to 16. Pieces that a Prompter says are prompt are not read ahead but in Next.
 	ReadAhead int
 }
 
@@ -101,6 +111,9 @@ func (o Options) filled() Options {
 
 // Reader yields the blocks of a list of pieces in order. One goroutine calls Next and Close; Bytes may be called by any.
 type Reader struct {
+	pull    func() (progress, bool) // reads the next block in place, if not nil; nothing of a stream is there then
+	endPull func()
+
 	streams chan *stream // of the pieces, in order
 	stopped error        // why not of all of them; set before streams is closed
 	stop    context.CancelFunc
@@ -139,6 +152,9 @@ func inMemory(p Piece, f Format, o Options) int64 {
 // Open starts to read pieces. The caller must Close the Reader, which ends its goroutines; cancelling ctx makes Next fail.
 func Open(ctx context.Context, src Source, pieces []Piece, f Format, o Options) *Reader {
 	o = o.filled()
+	if prompt(ctx, src, pieces) {
+		return openPrompt(ctx, src, pieces, f, o)
+	}
 	ctx, stop := context.WithCancel(ctx)
 	room := int64(o.ReadAhead) * int64(o.BlockSize)
 	r := &Reader{streams: make(chan *stream, maxOpen), stop: stop, room: semaphore.NewWeighted(room)}
@@ -153,7 +169,14 @@ func Open(ctx context.Context, src Source, pieces []Piece, f Format, o Options) 
 			s := &stream{blocks: make(chan progress, 1), share: share}
 			r.done.Go(func() {
 				defer close(s.blocks)
-				in := &object{src: src, piece: p, pos: p.Offset, sent: p.Offset, to: s.blocks}
+				in := &object{src: src, piece: p, pos: p.Offset, sent: p.Offset, to: func(b progress) error {
+					select {
+					case s.blocks <- b:
+						return nil
+					case <-ctx.Done():
+						return context.Cause(ctx)
+					}
+				}}
 				s.err = in.read(ctx, f, o)
 				s.rest = p.end() - in.sent
 			})
@@ -168,11 +191,67 @@ func Open(ctx context.Context, src Source, pieces []Piece, f Format, o Options) 
 	return r
 }
 
+// prompt says whether none of the pieces is worth reading ahead. What holds for an object holds for all of its host.
+func prompt(ctx context.Context, src Source, pieces []Piece) bool {
+	p, ok := src.(Prompter)
+	host := ""
+	for i, piece := range pieces {
+		if h := hostOf(piece.URL); ok && (i == 0 || h != host) {
+			host, ok = h, p.Prompt(ctx, piece.URL)
+		}
+	}
+	return ok
+}
+
+// hostOf is a URL's scheme and host.
+func hostOf(url string) string {
+	_, rest, _ := strings.Cut(url, "://")
+	_, key, _ := strings.Cut(rest, "/")
+	return url[:len(url)-len(key)]
+}
+
+// promptBlock is the largest block that is read in place: it stays in a processor's second-level cache from its reading to the
+// end of its use. A search for a word in 1 GB takes 0.76 s of CPU with it and 0.85 s with 1 MiB.
+const promptBlock = 256 << 10
+
+// openPrompt makes a Reader that reads a block when Next asks for it. Reading and computing take turns on one processor, so
+// a block is still in its cache when it is used: read ahead by another goroutine, each goes through memory between two
+// processors, and the goroutines of a hundred thousand small files cost more than their reading.
+func openPrompt(ctx context.Context, src Source, pieces []Piece, f Format, o Options) *Reader {
+	o.BlockSize = min(o.BlockSize, promptBlock)
+	ctx, stop := context.WithCancel(ctx)
+	r := &Reader{stop: stop}
+	r.pull, r.endPull = iter.Pull(func(yield func(progress) bool) {
+		for _, p := range pieces {
+			in := &object{src: src, piece: p, pos: p.Offset, sent: p.Offset, to: func(b progress) error {
+				if !yield(b) {
+					return errClosed
+				}
+				return context.Cause(ctx)
+			}}
+			if r.err = in.read(ctx, f, o); r.err != nil {
+				return
+			}
+			r.bytes.Add(p.end() - in.sent)
+		}
+		r.err = io.EOF
+	})
+	return r
+}
+
 // Next returns the next block, or io.EOF after the last one. An error names the object and stays.
 func (r *Reader) Next() (Block, error) {
 	r.bytes.Add(r.read)
 	r.read = 0
 	for r.err == nil {
+		if r.pull != nil {
+			b, ok := r.pull()
+			if ok {
+				r.read = b.read
+				return b.Block, nil
+			}
+			continue // to r.err, which is set at the end
+		}
 		if r.now == nil {
 			r.nextStream()
 			continue
@@ -221,8 +300,12 @@ func (r *Reader) Bytes() int64 { return r.bytes.Load() }
 func (r *Reader) Close() error {
 	r.stop()
 	r.done.Wait()
-	if r.err == nil {
-		r.err = errors.New("input: reader is closed")
+	err := r.err
+	if r.pull != nil {
+		r.endPull()
+	}
+	if r.err = err; err == nil {
+		r.err = errClosed
 	}
 	return nil
 }

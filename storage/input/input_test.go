@@ -133,26 +133,28 @@ func TestErrorKeepsItsPlace(t *testing.T) {
 // Cancelling while Next waits makes it fail, and Close waits for every goroutine (or synctest would complain).
 func TestCancel(t *testing.T) {
 	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		ctx, cancel := context.WithCancelCause(t.Context())
-		r := input.Open(ctx, stalled{}, make([]input.Piece, 0), input.Format{}, input.Options{})
-		if _, err := r.Next(); !errors.Is(err, io.EOF) {
-			t.Errorf("no pieces: got %v", err)
-		}
-		r.Close()
-		r = input.Open(ctx, stalled{}, []input.Piece{{URL: "a", Size: 5, Length: 5}, {URL: "b", Size: 5, Length: 5}}, input.Format{}, input.Options{})
-		go func() {
-			synctest.Wait()
-			cancel(errors.New("enough"))
-		}()
-		if _, err := r.Next(); err == nil || !strings.Contains(err.Error(), "enough") {
-			t.Errorf("got %v", err)
-		}
-		r.Close()
-		if _, err := r.Next(); err == nil || errors.Is(err, io.EOF) {
-			t.Errorf("after Close: got %v", err)
-		}
-	})
+	for _, src := range []input.Source{stalled{}, prompt{stalled{}}} {
+		synctest.Test(t, func(t *testing.T) {
+			ctx, cancel := context.WithCancelCause(t.Context())
+			r := input.Open(ctx, src, make([]input.Piece, 0), input.Format{}, input.Options{})
+			if _, err := r.Next(); !errors.Is(err, io.EOF) {
+				t.Errorf("no pieces: got %v", err)
+			}
+			r.Close()
+			r = input.Open(ctx, src, []input.Piece{{URL: "a", Size: 5, Length: 5}, {URL: "b", Size: 5, Length: 5}}, input.Format{}, input.Options{})
+			go func() {
+				synctest.Wait()
+				cancel(errors.New("enough"))
+			}()
+			if _, err := r.Next(); err == nil || !strings.Contains(err.Error(), "enough") {
+				t.Errorf("got %v", err)
+			}
+			r.Close()
+			if _, err := r.Next(); err == nil || errors.Is(err, io.EOF) {
+				t.Errorf("after Close: got %v", err)
+			}
+		})
+	}
 }
 
 // stalled is a source whose reads wait for their context.
@@ -167,32 +169,58 @@ func (stalled) Read(ctx context.Context, _ string, _, _ int64, _ string) (io.Rea
 func TestNeverShort(t *testing.T) {
 	t.Parallel()
 	s := of("abc\n")
+	var pieces []input.Piece
+	for range 50 {
+		pieces = append(pieces, s.pieces(4)...)
+	}
 	for stop := range 60 {
-		ctx, cancel := context.WithCancel(t.Context())
-		var pieces []input.Piece
-		for range 50 {
-			pieces = append(pieces, s.pieces(4)...)
-		}
-		r := input.Open(ctx, s, pieces, input.Format{}, input.Options{})
-		got := 0
-		for {
-			if got == stop {
-				cancel()
+		for _, src := range []input.Source{s, prompt{s}} {
+			ctx, cancel := context.WithCancel(t.Context())
+			r := input.Open(ctx, src, pieces, input.Format{}, input.Options{})
+			got := 0
+			for {
+				if got == stop {
+					cancel()
+				}
+				_, err := r.Next()
+				if errors.Is(err, io.EOF) && got != len(pieces) {
+					t.Fatalf("end after %d of %d blocks", got, len(pieces))
+				}
+				if err != nil {
+					break
+				}
+				got++
 			}
-			_, err := r.Next()
-			if errors.Is(err, io.EOF) && got != len(pieces) {
-				t.Fatalf("end after %d of %d blocks", got, len(pieces))
+			r.Close()
+			cancel()
+			if s.open != 0 {
+				t.Fatalf("%d bodies are open after Close", s.open)
 			}
-			if err != nil {
-				break
-			}
-			got++
 		}
-		r.Close()
-		cancel()
-		if s.open != 0 {
-			t.Fatalf("%d bodies are open after Close", s.open)
+	}
+}
+
+// A block that is read in place is read when it is asked for and not before, and Close in the midst closes its body.
+func TestReadInPlace(t *testing.T) {
+	t.Parallel()
+	s := of(strings.Repeat("abcdefg\n", 128))
+	r := input.Open(t.Context(), prompt{s}, s.pieces(512), input.Format{}, input.Options{BlockSize: 64})
+	if len(s.requests) != 0 {
+		t.Errorf("before Next: %q", s.requests)
+	}
+	for range 3 {
+		if _, err := r.Next(); err != nil || len(s.requests) != 1 || s.open != 1 {
+			t.Errorf("got %v with %d bodies open after %q", err, s.open, s.requests)
 		}
+	}
+	if err := r.Close(); err != nil || s.open != 0 {
+		t.Errorf("Close: %v, %d bodies are open", err, s.open)
+	}
+	if _, err := r.Next(); err == nil || errors.Is(err, io.EOF) || len(s.requests) != 1 {
+		t.Errorf("after Close: got %v after %q", err, s.requests)
+	}
+	if err := r.Close(); err != nil {
+		t.Error(err)
 	}
 }
 

@@ -41,7 +41,7 @@ func (o *object) lines(ctx context.Context, opts Options) error {
 				"fixed records or whole files; otherwise break the line", ErrRecord, begin, opts.MaxRecord)
 		}
 		if n > 0 {
-			if err := o.send(ctx, begin, data[:n:n]); err != nil {
+			if err := o.send(begin, data[:n:n]); err != nil {
 				return err
 			}
 		}
@@ -73,7 +73,7 @@ func (o *object) more(ctx context.Context, line []byte, opts Options) ([]byte, e
 	} else {
 		want = min(max(int64(len(line)), minBeyond), want, o.piece.Size-o.pos)
 	}
-	buf := make([]byte, int64(len(line))+want)
+	buf := fresh(len(line) + int(want))
 	copy(buf, line)
 	return buf, o.fill(ctx, buf[len(line):])
 }

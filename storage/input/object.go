@@ -23,7 +23,7 @@ type object struct {
 	body  io.ReadCloser // of the current request; nil between requests
 	pos   int64         // of the next byte from body
 	until int64         // where the current request ends
-	to    chan<- progress
+	to    func(progress) error
 	sent  int64 // progress was reported up to here
 }
 
@@ -149,14 +149,9 @@ func (o *object) short() error {
 }
 
 // send hands a block to the reader.
-func (o *object) send(ctx context.Context, off int64, data []byte) error {
+func (o *object) send(off int64, data []byte) error {
 	p := min(off+int64(len(data)), o.piece.end())
 	b := progress{Block: Block{URL: o.piece.URL, Offset: off, Data: data}, read: p - o.sent}
 	o.sent = p
-	select {
-	case o.to <- b:
-		return nil
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
+	return o.to(b)
 }

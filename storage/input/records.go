@@ -8,11 +8,11 @@ func (o *object) fixed(ctx context.Context, length int, opts Options) error {
 	size := max(1, opts.BlockSize/length) * length
 	for o.pos < o.piece.end() {
 		off := o.pos
-		data := make([]byte, min(int64(size), o.piece.end()-off))
+		data := fresh(int(min(int64(size), o.piece.end()-off)))
 		if err := o.fill(ctx, data); err != nil {
 			return err
 		}
-		if err := o.send(ctx, off, data); err != nil {
+		if err := o.send(off, data); err != nil {
 			return err
 		}
 	}
@@ -21,9 +21,9 @@ func (o *object) fixed(ctx context.Context, length int, opts Options) error {
 
 // whole sends the object as one block. An empty one is a record too.
 func (o *object) whole(ctx context.Context) error {
-	data := make([]byte, o.piece.Size)
+	data := fresh(int(o.piece.Size))
 	if err := o.fill(ctx, data); err != nil {
 		return err
 	}
-	return o.send(ctx, 0, data)
+	return o.send(0, data)
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"reflect"
 	"sync"
 	"testing"
 	"testing/iotest"
@@ -93,10 +94,27 @@ func (s *source) pieces(n int) []input.Piece {
 	return out
 }
 
-// readAll returns the blocks of pieces, and checks what every reading must keep to: all bodies closed, all bytes counted.
+// prompt is a source whose pieces are not read ahead.
+type prompt struct{ input.Source }
+
+func (prompt) Prompt(context.Context, string) bool { return true }
+
+// readAll returns the blocks of pieces, read ahead, and checks that those read in place are the same.
 func readAll(t testing.TB, s *source, pieces []input.Piece, f input.Format, o input.Options) ([]input.Block, error) {
 	t.Helper()
-	r := input.Open(t.Context(), s, pieces, f, o)
+	inPlace, errInPlace := readOnce(t, s, prompt{s}, pieces, f, o)
+	s.requests = nil
+	blocks, err := readOnce(t, s, s, pieces, f, o)
+	if err.Error() != errInPlace.Error() || !reflect.DeepEqual(blocks, inPlace) {
+		t.Errorf("read ahead: %d blocks and %v; read in place: %d blocks and %v", len(blocks), err, len(inPlace), errInPlace)
+	}
+	return blocks, err
+}
+
+// readOnce returns the blocks of pieces, and checks what every reading must keep to: all bodies closed, all bytes counted.
+func readOnce(t testing.TB, s *source, src input.Source, pieces []input.Piece, f input.Format, o input.Options) ([]input.Block, error) {
+	t.Helper()
+	r := input.Open(t.Context(), src, pieces, f, o)
 	var blocks []input.Block
 	var total, last int64
 	for {

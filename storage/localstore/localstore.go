@@ -93,6 +93,9 @@ func regular(mode fs.FileMode) error {
 	}
 }
 
+// Prompt implements storage.Prompt.
+func (b *Backend) Prompt() bool { return true }
+
 // Read implements storage.Backend. A file that is changed while it is read ends in ErrChanged.
 func (b *Backend) Read(ctx context.Context, key string, off, n int64, etag string) (io.ReadCloser, storage.Object, error) {
 	if err := ctx.Err(); err != nil {

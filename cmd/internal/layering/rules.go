@@ -112,7 +112,7 @@ const only = `
 	net/rpc      < master/wire
 	encoding/gob < master/wire
 	os/exec      < cmd/... worker/program worker/program/... storage/storagetest/...
-	unsafe       < jobs jobs/internal/codec storage/arrowfile worker/shuffle
+	unsafe       < jobs jobs/internal/codec storage/arrowfile storage/input worker/shuffle
 	flag         < none
 `
 
