@@ -28,22 +28,14 @@ func join[N int64 | float64](a, b group[N]) group[N] {
 func Job() *jobs.Job {
 	return jobs.Define("stats", func(_ *jobs.Task, p Params) (jobs.Code, error) {
 		if p.Decimals < 0 {
-			return code(floats{p.Separator}.cut, 1), nil
+			return code(floats{p.Separator}.read, 1), nil
 		}
-		return code(newFixed(p.Separator, p.Decimals).cut, math.Pow10(p.Decimals)), nil
+		return code(fixed{separator: p.Separator, decimals: p.Decimals}.reader(), math.Pow10(p.Decimals)), nil
 	}, jobs.Doc(doc))
 }
 
-// code is the job for lines that cut takes apart, with values of which so many make 1.
-func code[N int64 | float64](cut func(line string) (key string, v N, err error), one float64) jobs.Code {
-	read := func(line string, emit func(string, group[N])) error {
-		key, v, err := cut(line)
-		if err != nil {
-			return err
-		}
-		emit(key, group[N]{1, v, v, v})
-		return nil
-	}
+// code is the job for a map function that gives a group for each line, of values of which so many make 1.
+func code[N int64 | float64](read func(line string, emit func(string, group[N])) error, one float64) jobs.Code {
 	write := func(key string, groups jobs.Values[group[N]], emit func(Row)) error {
 		g := jobs.Fold(groups, join)
 		if err := g.check(key); err != nil {
