@@ -27,16 +27,31 @@ func (m *mapper[K, V]) emitText() func(K, V) {
 		prefix := roomyPrefix(text)
 		h := mix(prefix^uint64(len(text))*mixB, mixA)
 		if len(text) > 8 {
-			h = hashTail(h, text)
+			m.emitLong(h, prefix, text, key, v)
+			return
 		}
 		s := &t.slots[h&t.mask]
-		if s.prefix == prefix && s.size == uint32(len(text))+1 && (len(text) <= 8 || t.sameTail(s, text)) {
+		if s.prefix == prefix && s.size == uint32(len(text))+1 {
 			t.adds++
 			s.value = combine(s.value, v)
 			return
 		}
 		m.combineHashed(h, prefix, text, len(text), key, v)
 	}
+}
+
+// emitLong is emitText's function for keys of more than 8 bytes. It is a function of its own because a call amid the way of
+// the short ones would have all their registers saved.
+func (m *mapper[K, V]) emitLong(h, prefix uint64, text string, key K, v V) {
+	t := m.table
+	h = hashTail(h, text)
+	s := &t.slots[h&t.mask]
+	if s.prefix == prefix && s.size == uint32(len(text))+1 && t.sameTail(s, text) {
+		t.adds++
+		s.value = t.combine(s.value, v)
+		return
+	}
+	m.combineHashed(h, prefix, text, len(text), key, v)
 }
 
 // emitWord returns the emit function for integer keys of 8 bytes. flip is what their encoding changes, see keyInt in package

@@ -1,7 +1,6 @@
 package jobs
 
 import (
-	"bytes"
 	"fmt"
 	"unsafe"
 )
@@ -29,23 +28,15 @@ func recordsOf[R, K, V any](m func(R, func(K, V)) error, length int) (Format, bl
 	var each blockMapper[K, V]
 	switch m := any(m).(type) {
 	case func(string, func(K, V)) error:
-		each = func(b Block, at *int64, emit func(K, V)) (int64, error) {
-			return eachLine(b, at, func(line []byte) error { return m(view(line), emit) })
-		}
+		each = eachText(m)
 	case func([]byte, func(K, V)) error:
-		each = func(b Block, at *int64, emit func(K, V)) (int64, error) {
-			return eachLine(b, at, func(line []byte) error { return m(line, emit) })
-		}
+		each = eachBytes(m)
 		if length > 0 {
 			format = Format{Kind: FormatFixed, Length: length}
-			each = func(b Block, at *int64, emit func(K, V)) (int64, error) {
-				return eachFixed(b, at, length, func(record []byte) error { return m(record, emit) })
-			}
+			each = eachFixed(m, length)
 		}
 	case func(Line, func(K, V)) error:
-		each = func(b Block, at *int64, emit func(K, V)) (int64, error) {
-			return eachLine(b, at, func(line []byte) error { return m(Line{b.URL, *at, view(line)}, emit) })
-		}
+		each = eachLine(m)
 	case func(File, func(K, V)) error:
 		format.Kind = FormatFile
 		each = func(b Block, at *int64, emit func(K, V)) (int64, error) {
@@ -61,37 +52,63 @@ func recordsOf[R, K, V any](m func(R, func(K, V)) error, length int) (Format, bl
 	return format, each, nil
 }
 
-// eachLine calls f for each line without its end, LF or CRLF.
-func eachLine(b Block, at *int64, f func([]byte) error) (records int64, err error) {
-	data, pos := b.Data, 0
-	for pos < len(data) {
-		*at = b.Offset + int64(pos)
-		end, next := len(data), len(data)
-		if i := bytes.IndexByte(data[pos:], '\n'); i >= 0 {
-			end, next = pos+i, pos+i+1
-			if end > pos && data[end-1] == '\r' {
-				end--
+// The loops over records, one for each type of record, so that nothing stands between a loop and the map function. They are not
+// inlined, for the compiler inlines nothing into a closure that it has inlined with the function around it.
+
+//go:noinline
+func eachText[K, V any](m func(string, func(K, V)) error) blockMapper[K, V] {
+	return func(b Block, at *int64, emit func(K, V)) (records int64, err error) {
+		for begin, line := range lines(b.Data) {
+			*at = b.Offset + int64(begin)
+			records++
+			if err := m(line, emit); err != nil {
+				return records, err
 			}
 		}
-		records++
-		if err := f(data[pos:end:end]); err != nil {
-			return records, err
-		}
-		pos = next
+		return records, nil
 	}
-	return records, nil
 }
 
-// eachFixed calls f for each record of so many bytes.
-func eachFixed(b Block, at *int64, length int, f func([]byte) error) (records int64, err error) {
-	for pos := 0; pos < len(b.Data); pos += length {
-		*at = b.Offset + int64(pos)
-		records++
-		if err := f(b.Data[pos : pos+length : pos+length]); err != nil {
-			return records, err
+//go:noinline
+func eachBytes[K, V any](m func([]byte, func(K, V)) error) blockMapper[K, V] {
+	return func(b Block, at *int64, emit func(K, V)) (records int64, err error) {
+		for begin, line := range lines(b.Data) {
+			*at = b.Offset + int64(begin)
+			records++
+			if err := m(unsafe.Slice(unsafe.StringData(line), len(line)), emit); err != nil {
+				return records, err
+			}
 		}
+		return records, nil
 	}
-	return records, nil
+}
+
+//go:noinline
+func eachLine[K, V any](m func(Line, func(K, V)) error) blockMapper[K, V] {
+	return func(b Block, at *int64, emit func(K, V)) (records int64, err error) {
+		for begin, line := range lines(b.Data) {
+			*at = b.Offset + int64(begin)
+			records++
+			if err := m(Line{b.URL, *at, line}, emit); err != nil {
+				return records, err
+			}
+		}
+		return records, nil
+	}
+}
+
+//go:noinline
+func eachFixed[K, V any](m func([]byte, func(K, V)) error, length int) blockMapper[K, V] {
+	return func(b Block, at *int64, emit func(K, V)) (records int64, err error) {
+		for begin := 0; begin < len(b.Data); begin += length {
+			*at = b.Offset + int64(begin)
+			records++
+			if err := m(b.Data[begin:begin+length:begin+length], emit); err != nil {
+				return records, err
+			}
+		}
+		return records, nil
+	}
 }
 
 // view is b as a string. Blocks never change, so the string never does.

@@ -37,6 +37,7 @@ type slot[V any] struct {
 
 const (
 	minSlots    = 64
+	smallTable  = 8 << 10  // slots
 	maxTableKey = 32 << 10 // a longer key passes the table by: few of them would fill it
 	mixA        = 0x9e3779b97f4a7c15
 	mixB        = 0xd6e8feb86659fd93
@@ -57,8 +58,14 @@ func newTable[V any](limit int64, combine func(a, b V) V, k *keeper[V]) *table[V
 	return t
 }
 
-// fill is how many keys so many slots may hold: with more, runs of full slots get long.
-func fill(slots int) int { return slots * 5 / 8 }
+// fill is how many keys so many slots may hold: with more, runs of full slots get long. A key that is not in its first slot
+// costs a branch that the processor does not foresee, so a table that is small has room to spare.
+func fill(slots int) int {
+	if slots <= smallTable {
+		return slots / 4
+	}
+	return slots / 2
+}
 
 func (t *table[V]) resize(n int) {
 	t.slots = make([]slot[V], n)
@@ -111,7 +118,7 @@ func (t *table[V]) insert(h, i, prefix uint64, key string, size int, v V) outcom
 		return full
 	}
 	if t.room == 0 {
-		if !t.grow() {
+		if !t.grow() && !t.cram() {
 			return full
 		}
 		for i = h & t.mask; t.slots[i].size != 0; i = (i + 1) & t.mask {
@@ -191,6 +198,12 @@ func (t *table[V]) grow() bool {
 		t.slots[i] = *s
 	}
 	return true
+}
+
+// cram lets as many keys in as may be when the slots can grow no more.
+func (t *table[V]) cram() bool {
+	t.room = len(t.slots)*5/8 - t.used
+	return t.room > 0
 }
 
 // growKeys makes room for a key of n bytes.
