@@ -206,7 +206,7 @@ func TestHelp(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	for _, name := range []string{
-		"run", "submit", "cluster", "master", "worker", "list", "status", "wait", "cancel", "logs", "plan", "cat", "jobs", "gen", "version",
+		"run", "submit", "cluster", "master", "worker", "list", "status", "wait", "cancel", "logs", "plan", "cat", "jobs", "gen", "bench", "version",
 	} {
 		if got := cli(t, dir, 0, name, "--help").out; !strings.Contains(got, "Examples:\n  millrace "+name) || strings.Contains(got, "(default 0") {
 			t.Errorf("%s --help:\n%s", name, got)
@@ -224,6 +224,7 @@ func TestHelp(t *testing.T) {
 		{"cat --format ", "ndjson\n"},
 		{"jobs ", "grep\t"},
 		{"gen ", "records\n"},
+		{"bench w", "wordcount\n"},
 	} {
 		if got := cli(t, dir, 0, append([]string{"__complete"}, strings.Split(row.line, " ")...)...).out; !strings.Contains(got, row.want) {
 			t.Errorf("completing %q: %q is not among\n%s", row.line, row.want, got)

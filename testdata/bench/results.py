@@ -1,13 +1,31 @@
-"""What a program computed, in a form that can be compared: same(fingerprint(kind, a), fingerprint(kind, b))."""
+"""What a program computed, in a form that can be compared: same(fingerprint(kind, a), fingerprint(kind, b)).
+
+Fingerprints are taken by a process of their own, `results.py KIND OUT 0|1`, for a program's largest memory begins with that
+of the process that starts it: the measuring one has to stay small.
+"""
 
 import glob
 import hashlib
+import json
 import os
-
-import polars as pl
+import subprocess
+import sys
+from types import SimpleNamespace
 
 
 def fingerprint(kind, program):
+    command = [sys.executable, __file__, kind, program.out, "1" if program.arrow else "0"]
+    return json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)
+
+
+def same(a, b):
+    """Whether two fingerprints are equal; of statistics, the means may be rounded otherwise."""
+    if not isinstance(a, dict):
+        return a == b
+    return a.keys() == b.keys() and all(a[k][::2] == b[k][::2] and abs(a[k][1] - b[k][1]) < 1.01e-4 for k in a)
+
+
+def take(kind, program):
     """Of sorted lines a digest, of statistics all of them, of others the count and two sums of hashes, in whatever order."""
     if kind == "sort":
         return digest(program)
@@ -16,13 +34,6 @@ def fingerprint(kind, program):
     lines = millrace_lines(kind, program.out) if program.arrow else text_lines(kind, program)
     sums = [pl.col("line").hash(seed).sum().alias(str(seed)) for seed in (1, 2)]
     return lines.select(pl.len(), *sums).collect(engine="streaming").row(0)
-
-
-def same(a, b):
-    """Whether two fingerprints are equal; of statistics, the means may be rounded otherwise."""
-    if not isinstance(a, dict):
-        return a == b
-    return a.keys() == b.keys() and all(a[k][::2] == b[k][::2] and abs(a[k][1] - b[k][1]) < 1.01e-4 for k in a)
 
 
 def statistics(program):
@@ -75,3 +86,9 @@ def add(h, path):
 
 def parts(out):
     return sorted(glob.glob(f"{out}/part-*.arrow"))
+
+
+if __name__ == "__main__":
+    import polars as pl
+
+    print(json.dumps(take(sys.argv[1], SimpleNamespace(out=sys.argv[2], arrow=sys.argv[3] == "1"))))
