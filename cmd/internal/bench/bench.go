@@ -138,7 +138,6 @@ func Run(ctx context.Context, o Options) (report *Report, err error) {
 		err = errors.Join(err, clear(context.WithoutCancel(ctx), o.Store, o.Folder))
 	}()
 	report = &Report{System: runtime.GOOS + "/" + runtime.GOARCH, CPUs: runtime.NumCPU(), Folder: o.Folder}
-	report.Limits.CopyMBps = copyRate()
 	for _, job := range Jobs() {
 		if len(o.Jobs) > 0 && !slices.Contains(o.Jobs, job.Name) {
 			continue
@@ -148,6 +147,10 @@ func Run(ctx context.Context, o Options) (report *Report, err error) {
 			return nil, fmt.Errorf("bench %s: %w", job.Name, err)
 		}
 		report.Results = append(report.Results, *result)
+	}
+	report.Limits.CopyMBps = copyRate() // last, because it takes memory
+	for i := range report.Results {
+		report.Results[i].OfCopy = report.Results[i].MBps / report.Limits.CopyMBps
 	}
 	return report, nil
 }
@@ -181,7 +184,7 @@ func (o *Options) measure(ctx context.Context, job Job, limits *Limits) (*Result
 		}
 	}
 	slices.SortFunc(runs, func(a, b sample) int { return int(a.wall - b.wall) })
-	return runs[(len(runs)-1)/2].result(job.Name, input, size, len(runs), rate, limits.CopyMBps), nil
+	return runs[(len(runs)-1)/2].result(job.Name, input, size, len(runs), rate), nil
 }
 
 // input returns a job's input and its size, and makes it if it is not there yet.

@@ -86,7 +86,7 @@ func (s *sample) watch(stderr io.Reader, begun time.Time) (last string) {
 }
 
 // result states a run in numbers for people. A phase whose end was not seen ended with the next one.
-func (s sample) result(job, input string, size int64, runs int, readMBps, copyMBps float64) *Result {
+func (s sample) result(job, input string, size int64, runs int, readMBps float64) *Result {
 	r := &Result{
 		Job: job, Input: input, Bytes: size, Runs: runs,
 		Seconds: s.wall.Seconds(), CPU: s.cpu.Seconds(), PeakRSS: s.rss,
@@ -102,6 +102,6 @@ func (s sample) result(job, input string, size int64, runs int, readMBps, copyMB
 	}
 	wall := s.wall.Seconds()
 	r.Shares = Shares{Map: mapped.Seconds() / wall, Reduce: (reduce - mapped).Seconds() / wall, Commit: (s.wall - reduce).Seconds() / wall}
-	r.OfRead, r.OfCopy = r.MBps/readMBps, r.MBps/copyMBps
+	r.OfRead = r.MBps / readMBps
 	return r
 }
