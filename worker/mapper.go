@@ -22,7 +22,13 @@ import (
 const (
 	tableShare = 4 // the program's combine table gets a 4th
 	sortShare  = 2 // the sort buffer, or a reducer's fetched runs, half
+	// maxTable bounds the combine table, bytes: one much larger than the caches costs more than it saves, and only a full
+	// one can find out that it saves nothing.
+	maxTable = 32 << 20
 )
+
+// tableMemory is what the combine table of an attempt may take.
+func (w *Worker) tableMemory() int64 { return min(w.o.Memory/int64(w.o.Slots)/tableShare, maxTable) }
 
 // runMap is the map task:
 //
@@ -32,7 +38,7 @@ func (w *Worker) runMap(ctx context.Context, a *attempt, job loaded) (*wire.Outc
 	defer blocks.Close()
 
 	slot := w.o.Memory / int64(w.o.Slots)
-	task := &jobs.Task{Reducers: job.reply.Spec.Reducers, Memory: slot / tableShare}
+	task := &jobs.Task{Reducers: job.reply.Spec.Reducers, Memory: w.tableMemory()}
 	opts := shuffle.WriterOptions{
 		Partitions: job.reply.Spec.Reducers, Memory: slot / sortShare, Dir: w.dir,
 	}
