@@ -44,6 +44,7 @@ type Upload struct {
 	ctx    context.Context
 	cancel context.CancelFunc
 	group  *errgroup.Group
+	direct bool        // large pieces go out as they are, see passOn
 	buf    []byte      // being filled
 	free   chan []byte // Invariant: buf, parts under way and free are together at most Parallel+1 buffers
 	begun  int         // parts handed over
@@ -64,10 +65,11 @@ func (s *Store) Create(ctx context.Context, url string, o UploadOptions) (*Uploa
 		o.PartBytes = defaultPartBytes
 	}
 	o.Parallel = orDefault(o.Parallel, defaultParallel)
+	direct := false
 	if b, ok := t.b.Uploads().(InOrder); ok && b.PartsInOrder() {
-		o.Parallel = 1
+		o.Parallel, direct = 1, true
 	}
-	u := &Upload{s: s, t: t, o: o, free: make(chan []byte, o.Parallel+1)}
+	u := &Upload{s: s, t: t, o: o, direct: direct, free: make(chan []byte, o.Parallel+1)}
 	err = s.do(ctx, "create", t.String(), func(ctx context.Context) (err error) {
 		ctx, stop := outlive(ctx, createGrace)
 		defer stop()
@@ -118,24 +120,52 @@ func (u *Upload) Write(p []byte) (int, error) {
 	}
 	written := len(p)
 	for len(p) > 0 {
-		size := u.partBytes(u.begun + 1)
-		if u.buf == nil {
-			u.buf = u.buffer(size)
-		}
-		n := int(min(int64(len(p)), size-int64(len(u.buf))))
-		u.grow(n, size)
-		u.buf = append(u.buf, p[:n]...)
+		n := u.add(p)
 		u.crc = crc32.Update(u.crc, castagnoli, p[:n])
 		u.size += int64(n)
 		p = p[n:]
-		if int64(len(u.buf)) == size {
-			u.handOver()
-		}
 		if u.ctx.Err() != nil {
 			return written - len(p), u.wait()
 		}
 	}
 	return written, nil
+}
+
+// add takes the first bytes of p and tells how many.
+func (u *Upload) add(p []byte) int {
+	size := u.partBytes(u.begun + 1)
+	if u.direct && int64(len(p)) >= size/2 {
+		n := int(min(int64(len(p)), size))
+		u.passOn(p[:n])
+		return n
+	}
+	if u.buf == nil {
+		u.buf = u.buffer(size)
+	}
+	n := int(min(int64(len(p)), size-int64(len(u.buf))))
+	u.grow(n, size)
+	u.buf = append(u.buf, p[:n]...)
+	if int64(len(u.buf)) == size {
+		u.handOver(u.buf)
+		u.buf = nil
+	}
+	return n
+}
+
+// passOn writes p as a part of its own, after what was filled before, and waits until that is done: p is the caller's. Where
+// a part is written by copying it, to local files, filling a buffer first would copy every byte twice.
+func (u *Upload) passOn(p []byte) {
+	if len(u.buf) > 0 {
+		u.handOver(u.buf)
+		u.buf = nil
+	}
+	u.begun++
+	n, done := u.begun, make(chan struct{})
+	u.group.Go(func() error {
+		defer close(done)
+		return u.write(n, p)
+	})
+	<-done
 }
 
 // buffer is an empty buffer for a part of size bytes.
@@ -162,12 +192,11 @@ func (u *Upload) grow(n int, size int64) {
 	}
 }
 
-// handOver lets the filled buffer be written as the next part. It waits while Parallel parts are under way, which bounds
+// handOver lets a filled buffer be written as the next part. It waits while Parallel parts are under way, which bounds
 // the memory.
-func (u *Upload) handOver() {
+func (u *Upload) handOver(buf []byte) {
 	u.begun++
-	n, buf := u.begun, u.buf
-	u.buf = nil
+	n := u.begun
 	u.group.Go(func() error {
 		err := u.write(n, buf)
 		u.free <- buf // never blocks: it has room for all buffers
@@ -210,7 +239,7 @@ func (u *Upload) Finish(ctx context.Context) (Pending, error) {
 		return Pending{}, fail("finish", u.t.String(), 1, errors.New("the upload has ended"))
 	}
 	if len(u.buf) > 0 || u.begun == 0 {
-		u.handOver() // an empty object is one part of no bytes: S3 completes no upload without parts
+		u.handOver(u.buf) // an empty object is one part of no bytes: S3 completes no upload without parts
 	}
 	// The group's own context ends with Wait, so its end says nothing from here on.
 	err := u.group.Wait()

@@ -191,8 +191,8 @@ func TestUploadBounds(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for range 500 {
-			if _, err := u.Write(make([]byte, 1000)); err != nil {
+		for range 2500 {
+			if _, err := u.Write(make([]byte, 200)); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -208,6 +208,42 @@ func TestUploadBounds(t *testing.T) {
 				len(g.buffers), limit, limit+2)
 		}
 	}
+}
+
+// Where parts are written in order, a piece of half a part and more is written as it lies in the caller's memory, in its place
+// among the others, and is the caller's again after Write.
+func TestUploadPassesLargePiecesOn(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	g := &gauge{Backend: b.mem, buffers: map[*byte]bool{}, inOrder: true}
+	s := storage.New(storage.Options{Schemes: map[string]storage.Opener{
+		"mem": func(context.Context, string) (storage.Backend, error) { return g, nil },
+	}})
+	u, err := s.Create(t.Context(), "mem://x/k", storage.UploadOptions{PartBytes: 1000})
+	if err != nil {
+		t.Fatal(err)
+	}
+	body := digits(10_000)
+	at := 0
+	for i, n := range []int{10, 499, 500, 1, 2600, 999, 700, 20} {
+		piece := []byte(body[at : at+n])
+		at += n
+		if _, err := u.Write(piece); err != nil {
+			t.Fatal(err)
+		}
+		if whole := n >= 500; g.buffers[&piece[0]] != whole {
+			t.Errorf("piece %d of %d bytes was written as it is: %v", i, n, !whole)
+		}
+		clear(piece)
+	}
+	p, err := u.Finish(t.Context())
+	if err != nil || p.Size != int64(at) {
+		t.Fatalf("%+v, %v", p, err)
+	}
+	if err := s.Complete(t.Context(), p); err != nil {
+		t.Fatal(err)
+	}
+	b.holds("k", body[:at])
 }
 
 // Part sizes double every 1,000 parts, so that 10,000 parts of 8 MiB at first hold the 5 TB of the largest S3 object.
