@@ -58,8 +58,26 @@ func (c *combiner) add(partition int, key, value []byte, same bool) error {
 	return nil
 }
 
-// idle says that nothing is held: a group of one value may go to the output at once.
-func (c *combiner) idle() bool { return c.count == 0 && len(c.multi) == 0 }
+// single takes the only pair of its key, given its encoding. It goes to the output at once unless others are held.
+func (c *combiner) single(partition int, pair []byte) error {
+	if c.count > 0 {
+		if err := c.endGroup(); err != nil {
+			return err
+		}
+	}
+	if len(c.multi) > 0 && (partition != c.partition || len(c.multi)+len(c.singles) >= c.limit) {
+		if err := c.flush(); err != nil {
+			return err
+		}
+	}
+	c.partition = partition
+	if len(c.multi) == 0 {
+		return c.out.addEncoded(partition, pair)
+	}
+	c.singles = append(c.singles, pair...)
+	c.alone++
+	return nil
+}
 
 // endGroup closes the open group. One with several values is in multi already.
 func (c *combiner) endGroup() error {

@@ -147,28 +147,24 @@ func (w *Writer) writeEntries(to *sink) error {
 		b := e.pairAt(w.batches)
 		h, n, _ := pairHeader(b)
 		key := b[n : n+h.key : n+h.key]
+		end := n + h.key + h.value
 		same := i > 0 && e.word == w.entries[i-1].word && bytes.Equal(key, last)
 		last = key
-		if w.o.By == ByBounds {
-			if !same {
-				partition = w.bounds.from(partition, key, e.word)
-			}
-		} else {
+		if w.o.By != ByBounds {
 			partition = int(e.word >> shift)
+		} else if !same {
+			partition = w.bounds.from(partition, key, e.word)
 		}
-		if to.combiner == nil && !same {
-			if err := to.out.addEncoded(partition, b[:n+h.key+h.value]); err != nil {
-				return err
-			}
-			continue
+		var err error
+		switch {
+		case same || to.combiner != nil && i+1 < len(w.entries) && w.entries[i+1].word == e.word:
+			err = to.add(partition, key, b[n+h.key:end:end], same)
+		case to.combiner != nil: // the only pair of its key
+			err = to.combiner.single(partition, b[:end])
+		default:
+			err = to.out.addEncoded(partition, b[:end])
 		}
-		if to.combiner != nil && !same && to.combiner.idle() && (i+1 == len(w.entries) || e.word != w.entries[i+1].word) {
-			if err := to.out.addEncoded(partition, b[:n+h.key+h.value]); err != nil { // it is alone in its group
-				return err
-			}
-			continue
-		}
-		if err := to.add(partition, key, b[n+h.key:n+h.key+h.value:n+h.key+h.value], same); err != nil {
+		if err != nil {
 			return err
 		}
 	}
