@@ -15,7 +15,7 @@ AWK := awk$(shell awk -W version 2>/dev/null </dev/null | grep -q mawk && echo '
 
 .PHONY: help
 help: ## This list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' Makefile
 
 .PHONY: build
 build: ## The one binary, ./millrace
@@ -41,8 +41,12 @@ check: ## Format, vet, staticcheck, and the rules of the house
 	go test ./cmd/internal/layering
 
 .PHONY: bench
-bench: ## Go benchmarks of the hot paths
-	go test -run '^$$' -bench . -benchtime 1s ./jobs/... ./storage/... ./worker/... ./master/...
+bench: ## Go benchmarks of the hot paths, compared with the baseline in testdata/bench: what is over 10 % slower is named
+	@PKG='$(if $(filter command%,$(origin PKG)),$(PKG))' .ci/bench
+
+.PHONY: bench-baseline
+bench-baseline: ## The same, to write that baseline
+	@.ci/bench save
 
 .PHONY: bench-peers
 bench-peers: ## millrace beside DuckDB, ClickHouse, Polars, Spark and others, into docs/benchmarks.md (JOB=wordcount for one)
