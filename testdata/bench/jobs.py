@@ -1,6 +1,7 @@
 """The jobs, and for each the programs that do it and the goals of millrace beside them."""
 
 import contextlib
+import os
 import re
 import shlex
 import shutil
@@ -18,6 +19,12 @@ SCRIPTS = Path(__file__).resolve().parent
 MIB = 1 << 20
 
 
+def public(text):
+    """A text without secrets, and without the folders of this machine."""
+    text = re.sub(r"(key|secret|Signature|Credential)=[^ &']+", r"\1=…", text)
+    return re.sub(r"(?:/[\w.@~%+-]+)+/([\w.@~%+-]+)", r"\1", text)
+
+
 @dataclass
 class Program:
     name: str
@@ -27,14 +34,13 @@ class Program:
     env: dict = field(default_factory=dict)
     timed_inside: bool = False  # it prints the seconds that count
     arrow: bool = False  # it writes millrace's parts
+    bytes: int = 0  # of its input, if that is another one than the job's
     alone: bool = True  # what it takes is its own process's, and so can be measured
     missing: str = ""  # why it cannot run
 
     def shown(self):
         """The command, for people: without the folders of this machine."""
-        text = shlex.join(map(str, self.command))
-        secret = re.sub(r"(key|secret|Signature|Credential)=[^ &']+", r"\1=…", text)
-        return re.sub(r"(?:/[\w.@~%+-]+)+/([\w.@~%+-]+)", r"\1", secret)
+        return public(shlex.join(map(str, self.command)))
 
 
 @dataclass
@@ -60,10 +66,10 @@ class Programs(list):
     def out(self, program):
         return self.bench.out / f"{self.name}-{program}"
 
-    def millrace(self, job, source, *flags, env=None):
-        out = self.out("millrace")
+    def millrace(self, job, source, *flags, env=None, name="millrace", size=0):
+        out = self.out(name)
         command = [self.bench.millrace, "run", job, source, "-o", out, "--overwrite", "--quiet", *flags]
-        self.append(Program("millrace", command, out, said(self.bench.millrace, "version"), env or {}, arrow=True))
+        self.append(Program(name, command, out, said(self.bench.millrace, "version"), env or {}, arrow=True, bytes=size))
 
     def byhand(self, job, source, *options, name="byhand"):
         out = self.out(name)
@@ -200,6 +206,37 @@ WHERE word <> '' GROUP BY word) TO '$out' (FORMAT csv, HEADER false)" """, **{"i
                bounds={"seconds": 0.04})
 
 
+def scale(bench, p):
+    """The cost of a byte at a tenth and at twenty times the size: of as many names of one file, which the page cache holds."""
+    text, tenth = bench.make("text", bench.size), bench.make("text", bench.size // 10)
+    folder = bench.data / "twenty"
+    folder.mkdir(exist_ok=True)
+    for i in range(20):
+        if not (folder / f"{i:02}").exists():
+            os.link(text, folder / f"{i:02}")
+    p.millrace("wordcount", text)
+    p.millrace("wordcount", tenth, name="a tenth", size=bench.size // 10)
+    p.millrace("wordcount", folder, name="twenty times", size=20 * bench.size)
+    return Job(p.name, "Word count of a tenth of the text, and of twenty times as much", "none", [text, tenth], bench.size, p,
+               {"a tenth": -0.9, "twenty times": -0.9})
+
+
+def tiny_files(bench, p):
+    count = bench.size // 10_000
+    folder = bench.data / "tiny"
+    if not (bench.data / "tiny.made").exists():
+        for i in range(count):
+            path = folder / f"{i // 1000:03}" / f"{i % 1000:03}"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(f"file {i} has a few words\n")
+        (bench.data / "tiny.made").touch()
+    p.millrace("wordcount", folder)
+    p.shell("awk", "awk", """find "$in" -type f | xargs cat | awk -F '[^A-Za-z]+' '{for (i = 1; i <= NF; i++) if ($i != "") n[$i]++}
+END {for (w in n) print w "," n[w]}' > "$out" """, **{"in": str(folder)})
+    return Job(p.name, f"Word count of {count:,} files of some 25 bytes", "wordcount", [], 25 * count, p, {}, small=True,
+               bounds={"seconds": count / 20_000})
+
+
 @contextlib.contextmanager
 def from_s3(bench, p, job, kind, size, flags, goals):
     """Input on a MinIO server of this machine, output on the local disk."""
@@ -233,6 +270,8 @@ ALL = {
     "grep-regex": lambda b, p: grep(b, p, False),
     "distinct": distinct,
     "small": small,
+    "scale": scale,
+    "tiny-files": tiny_files,
     "s3-wordcount": lambda b, p: from_s3(b, p, "wordcount", "text", b.size, [], {"clickhouse": 2, "fetch-byhand": 1}),
     "s3-stats": lambda b, p: from_s3(b, p, "stats", "measurements", b.size * 7 // 5, ["-p", "decimals=1"], {"clickhouse": 2, "fetch-byhand": 1}),
     "s3-sort": lambda b, p: from_s3(b, p, "sort", "records", b.size, [], {"clickhouse": 1.3}),

@@ -124,9 +124,10 @@ def clear(path):
 
 def measure(bench, job):
     """Runs the programs of a job in turns and compares what they wrote."""
-    programs = [p for p in job.programs if not bench.only or p.name in bench.only or p.name == "millrace"]
+    programs = [p for p in job.programs if not bench.only or p.name in bench.only or p.name == "millrace" or job.kind == "none"]
     warm(job.inputs)
-    kept = {p.name: {"name": p.name, "version": p.version, "command": p.shown(), "alone": p.alone, "runs": [], "error": p.missing} for p in programs}
+    kept = {p.name: {"name": p.name, "version": p.version, "command": p.shown(), "alone": p.alone, "bytes": p.bytes or job.bytes,
+                     "runs": [], "error": p.missing} for p in programs}
     prints = {}
     for turn in range(bench.repeats):
         for p in programs:
@@ -136,16 +137,16 @@ def measure(bench, job):
             clear(p.out)
             try:
                 row["runs"].append(run(p, p.out))
-                if turn == 0:
+                if turn == 0 and job.kind != "none":
                     prints[p.name] = results.fingerprint(job.kind, p)
                     row["result"] = "equal" if results.same(prints[p.name], prints["millrace"]) else "differs"
             except Exception as e:  # a peer that fails is a line of the table, not the end of the measurement
-                row["error"] = str(e) or repr(e)
+                row["error"] = jobs.public(str(e) or repr(e))
                 if p.name == "millrace":
                     raise
             clear(p.out)
             last = row["runs"][-1] if row["runs"] else {}
-            print(f"{job.name:22} {p.name:12} {last.get('seconds', 0):8.3f} s  {row.get('result', '')} {row['error']}", flush=True)
+            print(f"{job.name:22} {p.name:13} {last.get('seconds', 0):9.3f} s  {row.get('result', '')} {row['error']}", flush=True)
     return {"job": job.name, "title": job.title, "bytes": job.bytes, "goals": job.goals, "date": time.strftime("%Y-%m-%d %H:%M"),
             "commit": commit(), "programs": list(kept.values()), "repeats": bench.repeats, "small": job.small,
             "bounds": job.bounds}

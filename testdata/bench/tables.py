@@ -41,7 +41,9 @@ def goal_rows(job):
         if theirs is None:
             rows.append(f"| {job['job']} | {rate} | {p['name']} | ≥ {abs(goal)} × | | {p['error'] or 'no run'} |")
             continue
-        ratio = theirs / ours if goal > 0 else ours / theirs  # a negative goal is the other program's beside millrace
+        ratio = (theirs / p["bytes"]) / (ours / job["bytes"])
+        if goal < 0:  # it is the other program's beside millrace
+            ratio = 1 / ratio
         verdict = "met" if ratio >= abs(goal) else f"missed by {100 * (1 - ratio / abs(goal)):.1f} %"
         rows.append(f"| {job['job']} | {rate} | {p['name']} | ≥ {abs(goal)} × | {ratio:.2f} × | {verdict} |")
     return rows
@@ -58,9 +60,10 @@ def program_row(job, p):
     took = seconds(p)
     if took is None:
         return f"| {p['name']} | {p['version']} | | | | 0 | | {p['error']} |"
-    rate = f"{took * 1000:.0f}" if job["small"] else f"{job['bytes'] / took / 1e6:.0f}"
+    rate = f"{took * 1000:.0f}" if job["small"] else f"{p['bytes'] / took / 1e6:.0f}"
     own = f"{median(p, 'cpu'):.2f} | {median(p, 'rss') / (1 << 20):.0f}" if p["alone"] else "– | –"
-    ratio = "" if p["name"] == "millrace" else f"{took / seconds(job['programs'][0]):.2f} ×"
+    ours = seconds(job["programs"][0]) / job["bytes"]
+    ratio = "" if p["name"] == "millrace" else f"{took / p['bytes'] / ours:.2f} ×"
     result = "" if p["name"] == "millrace" else p.get("result", "")
     if p["error"]:
         result += f"; then {p['error']}"
