@@ -92,7 +92,7 @@ def run(program, out):
     log = str(out) + ".log"
     before = time.monotonic()
     with open(log, "wb") as stdout, open(log + ".err", "wb") as stderr:
-        child = subprocess.Popen(program.command, stdout=stdout, stderr=stderr, env=os.environ | program.env, cwd=out.parent)
+        child = subprocess.Popen(program.command, stdout=stdout, stderr=stderr, env=os.environ | {"GOMAXPROCS": "2"} | program.env, cwd=out.parent)
         with watchdog(child):
             _, status, usage = os.wait4(child.pid, 0)
     wall = time.monotonic() - before

@@ -117,6 +117,6 @@ def cluster(bench, workers, slots):
     address, log = f"127.0.0.1:{free_port()}", bench.dir / "cluster.log"
     logs = bench.dir / "cluster-logs"
     command = [bench.millrace, "cluster", "--workers", str(workers), "--slots", str(slots), "--listen", address, "--log-dir", logs]
-    with process(command, {}, log) as child:
+    with process(command, {"GOMAXPROCS": "2"}, log) as child:
         until(lambda: subprocess.run([bench.millrace, "list", "--master", address], capture_output=True).returncode == 0, child, log)
         yield address
