@@ -9,12 +9,12 @@ BEGIN { FS = ","; most = 1.10 }
 $1 == "" && $6 == "vs base" { unit = $2; next }
 $1 == "" || $1 == "geomean" || NF < 7 { next }
 
-unit == "sec/op" && $2 > 0 {
+unit == "sec/op" && $2 > 0 && $4 > 0 {
 	ratio[++n] = $4 / $2
 	name[n] = pkg " " $1
 	sure[n] = $6 != "~"
 }
-unit == "allocs/op" && $4 > $2 && $6 != "~" { more[++m] = sprintf("%s %s: %d allocations instead of %d", pkg, $1, $4, $2) }
+unit == "allocs/op" && $2 != "" && $4 > $2 && $6 != "~" { more[++m] = sprintf("%s %s: %d allocations instead of %d", pkg, $1, $4, $2) }
 
 END {
 	if (!n) { print "FAIL: no benchmark is in both measurements"; exit 1 }
