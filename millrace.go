@@ -9,6 +9,7 @@
 package millrace
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/hex"
@@ -43,7 +44,7 @@ type Options struct {
 
 	Overwrite   bool   // replace a finished output
 	Reducers    int    // partitions, and so parts; default: what the job says, or one for each 64 MiB of input
-	SplitSize   int64  // bytes of input a map task; default 32 MiB
+	SplitSize   int64  // bytes of input a map task; default: equal shares of up to 64 MiB, or a quarter of a slot's memory
 	Shuffle     string // where runs lie: "local" (default), on the worker that made them, or "bucket", beside the output
 	Compression string // of the parts: "none" (default), "lz4" or "zstd"
 	NoBackup    bool   // run no backup attempts of slow tasks
@@ -82,9 +83,8 @@ func Run(ctx context.Context, job *jobs.Job, o Options) (*JobStatus, error) {
 	if err != nil {
 		return nil, err
 	}
-	if o.Store == nil {
-		o.Store = backends.New(backends.Options{})
-	}
+	o.fill()
+	spec.SplitSize = cmp.Or(spec.SplitSize, o.splitSize())
 	var status *JobStatus
 	err = embed(ctx, reg, o, func(ctx context.Context, c *wire.Client) (err error) {
 		id := NewJobID()
@@ -97,9 +97,40 @@ func Run(ctx context.Context, job *jobs.Job, o Options) (*JobStatus, error) {
 	return status, err
 }
 
+// fill sets the defaults of what runs in this process.
+func (o *Options) fill() {
+	if o.Store == nil {
+		o.Store = backends.New(backends.Options{})
+	}
+	if o.Memory == 0 {
+		o.Memory = worker.DefaultMemory()
+	}
+	o.Workers = max(1, o.Workers)
+	if o.Slots == 0 {
+		o.Slots = max(1, runtime.GOMAXPROCS(0)/o.Workers)
+	}
+}
+
+// A split of a quarter of a slot's memory fits its sort buffer with what comes to each pair, and need not be spilled. Below
+// leastSplit that saves less than more tasks cost.
+const (
+	splitShare = 4
+	leastSplit = 4 << 20
+)
+
+// splitSize is the size of the splits where memory is short, and 0, which leaves it to the plan, where it is not.
+func (o *Options) splitSize() int64 {
+	n := max(leastSplit, o.Memory/int64(o.Workers*o.Slots)/splitShare)
+	if n >= plan.DefaultSplitSize {
+		return 0
+	}
+	return n
+}
+
 // embed runs a master and workers in this process for as long as body runs. They outlive ctx, so that body can cancel its
 // job and see that it is cleaned up.
 func embed(ctx context.Context, reg *program.Registry, o Options, body func(context.Context, *wire.Client) error) error {
+	o.fill()
 	mem := memha.New()
 	m, err := master.New(master.Options{Store: o.Store, Backend: mem, Election: mem, Volatile: true, Log: o.Log})
 	if err != nil {
@@ -117,23 +148,14 @@ func embed(ctx context.Context, reg *program.Registry, o Options, body func(cont
 	}
 	defer c.Close()
 
-	workers := max(1, o.Workers)
-	memory := o.Memory
-	if memory == 0 {
-		memory = worker.DefaultMemory()
-	}
-	slots := o.Slots
-	if slots == 0 {
-		slots = max(1, runtime.GOMAXPROCS(0)/workers)
-	}
-	for range workers {
+	for range o.Workers {
 		c, err := wire.Dial(engine, []string{pipe.Addr().String()}, wire.ClientOptions{Role: wire.RoleWorker, Dial: pipe.Dial})
 		if err != nil {
 			return errors.Join(err, endEngine(stop, g))
 		}
 		defer c.Close()
 		w, err := worker.New(worker.Options{
-			Master: c, Programs: reg, Store: o.Store, Slots: slots, Memory: memory / int64(workers), TempDir: o.TempDir, Log: o.Log,
+			Master: c, Programs: reg, Store: o.Store, Slots: o.Slots, Memory: o.Memory / int64(o.Workers), TempDir: o.TempDir, Log: o.Log,
 		})
 		if err != nil {
 			return errors.Join(err, endEngine(stop, g))

@@ -2,6 +2,7 @@
 // and knows no master, worker or clock: the same spec and the same listing give the same plan, whatever will run it. The
 // master calls it to run a job, the CLI to show what a run would do.
 //
+//	size   who chooses no split size gets splits of equal size, 64 MiB or a little less, from the size of the input alone
 //	pack   objects of at most one split size share a split, in listed order
 //	cut    a larger object is cut at multiples of the split size; a last piece under a tenth of it joins the one before
 //	whole  files that are one record each are never cut
@@ -17,9 +18,14 @@ import (
 )
 
 const (
-	// DefaultSplitSize is the size of a split that the submitter does not choose, bytes: large enough that opening an
-	// object in a bucket costs little next to reading it, small enough that a lost attempt is soon made good.
-	DefaultSplitSize = 32 << 20
+	// DefaultSplitSize is the most bytes of a split that the submitter does not choose: so much that a task's table, its
+	// sort and its run in the merge cost little next to it (a word count takes 6 % less CPU than with half of it, and no
+	// less with twice), small enough that a lost attempt is soon made good.
+	DefaultSplitSize = 64 << 20
+	// evenSplits and leastSplit keep few tasks from leaving slots idle at the end: the number of splits is a multiple of
+	// the first, unless they would become smaller than the second.
+	evenSplits = 4
+	leastSplit = 4 << 20
 	// MaxPieces is the most pieces in a split: a split travels in one message, which has a limit of its own.
 	MaxPieces = 1000
 	// MaxMaps is the most splits in a job: the scheduler keeps each of them in memory.
@@ -76,11 +82,11 @@ func Make(spec Spec, objects []Object) (*Plan, error) {
 	if err := spec.Check(); err != nil {
 		return nil, err
 	}
-	spec = spec.filled()
 	p := &Plan{Objects: objects}
 	if err := p.measure(spec.Info.Format); err != nil {
 		return nil, err
 	}
+	spec = spec.filled(p.InBytes)
 	if err := p.cut(spec); err != nil {
 		return nil, err
 	}
@@ -89,6 +95,15 @@ func Make(spec Spec, objects []Object) (*Plan, error) {
 	}
 	p.Spec, p.Reducers = spec, spec.Reducers
 	return p, nil
+}
+
+// splitSize is the size of a split for so many bytes of input. It depends on nothing else: what a job makes of
+// floating-point numbers may depend on where its input was cut.
+func splitSize(input int64) int64 {
+	n := (input-1)/DefaultSplitSize + 1
+	n = roundUp(n, evenSplits)
+	n = max(1, min(n, input/leastSplit))
+	return max(1, (input-1)/n+1)
 }
 
 // measure checks the objects and sums their sizes.

@@ -220,9 +220,40 @@ func TestDefaults(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := plan.Spec{Reducers: 1, SplitSize: plan.DefaultSplitSize, Shuffle: "local", Compression: "none", MaxAttempts: 4, Weight: 1}
+	want := plan.Spec{Reducers: 1, SplitSize: 5, Shuffle: "local", Compression: "none", MaxAttempts: 4, Weight: 1}
 	if !reflect.DeepEqual(p.Spec, want) {
 		t.Errorf("got %+v, want %+v", p.Spec, want)
+	}
+}
+
+// Who chooses no split size gets few splits of equal size: a multiple of four, unless they would be tiny.
+func TestDefaultSplits(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		bytes          int64
+		maps           int
+		most, smallest int64
+	}{
+		{0, 1, 0, 0},
+		{1, 1, 1, 1},
+		{8<<20 - 1, 1, 8<<20 - 1, 8<<20 - 1},
+		{10_000_000, 2, 5_000_000, 5_000_000},
+		{100_000_000, 4, 25_000_000, 25_000_000},
+		{1_000_000_000, 16, 62_500_000, 62_500_000},
+		{1<<30 + 1, 20, 53_687_092, 53_687_077},
+		{20 << 30, 320, 64 << 20, 64 << 20},
+	} {
+		p, err := plan.Make(spec(lines, 0), objects(test.bytes))
+		if err != nil {
+			t.Fatal(err)
+		}
+		most, smallest := int64(0), test.bytes
+		for i := range p.Maps {
+			most, smallest = max(most, p.SplitBytes(i)), min(smallest, p.SplitBytes(i))
+		}
+		if p.Maps != test.maps || most != test.most || smallest != test.smallest || most > plan.DefaultSplitSize {
+			t.Errorf("%d bytes: got %d splits of %d to %d bytes, want %d of %d to %d", test.bytes, p.Maps, smallest, most, test.maps, test.smallest, test.most)
+		}
 	}
 }
 

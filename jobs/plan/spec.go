@@ -30,7 +30,7 @@ type Spec struct {
 	Overwrite bool
 
 	Reducers    int    // 0: Info.Reducers, and if that is 0 too, by input size
-	SplitSize   int64  // bytes; 0: DefaultSplitSize
+	SplitSize   int64  // bytes; 0: by input size, DefaultSplitSize at most
 	Shuffle     string // "local" or "bucket"; "": local
 	Compression string // "none", "lz4" or "zstd"; "": none
 	MaxAttempts int    // per task; 0: 4
@@ -52,7 +52,7 @@ func (s Spec) Check() error {
 		return fmt.Errorf("reducers %d: at most %d are possible; one for every 64 MiB of intermediate data is plenty",
 			max(s.Reducers, s.Info.Reducers), MaxReducers)
 	case s.SplitSize < 0:
-		return fmt.Errorf("split size %d: must be at least 1 byte; leave it out for %d MiB", s.SplitSize, DefaultSplitSize>>20)
+		return fmt.Errorf("split size %d: must be at least 1 byte; leave it out for up to %d MiB", s.SplitSize, DefaultSplitSize>>20)
 	case s.MaxAttempts < 0 || s.MaxAttempts > maxAttempts:
 		return fmt.Errorf("max attempts %d: must be between 1 and %d; leave it out for %d",
 			s.MaxAttempts, maxAttempts, defaultAttempts)
@@ -88,8 +88,10 @@ func checkFormat(f jobs.Format) error {
 }
 
 // filled returns the spec with its defaults, except for reducers that depend on the input's size.
-func (s Spec) filled() Spec {
-	s.SplitSize = cmp.Or(s.SplitSize, DefaultSplitSize)
+func (s Spec) filled(input int64) Spec {
+	if s.SplitSize == 0 {
+		s.SplitSize = splitSize(input)
+	}
 	if f := s.Info.Format; f.Kind == jobs.FormatFixed { // cut between records only
 		s.SplitSize = max(1, s.SplitSize/int64(f.Length)) * int64(f.Length)
 	}
