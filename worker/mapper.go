@@ -40,7 +40,7 @@ func (w *Worker) runMap(ctx context.Context, a *attempt, job loaded) (*wire.Outc
 	slot := w.o.Memory / int64(w.o.Slots)
 	task := &jobs.Task{Reducers: job.reply.Spec.Reducers, Memory: w.tableMemory()}
 	opts := shuffle.WriterOptions{
-		Partitions: job.reply.Spec.Reducers, Memory: slot / sortShare, Dir: w.dir,
+		Partitions: job.reply.Spec.Reducers, Memory: slot / sortShare, Dir: w.dir, Buffers: &w.buffers,
 	}
 	info := job.code.Info()
 	switch {

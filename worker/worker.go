@@ -57,12 +57,13 @@ const MinSlotMemory = 4 << 20
 
 // Worker is one worker process, or one of several in a process.
 type Worker struct {
-	o      Options
-	dir    string // its own folder under TempDir, made by Run
-	runs   *shuffle.Server
-	runURL string
-	drain  chan struct{} // closed by Drain
-	once   sync.Once
+	o       Options
+	dir     string // its own folder under TempDir, made by Run
+	runs    *shuffle.Server
+	buffers shuffle.Buffers // of map attempts
+	runURL  string
+	drain   chan struct{} // closed by Drain
+	once    sync.Once
 
 	mu      sync.Mutex // guards everything below
 	id      wire.WorkerID

@@ -32,8 +32,9 @@ type WriterOptions struct {
 	Combine func(in, out []byte) ([]byte, error)
 	// Memory is the budget in bytes, at least MinMemory: for batches, entries and the buffers of merging. Beyond it, the
 	// writer spills. Default: 64 MiB.
-	Memory int64
-	Dir    string // of temporary files; default: the system's
+	Memory  int64
+	Dir     string   // of temporary files; default: the system's
+	Buffers *Buffers // of the writers before this one; default: none
 }
 
 const (
@@ -87,6 +88,9 @@ type Writer struct {
 func NewWriter(o WriterOptions) (*Writer, error) {
 	if o.Memory == 0 {
 		o.Memory = defaultMemory
+	}
+	if o.Buffers == nil {
+		o.Buffers = new(Buffers)
 	}
 	switch {
 	case o.Partitions < 1 || o.Partitions > runfile.MaxPartitions:
@@ -199,6 +203,12 @@ func (w *Writer) reserve(n int) {
 		return
 	}
 	fits := func(entries int) bool { return w.held()+int64(entries)*entryBytes <= w.limit() }
+	if w.entries == nil {
+		kept := w.o.Buffers.arrays(fits)
+		if w.entries, w.scratch = kept.entries, kept.scratch; want <= cap(w.entries) {
+			return
+		}
+	}
 	size := max(want, cap(w.entries)*3/2, minEntries)
 	for len(w.free) > 0 && !fits(size) {
 		w.bytes -= int64(cap(w.free[len(w.free)-1]))
@@ -230,7 +240,7 @@ func (w *Writer) empty() (jobs.Pairs, error) {
 		data, w.free = w.free[n-1], w.free[:n-1]
 		w.bytes -= int64(cap(data))
 	} else {
-		data = make([]byte, 0, w.batchBytes)
+		data = w.o.Buffers.batch(w.batchBytes)
 	}
 	w.lent = int64(cap(data))
 	return jobs.Pairs{Data: data, Partitions: w.parts}, nil
@@ -285,7 +295,7 @@ func (w *Writer) Finish(ctx context.Context, dst io.Writer) (runfile.Summary, er
 		return runfile.Summary{}, w.err
 	}
 	w.err = errors.New("shuffle writer: it is finished")
-	w.free, w.lent = nil, 0
+	w.lent = 0
 	buf := bufio.NewWriterSize(dst, fileBuffer)
 	to := w.newSink(buf, runfile.BlockSize)
 	if err := w.fill(ctx, to); err != nil {
@@ -306,7 +316,7 @@ func (w *Writer) Finish(ctx context.Context, dst io.Writer) (runfile.Summary, er
 func (w *Writer) fill(ctx context.Context, to *sink) error {
 	if len(w.spills) == 0 {
 		err := w.drain(to)
-		w.entries, w.scratch, w.batches = nil, nil, nil
+		w.release()
 		return err
 	}
 	if len(w.entries) > 0 {
@@ -314,7 +324,7 @@ func (w *Writer) fill(ctx context.Context, to *sink) error {
 			return err
 		}
 	}
-	w.entries, w.scratch, w.batches, w.free, w.bytes = nil, nil, nil, nil, 0
+	w.entries, w.scratch, w.batches, w.free, w.bytes = nil, nil, nil, nil, 0 // not kept: memory is short
 	if err := w.reduceSpills(ctx); err != nil {
 		return err
 	}
@@ -327,8 +337,17 @@ func (w *Writer) Close() error {
 		w.err = errors.New("shuffle writer: it is closed")
 	}
 	err := removeSpills(w.spills)
-	w.spills, w.entries, w.scratch, w.batches, w.free = nil, nil, nil, nil, nil
+	w.spills = nil
+	w.release()
 	return err
+}
+
+// release gives the memory of pairs away.
+func (w *Writer) release() {
+	w.o.Buffers.keepBatches(w.batches, w.batchBytes)
+	w.o.Buffers.keepBatches(w.free, w.batchBytes)
+	w.o.Buffers.keepArrays(sortArrays{w.entries, w.scratch})
+	w.entries, w.scratch, w.batches, w.free, w.bytes = nil, nil, nil, nil, 0
 }
 
 // Spilled is the number of bytes written to temporary files so far.

@@ -273,6 +273,26 @@ func TestWriterCanonical(t *testing.T) {
 	}
 }
 
+// Writers that share their buffers, one after the other and at the same time, make the runs that they make alone.
+func TestWriterBuffers(t *testing.T) {
+	t.Parallel()
+	buffers := new(Buffers)
+	for i := range 4 {
+		t.Run(fmt.Sprint(i), func(t *testing.T) {
+			t.Parallel()
+			for j := range 8 {
+				pairs := randomPairs(uint64(i*8+j), 1000+5000*(i*j%4))
+				memory := int64(1+j%3*15) << 20
+				want, _ := makeRun(t, WriterOptions{Partitions: 5}, pairs, 1<<30)
+				got, _ := makeRun(t, WriterOptions{Partitions: 5, Memory: memory, Buffers: buffers}, pairs, 1<<30)
+				if !bytes.Equal(got, want) {
+					t.Fatalf("run %d with %d bytes differs", j, memory)
+				}
+			}
+		})
+	}
+}
+
 // A hundred times the budget goes through in several merge passes, and the buffer stays within it.
 func TestWriterTinyMemory(t *testing.T) {
 	t.Parallel()
