@@ -24,8 +24,9 @@ def duckdb(job, source, out, pattern="", memory=0, spill="", **_):
     import duckdb
 
     con = duckdb.connect(config={"threads": THREADS, "temp_directory": spill or out + ".spill"})
-    if memory:
+    if memory:  # the order of the input needs memory, and neither a sort nor groups need the order
         con.execute(f"SET memory_limit = '{int(memory)}B'")
+        con.execute("SET preserve_insertion_order = false")
 
     def csv(columns, delimiter):
         return (f"read_csv('{source}', columns={columns}, delim={delimiter}, quote='', escape='', header=false, "
@@ -65,9 +66,10 @@ def clickhouse(job, source, out, pattern="", memory=0, key="", secret="", **_):
     }
     settings = f"max_threads = {THREADS}, format_custom_escaping_rule = 'Raw'"
     settings += f", format_custom_field_delimiter = '{';' if job == 'stats' else ','}'"
-    if memory:  # half of it for the state that is spilled: the rest is buffers
-        half = int(memory) // 2
-        settings += f", max_memory_usage = {memory}, max_bytes_before_external_sort = {half}, max_bytes_before_external_group_by = {half}"
+    if memory:  # a quarter of it for the state that is spilled: the rest is buffers
+        state = int(memory) // 4
+        settings += f", max_memory_usage = {memory}, max_bytes_before_external_sort = {state}, max_bytes_before_external_group_by = {state}"
+        settings += ", max_block_size = 16384"
     style = "CustomSeparated" if job in ("wordcount", "stats", "distinct") else "TSVRaw"
     answer = chdb.query(f"{queries[job]} INTO OUTFILE '{out}' TRUNCATE FORMAT {style} SETTINGS {settings}")
     if answer.has_error():

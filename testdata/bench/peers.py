@@ -99,7 +99,8 @@ def run(program, out):
     child.returncode = os.waitstatus_to_exitcode(status)
     if child.returncode != 0:
         said = Path(log + ".err").read_text(errors="replace").strip().splitlines() or ["nothing said"]
-        raise RuntimeError(f"exit code {child.returncode}: {said[-1][:200]}")
+        why = [line for line in said if "Error" in line or "Exception" in line] + said[-1:]
+        raise RuntimeError(f"exit code {child.returncode}: {why[0][:200]}")
     one = {"seconds": wall, "wall": wall, "cpu": usage.ru_utime + usage.ru_stime, "rss": usage.ru_maxrss * 1024}
     said = Path(log).read_text(errors="replace")
     if program.timed_inside:
@@ -127,20 +128,24 @@ def measure(bench, job):
     programs = [p for p in job.programs if not bench.only or p.name in bench.only or p.name == "millrace" or job.kind == "none"]
     warm(job.inputs)
     kept = {p.name: {"name": p.name, "version": p.version, "command": p.shown(), "alone": p.alone, "bytes": p.bytes or job.bytes,
-                     "runs": [], "error": p.missing} for p in programs}
+                     "runs": [], "error": p.missing, "failed": 0, "spent": 0} for p in programs}
     prints = {}
     for turn in range(bench.repeats):
         for p in programs:
             row = kept[p.name]
-            if row["error"] or turn and sum(r["wall"] for r in row["runs"]) > bench.budget:
+            if p.missing or turn and row["spent"] > bench.budget:
                 continue
             clear(p.out)
+            begun = time.monotonic()
             try:
                 row["runs"].append(run(p, p.out))
-                if turn == 0 and job.kind != "none":
+                row["spent"] += time.monotonic() - begun
+                if len(row["runs"]) == 1 and job.kind != "none":
                     prints[p.name] = results.fingerprint(job.kind, p)
                     row["result"] = "equal" if results.same(prints[p.name], prints["millrace"]) else "differs"
             except Exception as e:  # a peer that fails is a line of the table, not the end of the measurement
+                row["failed"] += 1
+                row["spent"] += time.monotonic() - begun
                 row["error"] = jobs.public(str(e) or repr(e))
                 if p.name == "millrace":
                     raise
