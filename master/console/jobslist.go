@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"strconv"
 	"strings"
 	"time"
 
@@ -42,6 +43,8 @@ func Job(out io.Writer, j *jobs.Job) error {
 				value = "required"
 			case p.Default == "":
 				value = "default empty"
+			case strings.TrimSpace(p.Default) != p.Default: // a tab would not show
+				value = "default " + strconv.Quote(p.Default)
 			}
 			kind := p.Type
 			if len(p.Allowed) > 0 {

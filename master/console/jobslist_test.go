@@ -19,6 +19,7 @@ type findParams struct {
 	Pattern string `help:"what to look for"`
 	Order   string `default:"up" oneof:"up|down" help:"of the lines"`
 	Tag     string `default:""`
+	Between string `default:"\t"`
 }
 
 type found struct {
@@ -69,7 +70,8 @@ func TestJob(t *testing.T) {
 		"find-lines\n\n\n\nParameters (-p NAME=VALUE):\n" +
 			"  pattern        string; required\n                 what to look for\n" +
 			"  order          up|down; default up\n                 of the lines\n" +
-			"  tag            string; default empty\n                 \n",
+			"  tag            string; default empty\n                 \n" +
+			"  between        string; default \"\\t\"\n                 \n",
 	} {
 		var out bytes.Buffer
 		if err := Job(&out, listed()[i]); err != nil {
