@@ -118,18 +118,22 @@ func (u uploads) Part(ctx context.Context, key, id string, n int, body []byte) (
 	}
 	crc := crc32.Checksum(body, castagnoli)
 	e := extent{n, l.end, int64(len(body)), fmt.Sprintf("%08x-%x", crc, len(body))}
-	if err := writeAt(f.data, body, e.off); err != nil {
+	if err := u.writeAt(f.data, body, e.off); err != nil {
 		return "", explain(err)
 	}
 	return e.etag, explain(l.appendLine(f.log, e))
 }
 
-func writeAt(name string, body []byte, off int64) error {
+// writeAt writes a part. The disk begins with it at once, so that Seal has little left to wait for.
+func (u uploads) writeAt(name string, body []byte, off int64) error {
 	f, err := os.OpenFile(name, os.O_WRONLY, 0)
 	if err != nil {
 		return err
 	}
 	_, err = f.WriteAt(body, off)
+	if err == nil && !u.b.o.NoSync {
+		beginWriteback(f, off, int64(len(body)))
+	}
 	return errors.Join(err, f.Close())
 }
 
