@@ -10,8 +10,10 @@ import (
 
 	"github.com/millrace/millrace/cmd/internal/gen"
 	"github.com/millrace/millrace/jobs"
+	"github.com/millrace/millrace/jobs/distinct"
 	"github.com/millrace/millrace/jobs/grep"
 	"github.com/millrace/millrace/jobs/sortrecords"
+	"github.com/millrace/millrace/jobs/stats"
 	"github.com/millrace/millrace/jobs/wordcount"
 )
 
@@ -77,22 +79,32 @@ func fixed(records int) []file {
 	return []file{{"a", b[:a]}, {"b", b[a:c]}, {"c-empty", nil}, {"d", b[c:]}}
 }
 
+// measured is lines "key;value" in several files, with values of one to ten characters.
+func measured(lines int) []file {
+	var a, b bytes.Buffer
+	for i := range lines {
+		fmt.Fprintf(&a, "%s;%d.%d\r\n", strings.Repeat("é", i%5), i*i*i%9-4, i%10)
+		fmt.Fprintf(&b, "station %d;%d\n", i%7, (i-20)*(i*i*i+1))
+	}
+	return []file{{"a", a.Bytes()}, {"b-empty", nil}, {"c", bytes.TrimSuffix(b.Bytes(), []byte("\n"))}}
+}
+
 // tiny is all jobs over so few bytes that a split of one byte each makes few tasks.
 func tiny() []workload {
 	text := []file{
 		{"a", []byte("the mill\r\n\r\n\nü")}, {"b", nil}, {"c", []byte("水 mill\n")}, {"d", []byte("\n")},
 		{"e", []byte("a\rthe\r\nthe\na b")},
 	}
-	return overText(text, append(text[:len(text):len(text)], file{"f", []byte("\xffa\xc3\nb")}), fixed(5))
+	return overText(text, append(text[:len(text):len(text)], file{"f", []byte("\xffa\xc3\nb")}), fixed(5), measured(3))
 }
 
 // small is all jobs over an input of one or two kilobytes.
 func small() []workload {
-	return overText(nasty(), append(nasty(), garbled()), fixed(200))
+	return overText(nasty(), append(nasty(), garbled()), fixed(200), measured(60))
 }
 
-// overText is all jobs over small inputs: text, any bytes in lines, and records of 10 bytes.
-func overText(text, lines, records []file) []workload {
+// overText is all jobs over small inputs: text, any bytes in lines, records of 10 bytes, and keys with values.
+func overText(text, lines, records, values []file) []workload {
 	return []workload{
 		{name: "wordcount", job: wordcount.Job(), reducers: 3, files: lines},
 		{name: "grep-1", job: grep.Job(), params: map[string]string{"pattern": `m.ll|^$|\xff`}, reducers: 1, files: lines, sorted: true},
@@ -101,6 +113,8 @@ func overText(text, lines, records []file) []workload {
 		{name: "sort-bytes", job: sortrecords.Job(), params: map[string]string{"format": "bytes"}, reducers: 2, files: lines, sorted: true},
 		{name: "sort-records", job: sortrecords.Job(), params: map[string]string{"format": "records", "record-length": "10", "key-length": "2"}, reducers: 3, files: records, sorted: true},
 		{name: "groups", job: groups(), reducers: 2, files: lines},
+		{name: "stats", job: stats.Job(), params: map[string]string{"decimals": "1"}, reducers: 2, files: values},
+		{name: "distinct", job: distinct.Job(), reducers: 3, files: text},
 	}
 }
 
@@ -128,6 +142,8 @@ func large(t testing.TB) []workload {
 		{name: "sort-lines", job: sortrecords.Job(), reducers: 3, files: text, sorted: true},
 		{name: "sort-records", job: sortrecords.Job(), params: map[string]string{"format": "records"}, reducers: 4, files: records, sorted: true},
 		{name: "groups", job: groups(), reducers: 2, files: text},
+		{name: "stats", job: stats.Job(), params: map[string]string{"decimals": "1"}, reducers: 3, files: []file{{"a", made(t, "measurements", 3<<20)}, {"b", measured(20_000)[0].data}}},
+		{name: "distinct", job: distinct.Job(), params: map[string]string{"field": "1", "separator": " "}, reducers: 3, files: []file{{"a", made(t, "access-log", 4<<20)}}},
 	}
 }
 
