@@ -261,19 +261,7 @@ func Follow(ctx context.Context, c *wire.Client, id wire.JobID, cancel bool, pro
 		if !s.Ended.IsZero() {
 			return s, ending(s)
 		}
-		args.Version, args.Wait = s.Version, progressEvery
-		if watch == ctx { // many changes make one call, and a short job is not held up by that
-			sleep(ctx, min(progressEvery/4, time.Since(start)/10))
-		}
-	}
-}
-
-func sleep(ctx context.Context, d time.Duration) {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-	case <-ctx.Done():
+		args.Version, args.Wait, args.Pause = s.Version, progressEvery, min(progressEvery/4, time.Since(start)/10)
 	}
 }
 

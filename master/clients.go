@@ -39,8 +39,9 @@ func (m *Master) await(ctx context.Context, id wire.JobID, wait time.Duration, t
 
 // Watch returns a job's status, once it is newer than the one that the client has, or after args.Wait.
 func (m *Master) Watch(ctx context.Context, args *wire.WatchArgs) (reply *wire.JobStatus, err error) {
+	begun := time.Now()
 	err = m.await(ctx, args.Job, args.Wait, func(j *job, expired bool) (bool, error) {
-		if j.version <= args.Version && !expired && !j.swept {
+		if !expired && !j.swept && (j.version <= args.Version || time.Since(begun) < args.Pause) {
 			return false, nil
 		}
 		reply = m.statusLocked(j)

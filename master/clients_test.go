@@ -52,6 +52,10 @@ func TestWatch(t *testing.T) {
 		if _, err := l.c.Watch(t.Context(), &wire.WatchArgs{Job: jobA, Version: s.Version, Wait: 7 * time.Second}); err != nil || time.Since(begun) != 7*time.Second {
 			t.Errorf("without news Watch answers after %v, %v", time.Since(begun), err)
 		}
+		begun = time.Now()
+		if _, err := l.c.Watch(t.Context(), &wire.WatchArgs{Job: jobA, Wait: 7 * time.Second, Pause: time.Second}); err != nil || time.Since(begun) != 7*time.Second {
+			t.Errorf("with news before its pause Watch answers after %v, %v", time.Since(begun), err)
+		}
 		cancelled := l.cancelAfter(time.Second, jobA)
 		begun = time.Now()
 		if now, err := l.c.Watch(t.Context(), &wire.WatchArgs{Job: jobA, Version: s.Version, Wait: time.Hour}); err != nil || now.Version <= s.Version || time.Since(begun) != time.Second {
@@ -59,7 +63,7 @@ func TestWatch(t *testing.T) {
 		}
 		end := l.status(jobA, wire.Cancelled)
 		begun = time.Now()
-		if _, err := l.c.Watch(t.Context(), &wire.WatchArgs{Job: jobA, Version: end.Version, Wait: time.Hour}); err != nil || time.Since(begun) > 0 {
+		if _, err := l.c.Watch(t.Context(), &wire.WatchArgs{Job: jobA, Version: end.Version, Wait: time.Hour, Pause: time.Hour}); err != nil || time.Since(begun) > 0 {
 			t.Errorf("of an ended job Watch answers after %v, %v", time.Since(begun), err)
 		}
 		cancelled()

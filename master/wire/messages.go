@@ -151,6 +151,7 @@ type WatchArgs struct {
 	Job     JobID // a unique prefix of the id will do
 	Version uint64
 	Wait    time.Duration
+	Pause   time.Duration // news before it make no answer, unless the job has ended: many changes make one call
 }
 
 // MaxPartsShown bounds JobStatus.Parts; the manifest has them all.
