@@ -105,8 +105,8 @@ func FuzzEmit(f *testing.F) {
 	})
 }
 
-// keyPrefix finds what slowPrefix does for strings at every place of a page of memory that ends where nothing can be read, and
-// whatever follows the string.
+// keyPrefix and roomyEnds find what the plain ways do for strings at every place of a page of memory that ends where nothing can
+// be read, and whatever follows the string.
 func TestKeyPrefixAtPageEnd(t *testing.T) {
 	t.Parallel()
 	size := syscall.Getpagesize()
@@ -124,10 +124,20 @@ func TestKeyPrefixAtPageEnd(t *testing.T) {
 	}
 	for _, begin := range []int{0, 1, size - 40} {
 		for i := begin; i <= size && i < begin+41; i++ {
-			for n := 0; n <= 17 && i+n <= size; n++ {
+			for n := 0; n <= 25 && i+n <= size; n++ {
 				s := view(page[i : i+n])
 				if got, want := keyPrefix(s), slowPrefix(s); got != want {
 					t.Fatalf("%d bytes at %d: got %#x, want %#x", n, i, got, want)
+				}
+				wantFirst, wantLast := slowPrefix(s), slowPrefix(s[max(n-8, 0):])
+				if first, last := keyEnds(s); first != wantFirst || last != wantLast {
+					t.Fatalf("ends of %d bytes at %d: got %#x and %#x, want %#x and %#x", n, i, first, last, wantFirst, wantLast)
+				}
+				if !roomy(s) {
+					continue
+				}
+				if first, last := roomyEnds(s); first != wantFirst || last != wantLast {
+					t.Fatalf("ends of roomy %d bytes at %d: got %#x and %#x, want %#x and %#x", n, i, first, last, wantFirst, wantLast)
 				}
 			}
 		}

@@ -206,24 +206,24 @@ func (m *mapper[K, V]) combine(encoded string, key K, v V) {
 		m.write(key, v)
 		return
 	}
-	prefix := keyPrefix(encoded)
-	m.combineHashed(hash(prefix, encoded), prefix, encoded, len(encoded), key, v)
+	first, last := keyEnds(encoded)
+	m.combineHashed(hash(first, last, encoded), first, last, encoded, len(encoded), key, v)
 }
 
-// combineHashed is combine for an encoded key of which hash and prefix are known. One of up to 8 bytes is its prefix and size.
-func (m *mapper[K, V]) combineHashed(h, prefix uint64, encoded string, size int, key K, v V) {
+// combineHashed is combine for an encoded key of which hash and ends are known. One of up to 16 bytes is its ends and size.
+func (m *mapper[K, V]) combineHashed(h, first, last uint64, encoded string, size int, key K, v V) {
 	if m.aside && m.passes() || size > maxTableKey {
 		m.write(key, v)
 		return
 	}
-	switch m.table.addHashed(h, prefix, encoded, size, v) {
+	switch m.table.addHashed(h, first, last, encoded, size, v) {
 	case combined:
 	case inserted:
 		m.inserted(key)
 	case full:
 		m.gate.full(m.table.used, m.table.adds)
 		m.drain()
-		m.combineAgain(m.table.addHashed(h, prefix, encoded, size, v), key, v)
+		m.combineAgain(m.table.addHashed(h, first, last, encoded, size, v), key, v)
 		m.aside = m.gate.passing > 0
 	}
 }

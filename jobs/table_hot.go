@@ -7,8 +7,10 @@ import (
 	"unsafe"
 )
 
-// table is the combine table: open addressing with linear probing, the first 8 bytes of a key and its value in the slot, so
-// that the usual word costs one cache line and no pointer. A built-in map[string]V took 1.4 to 1.6 times as long on words of
+// table is the combine table: open addressing with linear probing, a key of up to 16 bytes and its value in the slot, so that
+// the usual word costs one cache line and no pointer. Such a key is its first and its last 8 bytes, which may overlap, and its
+// size: found without a branch on the size, which the processor could not foresee. With the first 8 bytes alone in the slot,
+// stats took 31 ns a line in place of 26. A built-in map[string]V took 1.4 to 1.6 times as long on words of
 // prose (BenchmarkTable), copies every key to the heap by itself and cannot tell its memory.
 //
 // Its hash is a multiply-and-fold of its own. The engine partitions by another hash: were they the same, the keys of one
@@ -19,7 +21,7 @@ type table[V any] struct {
 	room    int    // keys that may still be inserted before the slots must grow
 	used    int    // keys
 	adds    int    // pairs since the last reset
-	keys    []byte // of more than 8 bytes, end to end
+	keys    []byte // of more than 16 bytes, end to end
 	limit   int64  // bytes of slots, keys and values
 	held    int64  // bytes that values lead to, at most
 	over    bool   // values have grown beyond the limit: nothing is taken until reset
@@ -27,10 +29,11 @@ type table[V any] struct {
 	keeper  *keeper[V] // nil if values lead to no memory but their own
 }
 
-// slot is one key. Invariant: prefix holds the key's first 8 bytes, zero padded, little endian.
+// slot is one key. Invariant: first and last are what keyEnds says of it.
 type slot[V any] struct {
-	prefix uint64
-	offset uint32 // in keys, if the key is longer than 8 bytes
+	first  uint64
+	last   uint64
+	offset uint32 // in keys, if the key is longer than 16 bytes
 	size   uint32 // of the key + 1; 0: the slot is empty
 	value  V
 }
@@ -83,22 +86,22 @@ func (t *table[V]) reset() {
 
 // add combines v into the value of key. The key's bytes are copied if they are new; they may change afterwards.
 func (t *table[V]) add(key string, v V) outcome {
-	prefix := keyPrefix(key)
-	return t.addHashed(hash(prefix, key), prefix, key, len(key), v)
+	first, last := keyEnds(key)
+	return t.addHashed(hash(first, last, key), first, last, key, len(key), v)
 }
 
 // addWord is add for the key of 8 bytes that is word, big endian.
 func (t *table[V]) addWord(word uint64, v V) outcome {
-	prefix := bits.ReverseBytes64(word)
-	return t.addHashed(hashWord(prefix), prefix, "", 8, v)
+	first := bits.ReverseBytes64(word)
+	return t.addHashed(hashEnds(first, first, 8), first, first, "", 8, v)
 }
 
-// addHashed is add for a key of which hash and prefix are known. A key of up to 8 bytes is its prefix and size.
-func (t *table[V]) addHashed(h, prefix uint64, key string, length int, v V) outcome {
+// addHashed is add for a key of which hash and ends are known. One of up to 16 bytes is its ends and size.
+func (t *table[V]) addHashed(h, first, last uint64, key string, length int, v V) outcome {
 	size := uint32(length) + 1
 	for i := h & t.mask; ; i = (i + 1) & t.mask {
 		s := &t.slots[i]
-		if s.prefix == prefix && s.size == size && (size <= 9 || t.sameTail(s, key)) {
+		if s.is(first, last, length) && (length <= 16 || t.sameKey(s, key)) {
 			if t.keeper != nil {
 				return t.combineKept(s, v)
 			}
@@ -107,13 +110,13 @@ func (t *table[V]) addHashed(h, prefix uint64, key string, length int, v V) outc
 			return combined
 		}
 		if s.size == 0 {
-			return t.insert(h, i, prefix, key, length, v)
+			return t.insert(h, i, slot[V]{first, last, 0, size, v}, key)
 		}
 	}
 }
 
 // insert puts a new key into the empty slot i, growing the table first if it must.
-func (t *table[V]) insert(h, i, prefix uint64, key string, size int, v V) outcome {
+func (t *table[V]) insert(h, i uint64, s slot[V], key string) outcome {
 	if t.over {
 		return full
 	}
@@ -124,23 +127,22 @@ func (t *table[V]) insert(h, i, prefix uint64, key string, size int, v V) outcom
 		for i = h & t.mask; t.slots[i].size != 0; i = (i + 1) & t.mask {
 		}
 	}
-	if size > 8 && !t.growKeys(size) {
+	if len(key) > 16 && !t.growKeys(len(key)) {
 		return full
 	}
 	if t.keeper != nil {
-		n := t.keeper.size(v)
+		n := t.keeper.size(s.value)
 		if t.used > 0 && t.bytes()+n > t.limit && !t.measure(n) {
 			return full
 		}
 		t.held += n
-		v = t.keeper.copy(v)
+		s.value = t.keeper.copy(s.value)
 	}
-	s := &t.slots[i]
-	s.prefix, s.size, s.value = prefix, uint32(size)+1, v
-	if size > 8 {
+	if len(key) > 16 {
 		s.offset = uint32(len(t.keys))
 		t.keys = append(t.keys, key...)
 	}
+	t.slots[i] = s
 	t.room--
 	t.used++
 	t.adds++
@@ -222,21 +224,24 @@ func (t *table[V]) growKeys(n int) bool {
 	return true
 }
 
-// sameTail compares a key of more than 8 bytes with a slot of the same prefix and size.
-func (t *table[V]) sameTail(s *slot[V], key string) bool {
-	stored := t.keys[s.offset : int(s.offset)+len(key)]
-	if len(key) <= 16 {
-		return binary.LittleEndian.Uint64(stored[len(stored)-8:]) == load(key, len(key)-8)
-	}
-	return view(stored[8:]) == key[8:]
+// is compares a slot with a key's ends and size: all there is of a key of up to 16 bytes.
+func (s *slot[V]) is(first, last uint64, length int) bool {
+	return (s.first^first)|(s.last^last) == 0 && s.size == uint32(length)+1
+}
+
+// sameKey compares a key of more than 16 bytes with a slot of the same size.
+func (t *table[V]) sameKey(s *slot[V], key string) bool { return t.key(s) == key }
+
+// key is a slot's key of more than 16 bytes.
+func (t *table[V]) key(s *slot[V]) string {
+	return view(t.keys[s.offset:][:s.size-1])
 }
 
 // hashOf is the hash of a slot's key.
 func (t *table[V]) hashOf(s *slot[V]) uint64 {
-	size := uint64(s.size - 1)
-	h := mix(s.prefix^size*mixB, mixA)
-	if size > 8 {
-		h = hashTail(h, view(t.keys[s.offset:uint64(s.offset)+size]))
+	h := hashEnds(s.first, s.last, int(s.size-1))
+	if s.size > 17 {
+		h = hashMiddle(h, t.key(s))
 	}
 	return h
 }
@@ -244,10 +249,15 @@ func (t *table[V]) hashOf(s *slot[V]) uint64 {
 // appendKey appends a slot's key.
 func (t *table[V]) appendKey(buf []byte, s *slot[V]) []byte {
 	size := int(s.size - 1)
-	if size > 8 {
-		return append(buf, t.keys[s.offset:int(s.offset)+size]...)
+	if size > 16 {
+		return append(buf, t.key(s)...)
 	}
-	return binary.LittleEndian.AppendUint64(buf, s.prefix)[:len(buf)+size]
+	end := len(buf) + size
+	buf = binary.LittleEndian.AppendUint64(buf, s.first)
+	if size > 8 {
+		buf = binary.LittleEndian.AppendUint64(buf, s.last>>(8*uint(16-size)))
+	}
+	return buf[:end]
 }
 
 // mix multiplies and folds both halves of the product.
@@ -256,24 +266,26 @@ func mix(a, b uint64) uint64 {
 	return hi ^ lo
 }
 
-// hash is the hash of a key with that prefix.
-func hash(prefix uint64, key string) uint64 {
-	h := mix(prefix^uint64(len(key))*mixB, mixA)
-	if len(key) > 8 {
-		h = hashTail(h, key)
+// hash is the hash of a key with those ends.
+func hash(first, last uint64, key string) uint64 {
+	h := hashEnds(first, last, len(key))
+	if len(key) > 16 {
+		h = hashMiddle(h, key)
 	}
 	return h
 }
 
-// hashWord is the hash of the key of 8 bytes that is its prefix.
-func hashWord(prefix uint64) uint64 { return mix(prefix^8*mixB&math.MaxUint64, mixA) }
+// hashEnds is the hash of a key of up to 16 bytes.
+func hashEnds(first, last uint64, size int) uint64 {
+	return mix(first^uint64(size)*mixB, last^mixA)
+}
 
-// hashTail goes on with the bytes of key after the 8th; the last step overlaps.
-func hashTail(h uint64, key string) uint64 {
-	for i := 8; i+8 < len(key); i += 8 {
+// hashMiddle goes on with the bytes of a longer key between its ends; the last step overlaps.
+func hashMiddle(h uint64, key string) uint64 {
+	for i := 8; i < len(key)-8; i += 8 {
 		h = mix(h^load(key, i), mixB)
 	}
-	return mix(h^load(key, len(key)-8), mixA)
+	return h
 }
 
 // load reads 8 bytes of s at i, little endian.
@@ -288,6 +300,15 @@ func keyPrefix(s string) uint64 {
 		return roomyPrefix(s)
 	}
 	return slowPrefix(s)
+}
+
+// keyEnds is the first and the last 8 bytes of s, little endian; both are keyPrefix of a shorter one.
+func keyEnds(s string) (first, last uint64) {
+	if len(s) >= 8 {
+		return load(s, 0), load(s, len(s)-8)
+	}
+	first = keyPrefix(s)
+	return first, first
 }
 
 // pageSize is the least size of a page of memory on any system that Go runs on.
@@ -308,6 +329,19 @@ func roomy(s string) bool {
 func roomyPrefix(s string) uint64 {
 	b := (*[8]byte)(unsafe.Pointer(unsafe.StringData(s)))
 	return binary.LittleEndian.Uint64(b[:]) & (math.MaxUint64 >> (8 * uint(8-min(len(s), 8))))
+}
+
+// roomyEnds is keyEnds of a roomy string, in the same way.
+//
+//go:norace
+//go:nocheckptr
+func roomyEnds(s string) (first, last uint64) {
+	p := unsafe.Pointer(unsafe.StringData(s))
+	d := len(s) - 8
+	short := d & (d >> 63) // 0, or what is missing to 8 bytes, negative: the compiler makes min a branch here
+	mask := uint64(math.MaxUint64) >> (-8 * short & 63)
+	a, b := (*[8]byte)(p), (*[8]byte)(unsafe.Add(p, d-short))
+	return binary.LittleEndian.Uint64(a[:]) & mask, binary.LittleEndian.Uint64(b[:]) & mask
 }
 
 // slowPrefix is the plain version of keyPrefix: it reads short strings in overlapping pieces, never beyond their end.

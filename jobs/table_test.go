@@ -61,7 +61,7 @@ func TestTableEqualsMap(t *testing.T) {
 						t.Fatalf("limit %d: an empty table is full", limit)
 					}
 				}
-				if minBytes := int64(minSlots*24 + 4096); tab.bytes() > max(limit, minBytes) {
+				if minBytes := int64(minSlots*32 + 4096); tab.bytes() > max(limit, minBytes) {
 					t.Fatalf("limit %d: the table holds %d bytes", limit, tab.bytes())
 				}
 			}

@@ -42,13 +42,10 @@ func TestWordsAcrossWindows(t *testing.T) {
 	t.Parallel()
 	for _, x := range wordElements {
 		for _, y := range wordElements {
-			for _, fill := range []string{"w", ".", "é", "語", "ab c"} {
+			for _, fill := range []string{"w", "é", "ab c"} {
 				before, after := strings.Repeat(fill, 140), strings.Repeat(fill, 70)
-				for n := 50; n < 140; n++ {
-					checkWords(t, before[:n]+x+y)
-				}
 				for _, n := range []int{60, 61, 62, 63, 64, 124, 125, 126, 127, 128} {
-					for _, m := range []int{1, 61, 62, 63, 64, 65} {
+					for _, m := range []int{0, 1, 61, 63, 64} {
 						checkWords(t, before[:n]+x+y+after[:m])
 					}
 				}
