@@ -253,7 +253,7 @@ func TestLists(t *testing.T) {
 	if got := cli(t, dir, 0, "plan", "wordcount", "in").out; !strings.Contains(got, "1 object") {
 		t.Errorf("plan:\n%s", got)
 	}
-	if got := cli(t, dir, 0, "jobs").out; strings.Count(got, "\n") != 3 || !strings.HasPrefix(got, "grep ") {
+	if got := cli(t, dir, 0, "jobs").out; strings.Count(got, "\n") != 5 || !strings.HasPrefix(got, "distinct ") {
 		t.Errorf("jobs:\n%s", got)
 	}
 	if got := cli(t, dir, 0, "jobs", "wordcount").out; !strings.Contains(got, "min-length") || !strings.Contains(got, "Rows: word utf8") {
