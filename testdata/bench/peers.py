@@ -32,6 +32,7 @@ import tables
 
 TREE = Path(__file__).resolve().parents[2]
 TIMEOUT = 900  # seconds of a run
+FORMAT = 2  # of a kept result: those of another one are measured again
 
 
 class Bench:
@@ -153,13 +154,19 @@ def measure(bench, job):
             last = row["runs"][-1] if row["runs"] else {}
             print(f"{job.name:22} {p.name:13} {last.get('seconds', 0):9.3f} s  {row.get('result', '')} {row['error']}", flush=True)
     return {"job": job.name, "title": job.title, "bytes": job.bytes, "goals": job.goals, "date": time.strftime("%Y-%m-%d %H:%M"),
-            "commit": commit(), "programs": list(kept.values()), "repeats": bench.repeats, "small": job.small,
+            "commit": commit(), "programs": list(kept.values()), "repeats": bench.repeats, "format": FORMAT, "small": job.small,
             "bounds": job.bounds}
 
 
 def commit():
     said = subprocess.run(["git", "describe", "--always", "--dirty"], cwd=TREE, capture_output=True, text=True)
     return said.stdout.strip() or "unknown"
+
+
+def kept_result(path):
+    """A job's result, {} if there is none."""
+    result = json.loads(path.read_text()) if path.exists() else {}
+    return result if result.get("format") == FORMAT else {}
 
 
 def main(env):
@@ -172,7 +179,7 @@ def main(env):
         sys.exit(f"JOB={' '.join(sorted(unknown))}: no such job: use {' '.join(jobs.NAMES)}")
     for name in wanted or jobs.NAMES:
         path = store / f"{name}.json"
-        if not wanted and path.exists() and json.loads(path.read_text())["repeats"] == bench.repeats:
+        if not wanted and kept_result(path).get("repeats") == bench.repeats:
             continue
         with jobs.prepared(bench, name) as job:
             result = measure(bench, job)
@@ -181,8 +188,8 @@ def main(env):
         half.rename(path)
     report = TREE / "docs" / "benchmarks.md" if env.get("REPORT") is None else env["REPORT"]
     if report:
-        have = [json.loads((store / f"{name}.json").read_text()) for name in jobs.NAMES if (store / f"{name}.json").exists()]
-        tables.write(Path(report), have)
+        have = [kept_result(store / f"{name}.json") for name in jobs.NAMES]
+        tables.write(Path(report), [result for result in have if result])
         print(f"wrote {report}")
 
 
