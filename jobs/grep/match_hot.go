@@ -153,7 +153,7 @@ func (n *needle) findFold(s string) int {
 	if last < 0 {
 		return -1
 	}
-	s, within := s[:], s[n.at:last+n.at+1]
+	within := s[n.at : last+n.at+1]
 	lower, upper := indexFrom(within, n.rare, 0), len(within)
 	if n.upper != n.rare {
 		upper = indexFrom(within, n.upper, 0)
