@@ -39,8 +39,11 @@ class Program:
     missing: str = ""  # why it cannot run
 
     def shown(self):
-        """The command, for people: without the folders of this machine."""
-        return public(shlex.join(map(str, self.command)))
+        """The command, for people: without the folders of this machine, and without what a URL is signed with."""
+        words = [Path(w).name if Path(w).is_absolute() and Path(w).parent.is_dir() and Path(w).parent != Path("/") else str(w)
+                 for w in self.command]
+        text = re.sub(r"\?X-Amz-[^ ']*", "?…", shlex.join(words))
+        return re.sub(r"(key|secret)=[^ &']+", r"\1=…", text)
 
 
 @dataclass
