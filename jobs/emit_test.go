@@ -2,10 +2,15 @@ package jobs
 
 import (
 	"encoding/binary"
+	"fmt"
+	"maps"
 	"math/rand/v2"
+	"reflect"
 	"slices"
 	"syscall"
 	"testing"
+
+	"github.com/millrace/millrace/jobs/internal/codec"
 )
 
 // pairSink keeps what is put.
@@ -88,6 +93,42 @@ func TestEmitEqualsCombine(t *testing.T) {
 				numbers[i] = rng.IntN(1+rng.IntN(3_000)) - 700<<rng.IntN(40)
 			}
 			checkEmit(t, numbers, memory, emitSigned, plainSigned)
+		}
+	}
+}
+
+// Long keys of one length that differ only between their first and last 8 bytes stay apart: there the middle decides.
+func TestEmitMiddles(t *testing.T) {
+	t.Parallel()
+	rng := rand.New(rand.NewPCG(7, 7))
+	var keys []string
+	want := map[string]int64{}
+	values, err := codec.Value(reflect.TypeFor[int64]())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range 40_000 {
+		keys = append(keys, fmt.Sprintf("the begin%07d and the end", rng.IntN(10_000)))
+		want[keys[i]] += int64(i)
+	}
+	for _, memory := range []int64{20_000, 1 << 24} {
+		for name, of := range map[string]func(*mapper[string, int64]) func(string, int64){"emit": emitString, "combine": plainString} {
+			got := map[string]int64{}
+			for rest := emitted(t, keys, memory, of).data; len(rest) > 0; {
+				key, value, tail, err := CutPair(rest, nil)
+				if err != nil {
+					t.Fatal(err)
+				}
+				n, err := newCoder[int64](values).decode(value)
+				if err != nil {
+					t.Fatal(err)
+				}
+				got[string(key)] += n
+				rest = tail
+			}
+			if !maps.Equal(got, want) {
+				t.Errorf("%s, memory %d: %d keys, want %d with their sums", name, memory, len(got), len(want))
+			}
 		}
 	}
 }
