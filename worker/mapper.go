@@ -7,8 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
-	"path/filepath"
 
 	"github.com/millrace/millrace/jobs"
 	"github.com/millrace/millrace/jobs/plan"
@@ -70,7 +68,7 @@ func (w *Worker) runMap(ctx context.Context, a *attempt, job loaded) (*wire.Outc
 	}, nil
 }
 
-// writeRun merges the pairs to one run: a file that this worker serves, or an object in the job's work folder.
+// writeRun merges the pairs to one run: in a file that this worker serves from, or an object in the job's work folder.
 func (w *Worker) writeRun(ctx context.Context, a *attempt, job loaded, pairs *shuffle.Writer) (*wire.MapResult, error) {
 	if job.reply.Spec.Shuffle == "bucket" {
 		return w.writeBucketRun(ctx, a, job, pairs)
@@ -78,17 +76,16 @@ func (w *Worker) writeRun(ctx context.Context, a *attempt, job loaded, pairs *sh
 	var b [16]byte
 	_, _ = rand.Read(b[:]) // never fails
 	id := hex.EncodeToString(b[:])
-	path := filepath.Join(w.dir, id+".run")
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+	f, err := w.runs.Create(string(a.task.Attempt.Task.Job), w.dir)
 	if err != nil {
 		return nil, fmt.Errorf("write run: %w", err)
 	}
 	sum, err := pairs.Finish(ctx, f)
-	if err = errors.Join(err, f.Close()); err != nil {
-		return nil, errors.Join(fmt.Errorf("write run: %w", err), os.Remove(path))
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("write run: %w", err), f.Abandon())
 	}
-	if err := w.runs.Add(id, path, string(a.task.Attempt.Task.Job), sum.Largest); err != nil {
-		return nil, errors.Join(err, os.Remove(path))
+	if err := f.Keep(id, sum.Largest); err != nil {
+		return nil, err
 	}
 	return &wire.MapResult{URL: w.runURL + "/runs/" + id, Size: sum.Size, Checksum: sum.Checksum, Pairs: sum.Pairs}, nil
 }

@@ -30,6 +30,7 @@ type Opened struct {
 	Checksum uint64        // of the run that was found under the URL
 	Body     io.ReadCloser // the section's bytes from the one asked for on
 	Path     string        // of the run's file, if it lies on this machine and stays: it needs no copy then
+	Base     int64         // of the run in that file
 	Largest  int           // bytes of the run's largest block, if that is known of a file under Path: it is read once then, by the merge
 }
 
@@ -117,6 +118,11 @@ func (FileOpener) Open(_ context.Context, run Run, partition int, from int64) (*
 	if !ok {
 		return nil, fmt.Errorf("open run: %q is no file:// URL", run.URL)
 	}
+	return openFile(path, 0, run, partition, from)
+}
+
+// openFile opens a section of a run that begins at base of a file.
+func openFile(path string, base int64, run Run, partition int, from int64) (*Opened, error) {
 	f, err := os.Open(path)
 	if errors.Is(err, os.ErrNotExist) {
 		return nil, fmt.Errorf("%w: %w", ErrNoRun, err)
@@ -124,12 +130,12 @@ func (FileOpener) Open(_ context.Context, run Run, partition int, from int64) (*
 	if err != nil {
 		return nil, err
 	}
-	section, tail, err := runfile.ReadSection(f, run.Size, partition)
+	section, tail, err := runfile.ReadSection(io.NewSectionReader(f, base, run.Size), run.Size, partition)
 	if err != nil {
 		return nil, errors.Join(err, f.Close())
 	}
-	body := io.NewSectionReader(f, section.Offset+from, section.Length-from)
-	return &Opened{Section: section, Checksum: tail.Checksum, Body: readCloser{body, f}, Path: path}, nil
+	body := io.NewSectionReader(f, base+section.Offset+from, section.Length-from)
+	return &Opened{Section: section, Checksum: tail.Checksum, Body: readCloser{body, f}, Path: path, Base: base}, nil
 }
 
 // readCloser reads from one thing and closes another.

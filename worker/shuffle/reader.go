@@ -274,7 +274,7 @@ func (r *Reader) Close() error {
 
 // place finds a section's place: in its own file if it stays on this machine, in memory, or in the temporary file.
 func (r *Reader) place(run Run, o *Opened) (*source, error) {
-	s := &source{run: run, section: o.Section, path: o.Path}
+	s := &source{run: run, section: o.Section, path: o.Path, base: o.Base}
 	if o.Path != "" {
 		s.kind = inRun
 		return s, nil

@@ -208,7 +208,7 @@ func serveMixed(t *testing.T, made []madeRun) ([]Run, Opener) {
 		if err := os.WriteFile(path, m.data, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if err := servers[i%3].Add(id, path, "job", i%2*runfile.BlockSize); err != nil {
+		if err := addFile(servers[i%3], id, path, "job", i%2*runfile.BlockSize); err != nil {
 			t.Fatal(err)
 		}
 		runs[i].URL = urls[i%3] + "/runs/" + id
@@ -533,7 +533,7 @@ func breakOwnRun(t *testing.T, largest int) {
 		t.Fatal(err)
 	}
 	s := NewServer()
-	if err := s.Add("own", path, "job", largest); err != nil {
+	if err := addFile(s, "own", path, "job", largest); err != nil {
 		t.Fatal(err)
 	}
 	r := NewReader(ReaderOptions{Open: s.Opener("http://self", memStore{})})
@@ -583,7 +583,7 @@ func BenchmarkReader(b *testing.B) {
 		if err := os.WriteFile(path, m.data, 0o600); err != nil {
 			b.Fatal(err)
 		}
-		if err := errors.Join(s.Add(fmt.Sprint(i), path, "job", 0), s.Add(fmt.Sprint("known", i), path, "job", runfile.BlockSize)); err != nil {
+		if err := errors.Join(addFile(s, fmt.Sprint(i), path, "job", 0), addFile(s, fmt.Sprint("known", i), path, "job", runfile.BlockSize)); err != nil {
 			b.Fatal(err)
 		}
 		size += m.Size

@@ -34,45 +34,36 @@ const (
 type Server struct {
 	client *http.Client // shared by all attempts, so that connections are used again
 
-	mu   sync.RWMutex
-	runs map[string]served
-	jobs map[string][]string // ids of each job's runs
+	mu      sync.RWMutex
+	runs    map[string]served
+	jobs    map[string][]string // ids of each job's runs
+	shelves map[string][]*shelf // of each job
+	idle    map[string][]*shelf // those of them that may take more runs and that nobody writes to
 }
 
 // served is one run.
 type served struct {
 	path    string
+	base    int64 // of the run in the file
 	tail    runfile.Tail
 	largest int // bytes of its largest block
 }
 
 // NewServer returns a server without runs.
 func NewServer() *Server {
-	return &Server{client: newClient(), runs: map[string]served{}, jobs: map[string][]string{}}
+	return &Server{
+		client: newClient(), runs: map[string]served{}, jobs: map[string][]string{}, shelves: map[string][]*shelf{}, idle: map[string][]*shelf{},
+	}
 }
 
-// Add serves the run in the file at path, of a job, under an id. The file is the server's from now on. largest is what
-// runfile.Summary says of it, 0 if unknown.
-func (s *Server) Add(id, path, job string, largest int) (err error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return fmt.Errorf("serve run %s: %w", id, err)
-	}
-	defer func() { err = errors.Join(err, f.Close()) }()
-	info, err := f.Stat()
-	if err != nil {
-		return fmt.Errorf("serve run %s: %w", id, err)
-	}
-	tail, err := runfile.ReadTail(f, info.Size())
-	if err != nil {
-		return fmt.Errorf("serve run %s: %w", id, err)
-	}
+// add serves a run of a job under an id.
+func (s *Server) add(id, job string, run served) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if _, ok := s.runs[id]; ok {
-		return fmt.Errorf("serve run %s: the id is taken", id)
+		return errors.New("the id is taken")
 	}
-	s.runs[id] = served{path, tail, largest}
+	s.runs[id] = run
 	s.jobs[job] = append(s.jobs[job], id)
 	return nil
 }
@@ -80,20 +71,12 @@ func (s *Server) Add(id, path, job string, largest int) (err error) {
 // Drop stops serving a job's runs and removes their files. A section that is being sent is sent to its end.
 func (s *Server) Drop(job string) error {
 	s.mu.Lock()
-	var paths []string
 	for _, id := range s.jobs[job] {
-		paths = append(paths, s.runs[id].path)
 		delete(s.runs, id)
 	}
 	delete(s.jobs, job)
 	s.mu.Unlock()
-	var errs []error
-	for _, p := range paths {
-		if err := os.Remove(p); !errors.Is(err, fs.ErrNotExist) {
-			errs = append(errs, err)
-		}
-	}
-	return errors.Join(errs...)
+	return s.dropShelves(job)
 }
 
 // ServeHTTP implements http.Handler.
@@ -136,7 +119,7 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request, run served, parti
 		return
 	}
 	defer f.Close() // it was only read
-	section, err := runfile.ReadSectionOf(f, run.tail, partition)
+	section, err := runfile.ReadSectionOf(run.in(f), run.tail, partition)
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusInternalServerError)
 		return
@@ -145,8 +128,11 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request, run served, parti
 	h.Set("Content-Type", "application/octet-stream")
 	h.Set("ETag", fmt.Sprintf(`"%016x"`, run.tail.Checksum))
 	h.Set(sectionHeader, section.Text(partition))
-	http.ServeContent(w, r, "", time.Time{}, io.NewSectionReader(f, section.Offset, section.Length))
+	http.ServeContent(w, r, "", time.Time{}, io.NewSectionReader(f, run.base+section.Offset, section.Length))
 }
+
+// in is the run in its file.
+func (r served) in(f *os.File) *io.SectionReader { return io.NewSectionReader(f, r.base, r.tail.Size) }
 
 // Opener returns an opener of any run's sections for a reducer on this worker, whose runs have URLs under self
 // ("http://host:port"): its own runs are read from their files, other workers' over HTTP, and all else from the store.
@@ -168,8 +154,7 @@ func (o anyOpener) Open(ctx context.Context, run Run, partition int, from int64)
 		if !ok {
 			return nil, ErrNoRun
 		}
-		run.URL = "file://" + own.path
-		opened, err := FileOpener{}.Open(ctx, run, partition, from)
+		opened, err := openFile(own.path, own.base, run, partition, from)
 		if err == nil {
 			opened.Largest = own.largest
 		}

@@ -30,6 +30,23 @@ func (m memStore) Read(_ context.Context, url string, off, n int64, _ string) (i
 	return io.NopCloser(io.NewSectionReader(bytes.NewReader(data), off, n)), storage.Info{}, nil
 }
 
+// addFile serves the run that a file is.
+func addFile(s *Server, id, path, job string, largest int) error {
+	file, err := os.OpenFile(path, os.O_RDWR, 0)
+	if err != nil {
+		return err
+	}
+	info, err := file.Stat()
+	if err != nil {
+		return err
+	}
+	f := &RunFile{s, job, &shelf{path: path, file: file}, info.Size()}
+	s.mu.Lock()
+	s.shelves[job] = append(s.shelves[job], f.shelf)
+	s.mu.Unlock()
+	return f.Keep(id, largest)
+}
+
 // startServer serves one run of the given pairs under the id "run" of job "job".
 func startServer(t *testing.T, partitions int, pairs []pair) (s *Server, url string, run madeRun, path string) {
 	t.Helper()
@@ -39,7 +56,7 @@ func startServer(t *testing.T, partitions int, pairs []pair) (s *Server, url str
 		t.Fatal(err)
 	}
 	s = NewServer()
-	if err := s.Add("run", path, "job", 0); err != nil {
+	if err := addFile(s, "run", path, "job", 0); err != nil {
 		t.Fatal(err)
 	}
 	h := httptest.NewServer(s)
@@ -103,10 +120,13 @@ func TestServerDrop(t *testing.T) {
 	if err := os.WriteFile(other, run.data, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.Add("run", other, "another job", 0); err == nil {
+	if err := addFile(s, "run", other, "another job", 0); err == nil {
 		t.Error("an id was taken twice")
 	}
-	if err := s.Add("other", other, "another job", 0); err != nil {
+	if err := os.WriteFile(other, run.data, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := addFile(s, "other", other, "another job", 0); err != nil {
 		t.Fatal(err)
 	}
 	if err := errors.Join(s.Drop("job"), s.Drop("job"), s.Drop("never seen")); err != nil {
@@ -129,7 +149,7 @@ func TestServerDrop(t *testing.T) {
 	if err := os.WriteFile(other, []byte("this is not a run, but as long as one, about: 0123456789 0123456789 0123456789"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.Add("bad", other, "job", 0); !errors.Is(err, runfile.ErrCorrupt) {
+	if err := addFile(s, "bad", other, "job", 0); !errors.Is(err, runfile.ErrCorrupt) {
 		t.Errorf("no run: %v", err)
 	}
 	if _, err := open.Open(t.Context(), run.Run, 0, 0); err == nil || errors.Is(err, ErrNoRun) || !strings.Contains(err.Error(), "500") {
@@ -161,7 +181,7 @@ func TestConnectionsAreKept(t *testing.T) {
 	for i, m := range made {
 		path := filepath.Join(t.TempDir(), "run")
 		id := fmt.Sprint(i)
-		if err := errors.Join(os.WriteFile(path, m.data, 0o600), s.Add(id, path, "job", 0)); err != nil {
+		if err := errors.Join(os.WriteFile(path, m.data, 0o600), addFile(s, id, path, "job", 0)); err != nil {
 			t.Fatal(err)
 		}
 		runs[i].URL = h.URL + "/runs/" + id

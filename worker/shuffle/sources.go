@@ -18,7 +18,7 @@ type sourceKind uint8
 const (
 	inMemory sourceKind = iota
 	inTemp              // a section in the reader's temporary file
-	inRun               // a section in a run's own file on this machine
+	inRun               // a section in a run's file on this machine
 	inMerged            // a temporary run that holds several sources merged
 )
 
@@ -31,6 +31,7 @@ type source struct {
 	file     *os.File // inTemp
 	offset   int64    // inTemp: of the section in file
 	path     string   // inRun, inMerged
+	base     int64    // inRun: of the run in the file
 	maxBlock int      // bytes that reading it needs, unless inMemory
 }
 
@@ -43,7 +44,7 @@ func (s *source) open() blockSource {
 	case inTemp:
 		return sectionBlocks{runfile.NewReader(io.NewSectionReader(s.file, s.offset, s.section.Length), s.section)}
 	default:
-		return newSectionBlocks(closedFile(s.path), s.section)
+		return sectionBlocks{runfile.NewReader(io.NewSectionReader(closedFile(s.path), s.base+s.section.Offset, s.section.Length), s.section)}
 	}
 }
 
