@@ -124,13 +124,20 @@ func (u uploads) Part(ctx context.Context, key, id string, n int, body []byte) (
 	return e.etag, explain(l.appendLine(f.log, e))
 }
 
+// writeBytes is how much is written at a time. The kernel takes page cache in pieces of that size at most, and so takes
+// what was given back lately: memory that is in use by this machine, and partly in its caches. For one write of 6 MiB it took
+// new pieces of 2 MiB each, on a virtual machine from its host; sorting 1 GB cost 2.7 s of CPU in the kernel in place of 1.6.
+const writeBytes = 256 << 10
+
 // writeAt writes a part. The disk begins with it at once, so that Seal has little left to wait for.
 func (u uploads) writeAt(name string, body []byte, off int64) error {
 	f, err := os.OpenFile(name, os.O_WRONLY, 0)
 	if err != nil {
 		return err
 	}
-	_, err = f.WriteAt(body, off)
+	for at := 0; at < len(body) && err == nil; at += writeBytes {
+		_, err = f.WriteAt(body[at:min(at+writeBytes, len(body))], off+int64(at))
+	}
 	if err == nil && !u.b.o.NoSync {
 		beginWriteback(f, off, int64(len(body)))
 	}
