@@ -27,7 +27,7 @@ const (
 //	GET /runs/ID?partition=P    with Range, to resume
 //	200, 206  the section's bytes; its index entry in Millrace-Section, the run's checksum in ETag (hexadecimal)
 //	400       no such partition
-//	404       no such run
+//	404       no such run, or its section was released
 //	500       the run's file cannot be read
 //
 // Of each run it keeps the footer only: the system's page cache holds the indexes, and an entry is one small read.
@@ -47,6 +47,8 @@ type served struct {
 	base    int64 // of the run in the file
 	tail    runfile.Tail
 	largest int // bytes of its largest block
+	// released are the partitions whose sections are there no more. A set is never changed, but replaced.
+	released partitionSet
 }
 
 // NewServer returns a server without runs.
@@ -95,6 +97,10 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	partition, err := strconv.Atoi(r.URL.Query().Get("partition"))
 	if err != nil || partition < 0 || partition >= run.tail.Partitions {
 		http.Error(w, fmt.Sprintf("partition: want 0 to %d", run.tail.Partitions-1), http.StatusBadRequest)
+		return
+	}
+	if run.released.has(partition) {
+		http.Error(w, "no such run: the partition was released", http.StatusNotFound)
 		return
 	}
 	s.serve(w, r, run, partition)
@@ -153,6 +159,9 @@ func (o anyOpener) Open(ctx context.Context, run Run, partition int, from int64)
 		own, ok := o.server.run(id)
 		if !ok {
 			return nil, ErrNoRun
+		}
+		if own.released.has(partition) {
+			return nil, fmt.Errorf("%w: partition %d was released", ErrNoRun, partition)
 		}
 		opened, err := openFile(own.path, own.base, run, partition, from)
 		if err == nil {
