@@ -9,8 +9,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"golang.org/x/sync/errgroup"
-
 	"github.com/millrace/millrace/jobs"
 	"github.com/millrace/millrace/master/wire"
 	"github.com/millrace/millrace/storage"
@@ -58,19 +56,18 @@ func (w *Worker) keepLocked(id wire.JobID) *jobState {
 }
 
 // startLocked runs an attempt in a slot.
-func (w *Worker) startLocked(ctx context.Context, attempts *errgroup.Group, t wire.Task) {
+func (w *Worker) startLocked(ctx context.Context, attempts *crew, t wire.Task) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	a := &attempt{task: t, cancel: cancel}
 	w.running[t.Attempt] = a
 	id := w.id
 	js := w.keepLocked(t.Attempt.Task.Job)
-	attempts.Go(func() error {
+	attempts.Go(func() {
 		start := time.Now()
 		out := w.try(ctx, a, js)
 		cancel(nil)
 		out.Attempt, out.Elapsed = t.Attempt, time.Since(start)
 		w.finished(id, out)
-		return nil
 	})
 }
 

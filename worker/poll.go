@@ -8,8 +8,6 @@ import (
 	"strings"
 	"time"
 
-	"golang.org/x/sync/errgroup"
-
 	"github.com/millrace/millrace/master/wire"
 )
 
@@ -31,14 +29,13 @@ const maxPolls = 2
 // retryPoll is the pause after a poll that failed; the client has already tried every address.
 const retryPoll = 200 * time.Millisecond
 
-// poll is the conversation with the master: it ends when ctx does or the worker has drained. Attempts run in a group of
-// their own, which it waits for.
+// poll is the conversation with the master: it ends when ctx does or the worker has drained. It waits for the attempts' ends.
 func (w *Worker) poll(ctx context.Context) error {
 	actx, cancel := context.WithCancel(ctx)
-	attempts := new(errgroup.Group)
+	attempts := newCrew()
 	defer func() {
 		cancel()
-		_ = attempts.Wait() // attempts report by outcome, never by error
+		attempts.Wait()
 	}()
 	var (
 		replies  = make(chan answered, maxPolls)
@@ -55,10 +52,7 @@ func (w *Worker) poll(ctx context.Context) error {
 			args, serial, rest := w.pollArgs(drain == nil)
 			flying++
 			start, due, next = false, false, nil
-			attempts.Go(func() error {
-				replies <- w.ask(ctx, args, serial, rest)
-				return nil
-			})
+			attempts.Go(func() { replies <- w.ask(ctx, args, serial, rest) })
 		}
 		wake := w.wake // made anew by pollArgs: what comes later is not in that report
 		if start {
@@ -133,7 +127,7 @@ func pause(ctx context.Context, d time.Duration) bool {
 }
 
 // take applies an answer. It says whether a draining worker may go, and whether the answer brought anything new.
-func (w *Worker) take(ctx context.Context, attempts *errgroup.Group, a answered) (free, news bool) {
+func (w *Worker) take(ctx context.Context, attempts *crew, a answered) (free, news bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if a.worker != w.id {
@@ -146,7 +140,13 @@ func (w *Worker) take(ctx context.Context, attempts *errgroup.Group, a answered)
 	if a.err != nil {
 		return false, true
 	}
-	w.done = slices.DeleteFunc(w.done, func(r report) bool { return r.serial <= a.serial })
+	w.done = slices.DeleteFunc(w.done, func(r report) bool {
+		known := r.serial <= a.serial
+		if known && r.outcome.Reduce != nil {
+			attempts.Go(func() { w.release(r.outcome.Attempt.Task) })
+		}
+		return known
+	})
 	for _, id := range a.reply.Kill {
 		w.had[id] = true          // also if it comes only now, in an answer that this one overtook
 		w.keepLocked(id.Task.Job) // whose end drops what was had of it
@@ -222,13 +222,10 @@ func (w *Worker) discard(ctx context.Context, outcomes []wire.Outcome) {
 }
 
 // endLocked gives up what is left of an ended job.
-func (w *Worker) endLocked(ctx context.Context, attempts *errgroup.Group, id wire.JobID) {
+func (w *Worker) endLocked(ctx context.Context, attempts *crew, id wire.JobID) {
 	if list := w.orphans[id]; list != nil {
 		delete(w.orphans, id)
-		attempts.Go(func() error {
-			w.discard(ctx, list)
-			return nil
-		})
+		attempts.Go(func() { w.discard(ctx, list) })
 	}
 	js := w.jobs[id]
 	if js == nil {
@@ -259,6 +256,13 @@ func (w *Worker) dropLocked(id wire.JobID) {
 func (w *Worker) dropRuns(id wire.JobID) {
 	if err := w.runs.Drop(string(id)); err != nil {
 		w.o.Log.Warn("remove runs", "job", id, "error", err)
+	}
+}
+
+// release gives back what the runs here held for a reduce task whose part the master knows of.
+func (w *Worker) release(t wire.TaskID) {
+	if err := w.runs.Release(string(t.Job), t.Index); err != nil {
+		w.o.Log.Warn("release runs", "task", t.String(), "error", err)
 	}
 }
 

@@ -57,12 +57,24 @@ func (w *Writer) newSink(dst io.Writer, blockSize int) *sink {
 		run:       runfile.NewWriter(dst, w.o.Partitions),
 		blockSize: blockSize,
 		maxPair:   w.maxPair,
-		block:     make([]byte, 0, blockSize),
+		block:     make([]byte, 0, w.firstBlock(blockSize)),
 	}}
 	if w.o.Combine != nil {
 		s.combiner = &combiner{out: s.out, combine: w.o.Combine, limit: w.combineBytes}
 	}
 	return s
+}
+
+// firstBlock is what to make a block of a run: a small run needs no more than its pairs take.
+func (w *Writer) firstBlock(blockSize int) int {
+	if len(w.spills) > 0 {
+		return blockSize
+	}
+	size := 0
+	for _, b := range w.batches {
+		size += len(b)
+	}
+	return min(size, blockSize)
 }
 
 // spillTo writes one temporary run: fill puts the pairs into it.

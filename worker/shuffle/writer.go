@@ -73,7 +73,7 @@ type Writer struct {
 	scratch []entry  // what sorting moves entries through; made when it is needed
 	free    [][]byte // empty batches
 	bytes   int64    // capacity of batches and free
-	lent    int64    // capacity of the batch that the caller fills
+	lent    []byte   // the batch that the caller fills
 	parts   []uint32 // the caller's, for the next batch
 
 	touched byte // the sum of what touch read, which keeps the compiler from leaving its reads out
@@ -139,7 +139,7 @@ func (w *Writer) Put(b jobs.Pairs) (jobs.Pairs, error) {
 
 // take indexes a batch's pairs, in pieces with spills between when there is no room for all of their entries.
 func (w *Writer) take(b jobs.Pairs) error {
-	w.lent = 0
+	w.lent = nil
 	w.parts = b.Partitions[:0]
 	if len(b.Partitions) > 0 && w.o.By != ByBatch {
 		return errors.New("a batch states partitions, but By is not ByBatch")
@@ -244,7 +244,7 @@ func (w *Writer) empty() (jobs.Pairs, error) {
 	} else {
 		data = w.o.Buffers.batch(w.batchBytes)
 	}
-	w.lent = int64(cap(data))
+	w.lent = data
 	return jobs.Pairs{Data: data, Partitions: w.parts}, nil
 }
 
@@ -258,7 +258,7 @@ func (w *Writer) recycle(data []byte) {
 }
 
 // held is the memory in use, bytes.
-func (w *Writer) held() int64 { return w.bytes + w.lent + int64(cap(w.entries))*entryBytes }
+func (w *Writer) held() int64 { return w.bytes + int64(cap(w.lent)) + int64(cap(w.entries))*entryBytes }
 
 // limit is what held may reach: the budget less what writing a run takes, an output block or the largest pair included.
 func (w *Writer) limit() int64 {
@@ -291,13 +291,15 @@ func (w *Writer) spill(keep int) error {
 	return nil
 }
 
-// Finish writes the run to dst. The writer's memory is free afterwards; Close is still to be called.
+// Finish writes the run to dst. The caller gives the batch that it was lent last back, as it is. The writer's memory is free
+// afterwards; Close is still to be called.
 func (w *Writer) Finish(ctx context.Context, dst io.Writer) (runfile.Summary, error) {
 	if w.err != nil {
 		return runfile.Summary{}, w.err
 	}
 	w.err = errors.New("shuffle writer: it is finished")
-	w.lent = 0
+	w.o.Buffers.keepBatches([][]byte{w.lent}, w.batchBytes)
+	w.lent = nil
 	buf := bufio.NewWriterSize(dst, fileBuffer)
 	to := w.newSink(buf, runfile.BlockSize)
 	if err := w.fill(ctx, to); err != nil {
