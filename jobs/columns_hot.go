@@ -125,7 +125,8 @@ func isASCII(s string) bool {
 	const high = 0x8080808080808080
 	n := len(s)
 	if n < 8 {
-		return keyPrefix(s)&high == 0
+		_, all := keyEnds(s)
+		return all&high == 0
 	}
 	any := load(s, n-8)
 	for i := 0; i+8 < n; i += 8 {

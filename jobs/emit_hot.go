@@ -25,7 +25,7 @@ func (m *mapper[K, V]) emitText() func(K, V) {
 			return
 		}
 		first, last := roomyEnds(text)
-		h := hashEnds(first, last, len(text))
+		h := hashEnds(first, last)
 		if len(text) > 16 {
 			m.emitLong(h, first, last, text, key, v)
 			return
@@ -62,7 +62,7 @@ func (m *mapper[K, V]) emitWord(flip uint64) func(K, V) {
 	t, combine := m.table, m.table.combine
 	return func(key K, v V) {
 		word := bits.ReverseBytes64(*(*uint64)(unsafe.Pointer(&key)) ^ flip)
-		h := hashEnds(word, word, 8)
+		h := hashEnds(word, word)
 		s := &t.slots[h&t.mask]
 		if s.is(word, word, 8) && t.keeper == nil && !m.aside {
 			t.adds++
