@@ -119,11 +119,21 @@ func checkSample(t *testing.T, s plan.Split, f jobs.Format, total int64, count i
 			t.Errorf("piece %+v cuts records of %d bytes", p, n)
 		}
 	}
-	if limit := int64(1000 * (4096 + f.Length)); sum > limit {
+	if limit := int64(4<<20 + 1000*f.Length); sum > limit {
 		t.Errorf("sample has %d bytes, limit %d", sum, limit)
 	}
-	if total <= 4_000_000 && count <= plan.MaxPieces && sum != total {
+	if total <= 4<<20 && count <= plan.MaxPieces && sum != total {
 		t.Errorf("sample of a small input has %d of %d bytes", sum, total)
+	}
+}
+
+// A sample takes a request for each 4 MiB of the input, 250 at least and 1,000 at most.
+func TestSamplePlaces(t *testing.T) {
+	t.Parallel()
+	for size, want := range map[int64]int{5 << 20: 250, 1 << 30: 256, 2 << 30: 512, 1 << 40: 1000} {
+		if n := len(sampleOf(t, spec(lines, 1<<30), objects(size)).Pieces); n != want {
+			t.Errorf("%d bytes are sampled at %d places, want %d", size, n, want)
+		}
 	}
 }
 
