@@ -38,7 +38,7 @@ func TestPartsLost(t *testing.T) {
 	t.Parallel()
 	w := workload{
 		name: "sort", job: sortrecords.Job(), params: map[string]string{"format": "records", "record-length": "10", "key-length": "8"},
-		reducers: 3, files: fixed(300_000), sorted: true,
+		reducers: 3, files: fixed(80_000), sorted: true,
 	}
 	var lose atomic.Int64
 	open := memstore.Opener()
