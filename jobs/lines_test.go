@@ -2,6 +2,7 @@ package jobs
 
 import (
 	"bytes"
+	"fmt"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -37,6 +38,11 @@ func checkLines(t *testing.T, data []byte) {
 	}
 	if want := plainLines(data); !slices.Equal(got, want) {
 		t.Fatalf("%q: got %v, want %v", data, got, want)
+	}
+	for i := range data {
+		if got, want := lineStart(view(data), i), bytes.LastIndexByte(data[:i], '\n')+1; got != want {
+			t.Fatalf("%q: the line of byte %d starts at %d, want %d", data, i, got, want)
+		}
 	}
 }
 
@@ -148,5 +154,25 @@ func BenchmarkLines(b *testing.B) {
 			}
 			return n
 		})
+	}
+}
+
+// BenchmarkLineStart looks for the starts of lines from places within them.
+func BenchmarkLineStart(b *testing.B) {
+	for _, length := range []int{20, 100, 200} {
+		s := strings.Repeat(strings.Repeat("x", length-1)+"\n", (256<<10)/length)
+		for name, start := range map[string]func(string, int) int{
+			"lineStart": lineStart, "search": func(s string, i int) int { return strings.LastIndexByte(s[:i], '\n') + 1 },
+		} {
+			b.Run(fmt.Sprintf("%d/%s", length, name), func(b *testing.B) {
+				b.SetBytes(int64(len(s)))
+				b.ReportAllocs()
+				for b.Loop() {
+					for i := length / 2; i < len(s); i += length {
+						start(s, i)
+					}
+				}
+			})
+		}
 	}
 }

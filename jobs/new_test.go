@@ -33,7 +33,7 @@ func TestNewErrors(t *testing.T) {
 		job  *jobs.Job
 		want string
 	}{
-		{with[int, string, int, string](), "job job: record type int: records are string, []byte, jobs.Line or jobs.File"},
+		{with[int, string, int, string](), "job job: record type int: records are string, []byte, jobs.Line, jobs.Lines or jobs.File"},
 		{with[string, key, int, string](), "key type jobs_test.key: field jobs_test.key.Tags: type []string cannot be a key: keys are strings"},
 		{with[string, string, value, string](), "value type jobs_test.value: field jobs_test.value.Seen: type map[string]bool cannot be a value: a map has no order"},
 		{with[string, string, int, row](), "row type jobs_test.row: column ch: type chan int cannot be a column"},

@@ -1,7 +1,10 @@
 package jobs
 
 import (
+	"bytes"
 	"fmt"
+	"iter"
+	"strings"
 	"unsafe"
 )
 
@@ -10,6 +13,39 @@ type Line struct {
 	URL    string // of the input object
 	Offset int64  // of the line's first byte in the object
 	Text   string // without its line end
+}
+
+// Lines is a record: some whole lines as they lie in the object, for a function that searches them faster than line by line.
+// How many come together is the engine's choice: what the function makes of a line must not depend on it.
+type Lines struct {
+	URL    string // of the input object
+	Offset int64  // of the first byte in the object
+	Text   string // with the lines' ends, LF or CRLF; the object's last line may lack it
+}
+
+// All iterates over the lines.
+func (l Lines) All() iter.Seq[Line] {
+	return func(yield func(Line) bool) {
+		for begin, text := range lines(unsafe.Slice(unsafe.StringData(l.Text), len(l.Text))) {
+			if !yield(Line{l.URL, l.Offset + int64(begin), text}) {
+				return
+			}
+		}
+	}
+}
+
+// At returns the line that holds the byte at l.Text[i], and where in l.Text the next line begins.
+func (l Lines) At(i int) (line Line, next int) {
+	begin, next := lineStart(l.Text, i), len(l.Text)
+	end := next
+	if n := strings.IndexByte(l.Text[i:], '\n'); n >= 0 {
+		end = i + n
+		next = end + 1
+		if end > begin && l.Text[end-1] == '\r' {
+			end--
+		}
+	}
+	return Line{l.URL, l.Offset + int64(begin), l.Text[begin:end]}, next
 }
 
 // File is a record: a whole input object.
@@ -37,6 +73,11 @@ func recordsOf[R, K, V any](m func(R, func(K, V)) error, length int) (Format, bl
 		}
 	case func(Line, func(K, V)) error:
 		each = eachLine(m)
+	case func(Lines, func(K, V)) error:
+		each = func(b Block, at *int64, emit func(K, V)) (int64, error) {
+			*at = b.Offset
+			return countLines(b.Data), m(Lines{b.URL, b.Offset, view(b.Data)}, emit)
+		}
 	case func(File, func(K, V)) error:
 		format.Kind = FormatFile
 		each = func(b Block, at *int64, emit func(K, V)) (int64, error) {
@@ -44,7 +85,7 @@ func recordsOf[R, K, V any](m func(R, func(K, V)) error, length int) (Format, bl
 			return 1, m(File{b.URL, b.Data}, emit)
 		}
 	default:
-		return format, nil, fmt.Errorf("record type %s: records are string, []byte, jobs.Line or jobs.File", typeName[R]())
+		return format, nil, fmt.Errorf("record type %s: records are string, []byte, jobs.Line, jobs.Lines or jobs.File", typeName[R]())
 	}
 	if length > 0 && format.Kind != FormatFixed {
 		return format, nil, fmt.Errorf("option FixedLength: the record type is %s, but records of fixed length are []byte: let the map function take a []byte", typeName[R]())
@@ -109,6 +150,15 @@ func eachFixed[K, V any](m func([]byte, func(K, V)) error, length int) blockMapp
 		}
 		return records, nil
 	}
+}
+
+// countLines returns how many lines a block has.
+func countLines(data []byte) int64 {
+	n := int64(bytes.Count(data, []byte{'\n'}))
+	if len(data) > 0 && data[len(data)-1] != '\n' {
+		n++
+	}
+	return n
 }
 
 // view is b as a string. Blocks never change, so the string never does.
