@@ -37,9 +37,12 @@ func Job() *jobs.Job {
 		if err != nil {
 			return jobs.Code{}, err
 		}
-		find := func(line jobs.Line, emit func(Place, string)) error {
-			if pattern.match(line.Text) != p.Invert {
-				emit(Place{line.URL, line.Offset}, line.Text)
+		find := func(text jobs.Lines, emit func(Place, string)) error {
+			found := func(line jobs.Line) { emit(Place{line.URL, line.Offset}, line.Text) }
+			if p.Invert {
+				pattern.others(text, found)
+			} else {
+				pattern.find(text, found)
 			}
 			return nil
 		}

@@ -5,11 +5,14 @@ import (
 	"math/rand/v2"
 	"regexp"
 	"regexp/syntax"
+	"slices"
 	"strings"
 	"testing"
+
+	"github.com/millrace/millrace/jobs"
 )
 
-// print is what stepsOf finds in an expression: literals, those of one step with a bar between, those in either case with (i).
+// print is what stepsOf finds in an expression: needles, with sets of bytes in brackets, those of one step with a bar between.
 func print(t *testing.T, expression string) string {
 	t.Helper()
 	tree, err := syntax.Parse(expression, syntax.Perl)
@@ -21,10 +24,18 @@ func print(t *testing.T, expression string) string {
 	for _, s := range steps {
 		var any []string
 		for _, n := range s {
-			if n.fold {
-				n.text += "(i)"
+			text := ""
+			for _, set := range n.sets {
+				switch list := string(set.bytes()); {
+				case len(list) == 1:
+					text += list
+				case len(list) > 3:
+					text += "[" + list[:1] + "-" + list[len(list)-1:] + "]"
+				default:
+					text += "[" + list + "]"
+				}
 			}
-			any = append(any, n.text)
+			any = append(any, text)
 		}
 		out = append(out, strings.Join(any, "|"))
 	}
@@ -39,14 +50,18 @@ func TestStepsOf(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct{ expression, want string }{
 		{`/wp-login\.php`, "/wp-login.php exact"},
-		{`"(GET|POST) /api/v[0-9]+/orders/[0-9]+ .* 5[0-9][0-9] `, `" GET|POST  /api/v /orders/    5  `},
-		{``, ""}, {`.`, ""}, {`[ab]x`, "x"}, {`a.b`, "a b"}, {`a*b`, "b"}, {`a?b`, "b"}, {`x(ab)+y`, "xab y"}, {`(ab){2,}c`, "abab c"}, {`(ab){0,2}c`, "c"},
+		{`"(GET|POST) /api/v[0-9]+/orders/[0-9]+ .* 5[0-9][0-9] `, `" GET|POST  /api/v[0-9] /orders/[0-9]    5[0-9][0-9] `},
+		{``, ""}, {`.`, ""}, {`a.b`, "a b"}, {`a*b`, "b"}, {`a?b`, "b"}, {`x(ab)+y`, "xab y"}, {`(ab){2,}c`, "abab c"}, {`(ab){0,2}c`, "c"},
 		{`(a)(?:b)(?P<n>c)`, "abc exact"}, {`^ab$`, "ab"}, {`a\bb`, "ab"}, {`(?m)^x`, "x"},
-		{`foo|bar`, "foo|bar exact"}, {`fool|food|bar`, "foo|bar"}, {`foo|`, ""}, {`foo|[0-9]`, ""}, {`(foo|bar)x`, "foo|bar x"}, {`x(foo|bar)`, "x foo|bar"},
-		{`foo|b.ring`, "foo|ring"}, {`foo(bar|(baz|qux)[0-9])`, "foo bar|baz|qux"}, {`a|b`, ""},
+		{`foo|bar`, "foo|bar exact"}, {`fool|food|bar`, "foo[dl]|bar exact"}, {`foo|`, ""}, {`foo|[0-9]`, "foo|[0-9] exact"}, {`(foo|bar)x`, "foo|bar x"}, {`x(foo|bar)`, "x foo|bar"},
+		{`foo|b.ring`, "foo|ring"}, {`foo(bar|(baz|qux)[0-9])`, "foo bar|baz|qux"}, {`foo(bar|(baz|qux)[xé])`, "foo bar|baz|qux"}, {`a|b`, "[ab] exact"},
 		{`é語`, "é語 exact"}, {"a\uFFFDb", "a b"}, {`a\x{FFFD}`, "a"}, {`a\xff`, "aÿ exact"},
-		{`(?i)error-7`, "error-7(i) exact"}, {`(?i)disk`, "di(i)"}, {`(?i)été5`, "t(i) 5(i)"}, {`foo(?i)bar`, "foo bar(i)"}, {`(?i)Foo|bar`, "foo(i)|bar(i) exact"}, {`[aA]b`, "a(i) b"}, {`(?i)語-`, "語-(i) exact"},
+		{`(?i)error-7`, "[Ee][Rr][Rr][Oo][Rr]-7 exact"}, {`(?i)disk`, "[Dd][Ii]"}, {`(?i)été5`, "[Tt] 5"}, {`foo(?i)bar`, "foo[Bb][Aa][Rr] exact"},
+		{`(?i)Foo|bar`, "[Ff][Oo][Oo]|[Bb][Aa][Rr] exact"}, {`[aA]b`, "[Aa]b exact"}, {`(?i)語-`, "語- exact"},
 		{`1.2.3.4.5.6.7.8.9.10`, "1 2 3 4 5 6 7 8"}, {`11|22|33|44|55|66|77|88|99`, ""}, {`[^\x00-\x{10FFFF}]a`, "a"},
+		{`[ab]x`, "[ab]x exact"}, {`[0-9]{3}`, "[0-9][0-9][0-9] exact"}, {`[0-9]+x`, "[0-9] x"}, {`[^x]y`, "y"}, {`[aé]y`, "y"}, {`[ab-]\d*x`, "[-ab] x"},
+		{`a[0-9]{40}`, "a" + strings.Repeat("[0-9]", maxSets-1) + " " + strings.Repeat("[0-9]", 41-maxSets)},
+		{strings.Repeat("a", 40), strings.Repeat("a", 40) + " exact"}, {strings.Repeat("a", 40) + "[ab]c", strings.Repeat("a", 40) + " [ab]c"},
 	} {
 		if got := print(t, test.expression); got != test.want {
 			t.Errorf("%q: got %q, want %q", test.expression, got, test.want)
@@ -115,44 +130,70 @@ func FuzzMatch(f *testing.F) {
 	})
 }
 
-// A literal is found where the library finds it, whichever of its bytes is searched for.
-func TestFind(t *testing.T) {
+// A needle is found where it is in each place, by each way of searching, and in whichever of its bytes is searched for.
+func TestNeedle(t *testing.T) {
 	t.Parallel()
 	rnd := rand.New(rand.NewPCG(3, 4))
-	text := func(n int) string {
-		b := make([]byte, n)
-		for i := range b {
-			b[i] = "abAB-"[rnd.IntN(5)]
-		}
-		return string(b)
-	}
 	for range 20_000 {
-		word, s := text(1+rnd.IntN(4)), text(rnd.IntN(30))
+		text := make([]byte, rnd.IntN(40))
+		for i := range text {
+			text[i] = "abAB-"[rnd.IntN(5)]
+		}
+		sets := make([]byteSet, 1+rnd.IntN(4)*rnd.IntN(4))
+		for i := range sets {
+			for range 1 + rnd.IntN(3)*rnd.IntN(2) {
+				sets[i].add("abAB-"[rnd.IntN(5)])
+			}
+		}
 		var seen [256]uint32
 		for _, c := range "abAB-" {
 			seen[c] = rnd.Uint32N(5)
 		}
-		plain, folded := newNeedle(word, false), newNeedle(strings.ToLower(word), true)
-		plain.aim(&seen)
-		folded.aim(&seen)
-		if got, want := plain.find(s), reference(s, word); got != want {
-			t.Fatalf("%q in %q: got %d, want %d", word, s, got, want)
-		}
-		if got, want := folded.find(s), reference(strings.ToLower(s), strings.ToLower(word)); got != want {
-			t.Fatalf("%q in %q in either case: got %d, want %d", word, s, got, want)
+		n := newNeedle(sets)
+		n.aim(&seen)
+		for from := range len(text) + 1 {
+			want := reference(string(text), sets, from)
+			if got := n.find(string(text), from); got != want {
+				t.Fatalf("%+v in %q from %d: got %d, want %d", n, text, from, got, want)
+			}
+			if got := n.findWindow(string(text), from); got != want {
+				t.Fatalf("%+v in %q from %d, by windows: got %d, want %d", n, text, from, got, want)
+			}
 		}
 	}
 }
 
-// reference is where word ends in s.
-func reference(s, word string) int {
-	if i := strings.Index(s, word); i >= 0 {
-		return i + len(word)
+// The longest needles that have masks are found by windows too.
+func TestNeedleLong(t *testing.T) {
+	t.Parallel()
+	sets := make([]byteSet, maxSets)
+	for i := range sets {
+		sets[i].add("ab"[i%2])
+		sets[i].add('c')
+	}
+	n := newNeedle(sets)
+	text := strings.Repeat("x", 50) + strings.Repeat("ba", 10) + strings.Repeat("ab", maxSets/2) + "b"
+	if got, want := n.findWindow(text, 0), reference(text, sets, 0); got != want || want != 70 {
+		t.Errorf("got %d, want %d", got, want)
+	}
+}
+
+// reference is where a series of sets begins in s.
+func reference(s string, sets []byteSet, from int) int {
+	for i := from; i+len(sets) <= len(s); i++ {
+		all := true
+		for j, set := range sets {
+			all = all && set.has(s[i+j])
+		}
+		if all {
+			return i
+		}
 	}
 	return -1
 }
 
-// After the first lines, the byte that is rare in them is searched for, in the step that is rarest.
+// After the first lines, the byte that is rare in them is searched for, in the step that costs least; where that lets most
+// lines through, they are looked at one by one.
 func TestLearn(t *testing.T) {
 	t.Parallel()
 	m, err := newMatcher("ab.*azb.*a")
@@ -162,8 +203,67 @@ func TestLearn(t *testing.T) {
 	for range enoughBytes / 8 {
 		m.match("aabb-ab")
 	}
-	if n := m.steps[1][0]; m.first != 1 || n.rare != 'z' || n.at != 1 || n.second == 1 {
+	if n := m.steps[1][0]; m.first != 1 || string(n.rare) != "z" || n.at != 1 || n.windows || m.dense {
 		t.Errorf("first %d, %+v", m.first, n)
+	}
+	if m, err = newMatcher("[a-d]{6}.*b"); err != nil {
+		t.Fatal(err)
+	}
+	for range enoughBytes / 8 {
+		m.match("aabb-ab")
+	}
+	if !m.steps[0][0].windows || m.first != 0 || m.dense {
+		t.Errorf("%+v", m)
+	}
+	if m, err = newMatcher("b"); err != nil {
+		t.Fatal(err)
+	}
+	for range enoughBytes / 8 {
+		m.match("aabb-ab")
+	}
+	if !m.dense {
+		t.Error("all lines have it, and are not dense")
+	}
+}
+
+// A text's lines are found as the expression finds them one by one, those that match and the others, in the first lines and
+// later, with needles across their ends.
+func TestFind(t *testing.T) {
+	t.Parallel()
+	rnd := rand.New(rand.NewPCG(7, 8))
+	elements := []string{"a", "b", "ab", "\n", "\r\n", "7", "42", "é", "\xff", " ", "xxxxxxxxxxxxxxxxxxxxxxxx"}
+	for _, expression := range []string{"ab", "a|7", "(?i)AB.*4", "[0-9]{2}", "[0-9]{2}.*a", "b\\r", "a\\n", "a\\s", "é$", "^a", "", "x{24}[0-9]", "[0-9]+x+b", "[ab][ab]\\z|42"} {
+		pattern := regexp.MustCompile(expression)
+		for _, sparse := range []bool{false, true} {
+			m, err := newMatcher(expression)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for range 20 {
+				text := []byte{}
+				for range rnd.IntN(3000) {
+					if n := rnd.IntN(len(elements)); n < 3 || !sparse || rnd.IntN(20) == 0 {
+						text = append(text, elements[n]...)
+					} else {
+						text = append(text, "--------------------\n"...)
+					}
+				}
+				lines := jobs.Lines{URL: "u", Offset: 5, Text: string(text)}
+				var got, others, want, rest []jobs.Line
+				m.find(lines, func(l jobs.Line) { got = append(got, l) })
+				m.others(lines, func(l jobs.Line) { others = append(others, l) })
+				for line := range lines.All() {
+					if pattern.MatchString(line.Text) {
+						want = append(want, line)
+					} else {
+						rest = append(rest, line)
+					}
+				}
+				if !slices.Equal(got, want) || !slices.Equal(others, rest) {
+					t.Fatalf("%q: got %d of %d, and %d of %d others", expression, len(got), len(want), len(others), len(rest))
+				}
+			}
+		}
 	}
 }
 
@@ -188,7 +288,9 @@ var benchExpressions = map[string]string{
 	"regex":   `"(GET|POST) /api/v[0-9]+/users/[0-9]+ .* 5[0-9][0-9] `,
 	"fold":    `(?i)/WP-login\.php`,
 	"either":  `wp-login|xmlrpc|\.git/`,
-	"none":    `[0-9]{6}`,
+	"class":   `[0-9]{6}`,
+	"gaps":    `[a-f]+[0-9]+[a-f]+[0-9]{2}[a-f]`,
+	"none":    `\bj[^ ]*\s`,
 }
 
 func benchmark(b *testing.B, matcher func(expression string) func(string) bool) {
@@ -215,6 +317,24 @@ func BenchmarkMatch(b *testing.B) {
 		}
 		return m.match
 	})
+}
+
+func BenchmarkFind(b *testing.B) {
+	lines, bytes := benchLines()
+	text := jobs.Lines{Text: strings.Join(lines, "\n") + "\n"}
+	for name, expression := range benchExpressions {
+		b.Run(name, func(b *testing.B) {
+			m, err := newMatcher(expression)
+			if err != nil {
+				b.Fatal(err)
+			}
+			b.SetBytes(bytes)
+			b.ReportAllocs()
+			for b.Loop() {
+				m.find(text, func(jobs.Line) {})
+			}
+		})
+	}
 }
 
 func BenchmarkRegexp(b *testing.B) {
