@@ -294,3 +294,22 @@ func ExampleRecordError() {
 	}
 	// Output: map s3://logs/1 at byte 4099: empty line 4099
 }
+
+// Lines of a key and a fixed-point number, such as "Oslo;-3.1", become pairs; sums of such numbers are exact.
+func ExampleFixedCutter() {
+	cut := jobs.FixedCutter(";", 1)
+	for _, line := range []string{"Oslo;-3.1", "Paris;Texas;17", "Rome"} {
+		place, tenths, err := cut(line)
+		fmt.Printf("%q %d %v\n", place, tenths, err)
+	}
+	// Output:
+	// "Oslo" -31 <nil>
+	// "Paris;Texas" 170 <nil>
+	// "" 0 the line "Rome" has no separator ";"
+}
+
+func ExampleParseFixed() {
+	cents, err := jobs.ParseFixed("19.9", 2)
+	fmt.Println(cents, err)
+	// Output: 1990 <nil>
+}

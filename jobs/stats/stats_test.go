@@ -94,10 +94,10 @@ func TestBadLines(t *testing.T) {
 	for _, test := range []struct {
 		decimals, line, want string
 	}{
-		{"1", "no value", `has no ";": state what stands between key and value with -p separator`},
-		{"-1", "", `has no ";"`},
-		{"1", "k;1.25", "with -p decimals=2"},
-		{"1", "k;x", "correct the line, or read floating-point numbers with -p decimals=-1"},
+		{"1", "no value", `has no separator ";": correct the line, or state what it is with -p separator and -p decimals`},
+		{"-1", "", `has no separator ";"`},
+		{"1", "k;1.25", `"1.25" has 2 decimals, more than 1`},
+		{"1", "k;x", `the value "x" is no fixed-point number: correct the line`},
 		{"-1", "k;x", `the value "x" is no finite number`},
 		{"-1", "k;NaN", "no finite number"},
 		{"-1", "k;1e999", "no finite number"},
@@ -117,10 +117,10 @@ func TestBadGroups(t *testing.T) {
 	for _, test := range []struct {
 		decimals, lines, want string
 	}{
-		{"0", "k;9223372036854775807\nk;1", "reduce key \"k\": the sum of 2 values of up to 9.22337203685478e+18 units may not fit into 64 bits"},
-		{"0", "k;-5000000000000000000\nk;1", "-p decimals=-1"},
-		{"-1", "k;1e308\nk;1e308", "the sum of 2 values is beyond the range of floating-point numbers"},
-		{"-1", "k;1e308\nk;1e308\nk;-1e308\nk;-1e308", "beyond the range"},
+		{"0", "k;9223372036854775807\nk;1", "reduce key \"k\": the sum of 2 values from 1 to 9.223372036854776e+18 may not fit into 64 bits: choose"},
+		{"0", "k;-5000000000000000000\nk;1", "choose fewer -p decimals, or -1"},
+		{"-1", "k;1e308\nk;1e308", "the sum of 2 values from 1e+308 to 1e+308 may not fit into 64 bits"},
+		{"-1", "k;1e308\nk;1e308\nk;-1e308\nk;-1e308", "may not fit"},
 		{"0", "k\xff;1", "the key is not valid UTF-8: convert the input"},
 	} {
 		_, err := jobstest.RunObjects(stats.Job(), map[string]string{"decimals": test.decimals}, jobstest.Objects(test.lines), 1)
