@@ -31,6 +31,7 @@ type job struct {
 	sampled bool // bounds are known, or not needed
 	bounds  [][]byte
 	runs    []wire.RunEvent // the run log: only ever appended to
+	live    int             // maps whose run can be read
 	maps    []share         // what each map task's newest selected attempt added to the totals
 	reduces []share
 	parts   []wire.ReduceResult // by partition
@@ -85,6 +86,7 @@ func (j *job) selected(e sched.Selected, o *wire.Outcome) {
 		j.bounds, j.sampled = o.Sample.Bounds, true
 	case sched.Map:
 		j.runs = append(j.runs, wire.RunEvent{Attempt: e.Attempt, Run: *o.Map})
+		j.live++
 		j.count(&j.maps[t.Index], share{records: o.Records, pairs: o.Map.Pairs, shuffled: o.Map.Size, spilled: o.Spilled, counters: o.Counters})
 	case sched.Reduce:
 		j.parts[t.Index] = *o.Reduce
@@ -114,6 +116,7 @@ func (t *share) add(s share, sign int64) {
 
 func (j *job) runLost(e sched.RunLost) {
 	j.runs = append(j.runs, wire.RunEvent{Attempt: e.Attempt, Lost: true})
+	j.live--
 	j.touch()
 }
 

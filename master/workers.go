@@ -195,6 +195,14 @@ func (m *Master) Job(_ context.Context, args *wire.JobArgs) (*wire.JobReply, err
 
 // Runs returns what is new in a job's run log, and waits for something new if there is nothing.
 func (m *Master) Runs(ctx context.Context, args *wire.RunsArgs) (reply *wire.RunsReply, err error) {
+	if args.Pause > 0 {
+		err = m.await(ctx, args.Job, args.Pause, func(j *job, expired bool) (bool, error) {
+			return expired || j.live >= j.plan.Maps || len(j.runs) >= args.Cursor+clampPage(args.Max) || !j.ended.IsZero(), nil
+		})
+		if err != nil {
+			return nil, err
+		}
+	}
 	err = m.await(ctx, args.Job, args.Wait, func(j *job, expired bool) (bool, error) {
 		from := min(max(args.Cursor, 0), len(j.runs))
 		to := min(len(j.runs), from+clampPage(args.Max))

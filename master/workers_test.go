@@ -58,6 +58,38 @@ func TestRunLog(t *testing.T) {
 	})
 }
 
+// News of the run log are gathered for a while if the reader asks for it, but a whole page, the last maps' runs and the job's end
+// are told at once.
+func TestRunLogPause(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newWorld(t).lead(true)
+		l.mustSubmit(jobA, spec())
+		a := l.hire("a", 3)
+		read := func(page, want int, wait time.Duration) {
+			t.Helper()
+			begun := time.Now()
+			r, err := a.c.Runs(t.Context(), &wire.RunsArgs{Job: jobA, Max: page, Pause: time.Second, Wait: time.Minute})
+			if err != nil || len(r.Events) != want || time.Since(begun) != wait {
+				t.Errorf("got %+v, %v after %v; want %d events after %v", r, err, time.Since(begun), want, wait)
+			}
+		}
+		a.work(wire.Map, 1)
+		read(0, 1, time.Second)
+		read(1, 1, 0)
+		a.work(wire.Map, 2)
+		read(0, 3, 0)
+		cancelled := l.cancelAfter(time.Millisecond, jobA)
+		begun := time.Now()
+		_, err := a.c.Runs(t.Context(), &wire.RunsArgs{Job: jobA, Cursor: 3, Pause: time.Second, Wait: time.Minute})
+		wantError(t, "Runs of a cancelled job", err, wire.ErrJobEnded)
+		if time.Since(begun) > time.Second {
+			t.Errorf("the job's end is told after %v", time.Since(begun))
+		}
+		cancelled()
+		l.end()
+	})
+}
+
 // A worker that falls silent is lost: it is told so when it comes back, nothing is kept of it, it does not count, and what it
 // did is done again by another.
 func TestLostWorker(t *testing.T) {

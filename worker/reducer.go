@@ -17,8 +17,13 @@ import (
 	"github.com/millrace/millrace/worker/shuffle"
 )
 
-// runsWait is how long a reducer's question for new runs waits at the master.
-const runsWait = 10 * time.Second
+// runsWait is how long a reducer's question for new runs waits at the master, and runsPause how long the master gathers them
+// while maps still run: at most that, and at most a share of the time that has passed, so that a short job is no longer for it.
+const (
+	runsWait       = 10 * time.Second
+	runsPause      = 50 * time.Millisecond
+	runsPauseShare = 10
+)
 
 // runReduce is the reduce task:
 //
@@ -68,7 +73,8 @@ var errReduced = errors.New("reduced")
 // followRuns tells the reader which runs there are, as the master's run log grows, until all maps have one.
 func (w *Worker) followRuns(ctx context.Context, a *attempt, pairs *shuffle.Reader) error {
 	args := &wire.RunsArgs{Job: a.task.Attempt.Task.Job, Wait: runsWait}
-	for {
+	for begun := time.Now(); ; {
+		args.Pause = min(runsPause, time.Since(begun)/runsPauseShare)
 		reply, err := w.o.Master.Runs(ctx, args)
 		switch {
 		case context.Cause(ctx) == errReduced:

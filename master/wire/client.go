@@ -138,7 +138,7 @@ func (c *Client) Job(ctx context.Context, args *JobArgs) (*JobReply, error) {
 
 // Runs asks for a page of a job's run log.
 func (c *Client) Runs(ctx context.Context, args *RunsArgs) (*RunsReply, error) {
-	return invoke[RunsArgs, RunsReply](ctx, c, "Runs", args, long, args.Wait)
+	return invoke[RunsArgs, RunsReply](ctx, c, "Runs", args, long, args.Pause+args.Wait)
 }
 
 // Submit submits a job.

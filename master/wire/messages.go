@@ -121,6 +121,7 @@ type RunsArgs struct {
 	Cursor int
 	Max    int
 	Wait   time.Duration // when there is nothing new
+	Pause  time.Duration // news before it make no answer, unless all maps have a run: many runs make one call
 }
 
 // RunsReply is a page of the run log. Reading it from 0 and applying the events in order gives the runs to read now.
