@@ -284,7 +284,7 @@ func JobFlags(c *cobra.Command, reg *program.Registry, o *Options) {
 	fs.StringVarP(&o.Output, "output", "o", "", "folder for the parts: a path, file:// or s3://bucket/prefix (required)")
 	fs.FuncP("param", "p", "a parameter of the job, `NAME=VALUE`; may be repeated; the command jobs lists them", paramFlag(&o.Params))
 	fs.Func("reducers", "partitions, and so parts, `N` (default: the job's, or one for each 64 MiB of input)", reducersFlag(&o.Reducers))
-	SizeFlag(fs, &o.SplitSize, "split-size", "input a map task (default: equal shares of up to 64MiB, or a quarter of a task's memory)")
+	SizeFlag(fs, &o.SplitSize, "split-size", "input a map task (default: equal shares of up to 64MiB, 32MiB without a combiner, or a quarter of a task's memory)")
 	fs.StringVar(&o.Shuffle, "shuffle", "", "where runs lie: local, on the worker, or bucket, beside the output (default local)")
 	fs.StringVar(&o.Compression, "compression", "", "of the parts: none, lz4 or zstd (default none)")
 	fs.BoolVar(&o.NoBackup, "no-backup", false, "run no backup attempts of slow tasks")
@@ -444,7 +444,7 @@ func runCommand(name string, reg *program.Registry) *cobra.Command {
 			o.Store = backends.New(backends.Options{})
 			show, end := report.Progress(os.Stderr)
 			o.Progress = show
-			status, err := Run(c.Context(), j, o)
+			status, err := run(c.Context(), j, o)
 			end()
 			return errors.Join(err, report.Summary(context.WithoutCancel(c.Context()), o.Store, status))
 		},

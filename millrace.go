@@ -44,7 +44,7 @@ type Options struct {
 
 	Overwrite   bool   // replace a finished output
 	Reducers    int    // partitions, and so parts; default: what the job says, or one for each 64 MiB of input
-	SplitSize   int64  // bytes of input a map task; default: equal shares of up to 64 MiB, or a quarter of a slot's memory
+	SplitSize   int64  // bytes of input a map task; default: equal shares of up to 64 MiB, 32 without a combiner, or a quarter of a slot's memory
 	Shuffle     string // where runs lie: "local" (default), on the worker that made them, or "bucket", beside the output
 	Compression string // of the parts: "none" (default), "lz4" or "zstd"
 	NoBackup    bool   // run no backup attempts of slow tasks
@@ -74,7 +74,16 @@ const progressEvery = 200 * time.Millisecond
 
 // Run runs one job with a master and workers in this process, and returns when its output is committed. When ctx ends, the
 // job is cancelled: nothing of it stays in the output. The status is valid whenever it is not nil, also beside an error.
+//
+// Options.Memory bounds the job's buffers. What else the process holds Run does not know, so it leaves the runtime's memory
+// limit (GOMEMLIMIT) as it is; the command run that Main makes sets it.
 func Run(ctx context.Context, job *jobs.Job, o Options) (*JobStatus, error) {
+	defer runtime.KeepAlive(worker.GCRoom(cmp.Or(o.Memory, worker.DefaultMemory())))
+	return run(ctx, job, o)
+}
+
+// run is Run for a caller that has set the runtime up.
+func run(ctx context.Context, job *jobs.Job, o Options) (*JobStatus, error) {
 	reg, err := program.NewRegistry(Version, job)
 	if err != nil {
 		return nil, err

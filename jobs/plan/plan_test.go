@@ -243,7 +243,9 @@ func TestDefaultSplits(t *testing.T) {
 		{1<<30 + 1, 20, 53_687_092, 53_687_077},
 		{20 << 30, 320, 64 << 20, 64 << 20},
 	} {
-		p, err := plan.Make(spec(lines, 0), objects(test.bytes))
+		s := spec(lines, 0)
+		s.Info.Combines = true
+		p, err := plan.Make(s, objects(test.bytes))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -253,6 +255,13 @@ func TestDefaultSplits(t *testing.T) {
 		}
 		if p.Maps != test.maps || most != test.most || smallest != test.smallest || most > plan.DefaultSplitSize {
 			t.Errorf("%d bytes: got %d splits of %d to %d bytes, want %d of %d to %d", test.bytes, p.Maps, smallest, most, test.maps, test.smallest, test.most)
+		}
+		s.Info.Combines = false // all is sorted then
+		if p, err = plan.Make(s, objects(test.bytes)); err != nil {
+			t.Fatal(err)
+		}
+		if least := test.bytes >> 25; int64(p.Maps) < least || p.SplitBytes(0) > 32<<20 {
+			t.Errorf("%d bytes without a combiner: got %d splits of %d bytes, want %d of up to 32 MiB", test.bytes, p.Maps, p.SplitBytes(0), least)
 		}
 	}
 }

@@ -90,7 +90,7 @@ func checkFormat(f jobs.Format) error {
 // filled returns the spec with its defaults, except for reducers that depend on the input's size.
 func (s Spec) filled(input int64) Spec {
 	if s.SplitSize == 0 {
-		s.SplitSize = splitSize(input)
+		s.SplitSize = splitSize(input, s.Info.Combines)
 	}
 	if f := s.Info.Format; f.Kind == jobs.FormatFixed { // cut between records only
 		s.SplitSize = max(1, s.SplitSize/int64(f.Length)) * int64(f.Length)
