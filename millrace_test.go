@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"runtime/debug"
 	"strings"
 	"testing"
 	"time"
@@ -46,6 +47,19 @@ func TestRunWithoutWorker(t *testing.T) {
 	})
 	if err == nil || !strings.Contains(err.Error(), "--temp-dir") || strings.Contains(err.Error(), "\n") || errors.Is(err, wire.ErrUnreachable) {
 		t.Errorf("got %v", err)
+	}
+}
+
+// Run leaves the runtime's memory limit as it is: what else a program holds it does not know.
+func TestRunLeavesMemoryLimit(t *testing.T) {
+	before := debug.SetMemoryLimit(-1)
+	status, err := Run(t.Context(), countJob(), Options{Inputs: []string{"mem://b/in"}, Output: "mem://b/out", Store: memStore(t), Memory: 1 << 30, Progress: func(*JobStatus) {
+		if limit := debug.SetMemoryLimit(-1); limit != before {
+			t.Errorf("the limit is %d in a run, and was %d", limit, before)
+		}
+	}})
+	if err != nil || status == nil || debug.SetMemoryLimit(-1) != before {
+		t.Errorf("got %+v, %v, and a limit of %d, want %d", status, err, debug.SetMemoryLimit(-1), before)
 	}
 }
 

@@ -41,11 +41,16 @@ const (
 	gcRoomShare = 8 // and an 8th of the memory at most
 )
 
-// LimitMemory tells the runtime to keep this process within memory bytes, and to collect garbage no more often than pays. The
-// result must be kept alive for as long as that is to last: its pages are never touched, so it takes no memory, but the
-// runtime counts it as live.
+// LimitMemory tells the runtime to keep this process within memory bytes, and to collect garbage no more often than pays, as
+// GCRoom does.
 func LimitMemory(memory int64) (room []byte) {
-	n := min(gcRoom, memory/gcRoomShare)
-	debug.SetMemoryLimit(memory + n)
-	return make([]byte, n)
+	room = GCRoom(memory)
+	debug.SetMemoryLimit(memory + int64(len(room)))
+	return room
+}
+
+// GCRoom tells the runtime to collect garbage no more often than pays, where buffers take memory bytes. The result must be kept
+// alive for as long as that is to last: its pages are never touched, so it takes no memory, but the runtime counts it as live.
+func GCRoom(memory int64) (room []byte) {
+	return make([]byte, min(gcRoom, memory/gcRoomShare))
 }
