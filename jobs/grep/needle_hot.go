@@ -23,6 +23,8 @@ type needle struct {
 	windows bool   // search in windows
 	at      int    // position of the byte to search for
 	rare    []byte // what that byte may be
+	second  int    // position of the byte to look at next, if rare is one byte
+	other   byte   // that byte
 }
 
 func newNeedle(sets []byteSet) needle {
@@ -76,6 +78,7 @@ func (n *needle) aim(seen *[256]uint32) float64 {
 			n.at, n.rare, best = i, s.bytes(), cost
 		}
 	}
+	n.aimSecond(seen)
 	if n.masks == nil {
 		return best
 	}
@@ -84,6 +87,21 @@ func (n *needle) aim(seen *[256]uint32) float64 {
 		return windows
 	}
 	return best
+}
+
+// aimSecond chooses a byte to look at beside the one that was found: the rarest, if there is another that can be but one.
+func (n *needle) aimSecond(seen *[256]uint32) {
+	n.second = n.at
+	for i, s := range n.sets {
+		if s.len() == 1 && i != n.at {
+			if c := s.bytes()[0]; n.second == n.at || seen[c] < seen[n.other] {
+				n.second, n.other = i, c
+			}
+		}
+	}
+	if n.second == n.at && len(n.rare) > 0 {
+		n.other = n.rare[0]
+	}
 }
 
 // find returns where the first occurrence in s begins that begins at from or later, -1 if there is none.
@@ -100,7 +118,7 @@ func (n *needle) find(s string, from int) int {
 		if j < 0 {
 			return -1
 		}
-		if i += j; n.is(s[i : i+len(n.sets)]) {
+		if i += j; s[i+n.second] == n.other && n.is(s[i:i+len(n.sets)]) {
 			return i
 		}
 	}
