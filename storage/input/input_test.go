@@ -255,6 +255,25 @@ func TestReadAheadIsBounded(t *testing.T) {
 	})
 }
 
+// Of a piece that is read alone several blocks wait for Next, but no more than one that a long record made large.
+func TestBlocksAheadOfOnePiece(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		for _, test := range []struct {
+			line, ahead int
+			want        int // bytes read before Next: what may wait, and the block behind it
+		}{{8, 4, 4 * 64}, {8, 1, 2 * 64}, {8, 100, 5 * 64}, {1024, 100, 2 * 1024}} {
+			s := of(strings.Repeat(strings.Repeat("a", test.line-1)+"\n", 8192/test.line))
+			r := input.Open(t.Context(), s, s.pieces(8192), input.Format{}, input.Options{BlockSize: 64, MaxRecord: 4096, ReadAhead: test.ahead})
+			synctest.Wait()
+			if got := s.bytes; got < test.want || got > test.want+max(64, test.line) {
+				t.Errorf("lines of %d bytes, %d blocks ahead: %d bytes are read, want %d", test.line, test.ahead, got, test.want)
+			}
+			r.Close()
+		}
+	})
+}
+
 // A body that breaks off is a fault of the way, which another attempt may not meet; only a body that ends well before its
 // object does says that the object changed.
 func TestBrokenBodyIsNoChange(t *testing.T) {

@@ -28,6 +28,7 @@ type source struct {
 	open     int
 	mostOpen int
 	requests []string
+	bytes    int // read of bodies
 }
 
 func (s *source) Read(ctx context.Context, url string, off, n int64, etag string) (io.ReadCloser, storage.Info, error) {
@@ -68,6 +69,14 @@ func (s *source) Read(ctx context.Context, url string, off, n int64, etag string
 type body struct {
 	io.Reader
 	s *source
+}
+
+func (b *body) Read(p []byte) (int, error) {
+	n, err := b.Reader.Read(p)
+	b.s.mu.Lock()
+	defer b.s.mu.Unlock()
+	b.s.bytes += n
+	return n, err
 }
 
 func (b *body) Close() error {
