@@ -297,7 +297,10 @@ func ExampleRecordError() {
 
 // Lines of a key and a fixed-point number, such as "Oslo;-3.1", become pairs; sums of such numbers are exact.
 func ExampleFixedCutter() {
-	cut := jobs.FixedCutter(";", 1)
+	cut, err := jobs.FixedCutter(";", 1)
+	if err != nil {
+		panic(err)
+	}
 	for _, line := range []string{"Oslo;-3.1", "Paris;Texas;17", "Rome"} {
 		place, tenths, err := cut(line)
 		fmt.Printf("%q %d %v\n", place, tenths, err)

@@ -1,6 +1,7 @@
 package jobs
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"strconv"
@@ -14,8 +15,8 @@ const MaxDecimals = 18
 // "-12.3" is -123 and "7" is 70. Sums of such numbers are exact, as sums of floating-point numbers are not. decimals is from 0 to
 // MaxDecimals; a number may have a sign, and digits on one side of the point alone.
 func ParseFixed(s string, decimals int) (int64, error) {
-	if decimals < 0 || decimals > MaxDecimals {
-		return 0, fmt.Errorf("%d decimals: must be from 0 to %d", decimals, MaxDecimals)
+	if err := checkDecimals(decimals); err != nil {
+		return 0, err
 	}
 	digits, negative := strings.CutPrefix(s, "-")
 	if !negative {
@@ -40,6 +41,21 @@ func ParseFixed(s string, decimals int) (int64, error) {
 		return -int64(v), nil
 	}
 	return int64(v), nil
+}
+
+func checkDecimals(n int) error {
+	if n < 0 || n > MaxDecimals {
+		return fmt.Errorf("%d decimals: must be from 0 to %d", n, MaxDecimals)
+	}
+	return nil
+}
+
+// checkCut reports what no line can be taken apart by.
+func checkCut(separator string, decimals int) error {
+	if separator == "" {
+		return errors.New("separator: it is empty: state what stands between key and value")
+	}
+	return checkDecimals(decimals)
 }
 
 // addDigits appends decimal digits to a number, and reports whether it fits into an int64 and whether all are digits.
@@ -69,8 +85,11 @@ func cutFixed(line, separator string, decimals int) (key string, value int64, er
 }
 
 // FloatCutter returns a function that takes a line apart at its last separator and reads what follows as a floating-point number,
-// which must be finite. The key is a view into the line.
-func FloatCutter(separator string) func(line string) (key string, value float64, err error) {
+// which must be finite. The key is a view into the line. An empty separator is an error.
+func FloatCutter(separator string) (func(line string) (key string, value float64, err error), error) {
+	if err := checkCut(separator, 0); err != nil {
+		return nil, err
+	}
 	return func(line string) (string, float64, error) {
 		key, text, err := cutLast(line, separator)
 		if err != nil {
@@ -81,13 +100,13 @@ func FloatCutter(separator string) func(line string) (key string, value float64,
 			return "", 0, fmt.Errorf("the value %.100q is no finite number", text)
 		}
 		return key, value, nil
-	}
+	}, nil
 }
 
 // cutLast takes a line apart at its last separator.
 func cutLast(line, separator string) (before, after string, err error) {
 	i := strings.LastIndex(line, separator)
-	if i < 0 || separator == "" {
+	if i < 0 {
 		return "", "", fmt.Errorf("the line %.100q has no separator %q", line, separator)
 	}
 	return line[:i], line[i+len(separator):], nil

@@ -7,18 +7,21 @@ import (
 
 // FixedCutter returns a function that takes a line apart at its last separator and reads what follows as ParseFixed does: with
 // separator ";" and 1 decimal, it makes "Oslo" and -31 of "Oslo;-3.1". The key is a view into the line. Its errors quote the
-// line or the value and say what is wrong with it.
+// line or the value and say what is wrong with it. An empty separator is an error, and so are decimals that ParseFixed refuses.
 //
 // Where the separator is one byte, the value has up to 7 characters and no more than 5 decimals are asked for, the last 8
 // bytes of the line are one word: the separator and the sign are found, the point is taken out and the digits are added up in
 // that word, without a branch that depends on the line's lengths. Measured on lines of 14 bytes (BenchmarkFixedCutter): 13 ns,
 // against 30 for the plain way; a loop over the value's characters that checks nothing took 17.
-func FixedCutter(separator string, decimals int) func(line string) (key string, value int64, err error) {
-	digit := strings.Contains("0123456789", separator) // one at the end would be taken for a part of the value
-	if len(separator) != 1 || digit || uint(decimals) >= uint(len(fixedForms)) {
-		return func(line string) (string, int64, error) { return cutFixed(line, separator, decimals) }
+func FixedCutter(separator string, decimals int) (func(line string) (key string, value int64, err error), error) {
+	if err := checkCut(separator, decimals); err != nil {
+		return nil, err
 	}
-	return shortFixedCutter(uint64(separator[0])*eachByte, &fixedForms[decimals], separator, decimals)
+	digit := strings.Contains("0123456789", separator) // one at the end would be taken for a part of the value
+	if len(separator) != 1 || digit || decimals >= len(fixedForms) {
+		return func(line string) (string, int64, error) { return cutFixed(line, separator, decimals) }, nil
+	}
+	return shortFixedCutter(uint64(separator[0])*eachByte, &fixedForms[decimals], separator, decimals), nil
 }
 
 // shortFixedCutter is a function of its own, and not inlined, for the compiler inlines nothing into a closure that it has inlined

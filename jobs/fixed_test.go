@@ -18,6 +18,16 @@ func sameCut(t *testing.T, cut func(string) (string, int64, error), line, separa
 	}
 }
 
+// fixedCutter is FixedCutter for what it accepts.
+func fixedCutter(t testing.TB, separator string, decimals int) func(string) (string, int64, error) {
+	t.Helper()
+	cut, err := FixedCutter(separator, decimals)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return cut
+}
+
 // The fast way does what the plain one does, for every value of up to four of these characters after keys of every length,
 // and for every number of decimals.
 func TestFixedCutterExhaustive(t *testing.T) {
@@ -36,7 +46,7 @@ func TestFixedCutterExhaustive(t *testing.T) {
 		level = next
 	}
 	for decimals := range 8 {
-		cut := FixedCutter(";", decimals)
+		cut := fixedCutter(t, ";", decimals)
 		for i, value := range values {
 			key := "key:key;é"[:i%11]
 			sameCut(t, cut, key+";"+value, ";", decimals)
@@ -49,7 +59,7 @@ func TestFixedCutterExhaustive(t *testing.T) {
 func TestFixedCutterNumbers(t *testing.T) {
 	t.Parallel()
 	for decimals := range 6 {
-		cut, one := FixedCutter(";", decimals), int64(1)
+		cut, one := fixedCutter(t, ";", decimals), int64(1)
 		for range decimals {
 			one *= 10
 		}
@@ -72,7 +82,13 @@ func FuzzFixedCutter(f *testing.F) {
 	f.Add("no separator", "", 0)
 	f.Add("no decimals;1", ";", -1)
 	f.Fuzz(func(t *testing.T, line, separator string, decimals int) {
-		sameCut(t, FixedCutter(separator, decimals), line, separator, decimals)
+		cut, err := FixedCutter(separator, decimals)
+		if accepted := separator != "" && decimals >= 0 && decimals <= MaxDecimals; (err == nil) != accepted {
+			t.Fatalf("separator %q, %d decimals: %v", separator, decimals, err)
+		}
+		if err == nil {
+			sameCut(t, cut, line, separator, decimals)
+		}
 	})
 }
 
@@ -103,6 +119,13 @@ func TestParseFixed(t *testing.T) {
 // A floating-point number is finite, and stands after the last separator.
 func TestFloatCutter(t *testing.T) {
 	t.Parallel()
+	if _, err := FloatCutter(""); err == nil || !strings.Contains(err.Error(), "separator: it is empty") {
+		t.Errorf("no separator: %v", err)
+	}
+	cut, err := FloatCutter(" = ")
+	if err != nil {
+		t.Fatal(err)
+	}
 	for _, test := range []struct {
 		line, key string
 		want      float64
@@ -111,7 +134,7 @@ func TestFloatCutter(t *testing.T) {
 		{"a = b = -1.5e3", "a = b", -1500, ""}, {" = 7", "", 7, ""}, {"k = NaN", "", 0, `the value "NaN" is no finite number`},
 		{"k = 1e999", "", 0, "no finite"}, {"k = -Inf", "", 0, "no finite"}, {"k = ", "", 0, `"" is no finite`}, {"k=1", "", 0, `the line "k=1" has no separator " = "`},
 	} {
-		key, v, err := FloatCutter(" = ")(test.line)
+		key, v, err := cut(test.line)
 		if key != test.key || v != test.want || (err == nil) != (test.err == "") || err != nil && !strings.Contains(err.Error(), test.err) {
 			t.Errorf("%q: got %q, %v, %v, want %q, %v, %q", test.line, key, v, err, test.key, test.want, test.err)
 		}
@@ -131,7 +154,7 @@ func BenchmarkFixedCutter(b *testing.B) {
 		lines, bytes = append(lines, line), bytes+len(line)+1
 	}
 	plain := func(line string) (string, int64, error) { return cutFixed(line, ";", 1) }
-	for name, cut := range map[string]func(string) (string, int64, error){"short": FixedCutter(";", 1), "plain": plain} {
+	for name, cut := range map[string]func(string) (string, int64, error){"short": fixedCutter(b, ";", 1), "plain": plain} {
 		b.Run(name, func(b *testing.B) {
 			b.SetBytes(int64(bytes))
 			b.ReportAllocs()

@@ -10,15 +10,9 @@ import (
 	"github.com/millrace/millrace/jobs"
 )
 
-const doc = `Count, minimum, mean, maximum and sum of the values of each key, from lines of "key;value".
-
-The value is what follows the last separator, so keys may contain it. With decimals=N, values are fixed-point numbers of at
-most N decimals: sums are exact, and results repeat to the bit. Without it they are floating-point numbers: the last bits of
-sum and mean depend on the order of addition, and so on split size and memory.`
-
 // Params are what a submitter may choose.
 type Params struct {
-	Separator string `param:"separator" default:";" help:"what stands between key and value"`
+	Separator string `param:"separator" default:";" help:"what stands between key and value; the last one in a line counts"`
 	Decimals  int    `param:"decimals" default:"-1" help:"digits after the point: values are fixed-point numbers and sums are exact; -1: floating-point numbers"`
 }
 
@@ -42,40 +36,35 @@ func join[N int64 | float64](a, b group[N]) group[N] {
 // Job returns the job "stats".
 func Job() *jobs.Job {
 	return jobs.Define("stats", func(_ *jobs.Task, p Params) (jobs.Code, error) {
-		switch {
-		case p.Separator == "":
-			return jobs.Code{}, errors.New("parameter separator: it is empty: state what stands between key and value")
-		case p.Decimals == -1:
-			return code(jobs.FloatCutter(p.Separator), 1, math.Inf(1)), nil
-		case p.Decimals < 0 || p.Decimals > jobs.MaxDecimals:
-			return jobs.Code{}, fmt.Errorf("parameter decimals: %d: must be from 0 to %d, or -1 for floating-point numbers", p.Decimals, jobs.MaxDecimals)
+		if p.Decimals == -1 {
+			cut, err := jobs.FloatCutter(p.Separator)
+			return code(cut, 1, math.Inf(1)), err
 		}
-		return code(jobs.FixedCutter(p.Separator, p.Decimals), math.Pow10(p.Decimals), math.MaxInt64), nil
-	}, jobs.Doc(doc))
+		cut, err := jobs.FixedCutter(p.Separator, p.Decimals)
+		return code(cut, math.Pow10(p.Decimals), 1<<63-2048), err // as near to 2^63 as rounded bounds allow
+	}, jobs.Doc("Count, minimum, mean, maximum and sum of the values of each key, from lines of \"key;value\". With decimals=N, results\n"+
+		"repeat to the bit; without it, the last bits of sum and mean depend on split size and memory."))
 }
 
 // code is the job for numbers of which so many make 1, and whose sums must stay below a limit.
 func code[N int64 | float64](cut func(line string) (string, N, error), one, limit float64) jobs.Code {
-	read := func(line string, emit func(string, group[N])) error {
+	return jobs.MapReduce(func(line string, emit func(string, group[N])) error {
 		key, v, err := cut(line)
 		if err != nil {
 			return fmt.Errorf("%w: correct the line, or state what it is with -p separator and -p decimals", err)
 		}
 		emit(key, group[N]{1, v, v, v})
 		return nil
-	}
-	write := func(key string, groups jobs.Values[group[N]], emit func(Row)) error {
+	}, func(key string, groups jobs.Values[group[N]], emit func(Row)) error {
 		g := jobs.Fold(groups, join)
-		n, least, most, sum := float64(g.Count), float64(g.Min), float64(g.Max), float64(g.Sum)
-		// A bound by count and extremes, for to look at each addition would slow down every record.
-		if bound := n * max(-least, most); !(max(bound, sum, -sum) < limit) { // also if it is no number any more
+		n, least, most, sum := float64(g.Count), float64(g.Min), float64(g.Max), float64(g.Sum)/one
+		if bound := n * max(-least, most); !(bound < limit) { // a look at each addition would slow down every record
 			return fmt.Errorf("the sum of %d values from %g to %g may not fit into 64 bits: choose fewer -p decimals, or -1", g.Count, least/one, most/one)
 		}
 		if !utf8.ValidString(key) {
 			return errors.New("the key is not valid UTF-8: convert the input to UTF-8")
 		}
-		emit(Row{key, g.Count, least / one, sum / one / n, most / one, sum / one})
+		emit(Row{key, g.Count, least / one, sum / n, most / one, sum})
 		return nil
-	}
-	return jobs.MapReduce(read, write, jobs.Combine(join[N]))
+	}, jobs.Combine(join[N]))
 }

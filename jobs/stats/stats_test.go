@@ -128,17 +128,17 @@ func TestBadGroups(t *testing.T) {
 			t.Errorf("%q: got %v, want %q", test.lines, err, test.want)
 		}
 	}
-	got := jobstest.Run(t, stats.Job(), map[string]string{"decimals": "0"}, "k;4611686018427387000\nk;-4611686018427387000")
-	jobstest.Equal(t, got, jobstest.Row{"k", int64(2), -4611686018427387000.0, 0.0, 4611686018427387000.0, 0.0})
+	got := jobstest.Run(t, stats.Job(), map[string]string{"decimals": "0"}, "k;4611686018427386000\nk;-4611686018427386000")
+	jobstest.Equal(t, got, jobstest.Row{"k", int64(2), -4611686018427386000.0, 0.0, 4611686018427386000.0, 0.0})
 }
 
 // A parameter that makes no sense is refused by name.
 func TestBadParameters(t *testing.T) {
 	t.Parallel()
 	for name, params := range map[string]map[string]string{
-		"parameter separator: it is empty": {"separator": ""},
-		"parameter decimals: 19: must be":  {"decimals": "19"},
-		"parameter decimals: -2: must be":  {"decimals": "-2"},
+		"separator: it is empty": {"separator": ""},
+		"19 decimals: must be":  {"decimals": "19"},
+		"-2 decimals: must be":  {"decimals": "-2"},
 	} {
 		if _, err := stats.Job().Bind(params); err == nil || !strings.Contains(err.Error(), name) {
 			t.Errorf("%v: got %v", params, err)
