@@ -277,7 +277,7 @@ func hash(first, last uint64, key string) uint64 {
 	return h
 }
 
-// hashEnds is the hash of a key of up to 16 bytes. It leaves out the size: no more than 9 such keys have the same ends.
+// hashEnds is the hash of a key of up to 16 bytes. It leaves out the size: few such keys have the same ends, at most the 17 of zeros.
 func hashEnds(first, last uint64) uint64 {
 	return mix(first^mixB, last^mixA)
 }

@@ -97,6 +97,7 @@ func (m *Master) answer(ctx context.Context, args *wire.PollArgs) (*wire.PollRep
 		}
 		reply := &wire.PollReply{Term: m.journal.Term().N, Assign: firstTasks(w.assign), Kill: w.kill}
 		reply.Ended, reply.Needed = m.overLocked(args.Holding), m.sched.Needed(args.Worker)
+		reply.Selected = m.selectedLocked(args.Done)
 		if expired || len(reply.Assign)+len(reply.Kill)+len(reply.Ended) > 0 {
 			w.assign, w.kill = nil, nil // the scheduler gives the tasks beyond this answer again with the worker's next poll
 			m.mu.Unlock()
@@ -113,6 +114,20 @@ func (m *Master) answer(ctx context.Context, args *wire.PollArgs) (*wire.PollRep
 			return nil, ctx.Err()
 		}
 	}
+}
+
+// selectedLocked returns the reduce attempts of a report whose parts count.
+func (m *Master) selectedLocked(done []wire.Outcome) (list []wire.AttemptID) {
+	for _, o := range done {
+		if o.Reduce == nil {
+			continue
+		}
+		j, p := m.jobs[o.Attempt.Task.Job], o.Attempt.Task.Index
+		if j != nil && p < len(j.parts) && j.parts[p] == *o.Reduce {
+			list = append(list, o.Attempt)
+		}
+	}
+	return list
 }
 
 // firstTasks returns as many of the tasks as fit one answer, at least one.

@@ -2,6 +2,7 @@ package master
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -298,5 +299,28 @@ func TestStop(t *testing.T) {
 		if err := <-ended; err == nil {
 			t.Error("a poll that waits for work hears nothing of the master's end")
 		}
+	})
+}
+
+// A worker is told, once, which parts of its report count, and of none that another attempt has made.
+func TestSelectedParts(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newWorld(t).lead(true)
+		l.mustSubmit(jobA, spec())
+		h := l.hire("w", 4)
+		h.work(wire.Map, 3)
+		o := h.do(wire.Reduce)
+		vain := h.result(wire.Task{Attempt: wire.AttemptID{Task: o.Attempt.Task, N: o.Attempt.N + 1}})
+		h.args.Done = append(h.args.Done, vain)
+		if err := h.poll(); err != nil {
+			t.Fatal(err)
+		}
+		if got := h.reply.Selected; !slices.Equal(got, []wire.AttemptID{o.Attempt}) {
+			t.Errorf("selected are %v, want %v", got, o.Attempt)
+		}
+		if err := h.poll(); err != nil || len(h.reply.Selected) > 0 {
+			t.Errorf("selected are %v again, %v", h.reply.Selected, err)
+		}
+		l.end()
 	})
 }

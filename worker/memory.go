@@ -52,5 +52,5 @@ func LimitMemory(memory int64) (room []byte) {
 // GCRoom tells the runtime to collect garbage no more often than pays, where buffers take memory bytes. The result must be kept
 // alive for as long as that is to last: its pages are never touched, so it takes no memory, but the runtime counts it as live.
 func GCRoom(memory int64) (room []byte) {
-	return make([]byte, min(gcRoom, memory/gcRoomShare))
+	return make([]byte, max(0, min(gcRoom, memory/gcRoomShare)))
 }

@@ -140,13 +140,10 @@ func (w *Worker) take(ctx context.Context, attempts *crew, a answered) (free, ne
 	if a.err != nil {
 		return false, true
 	}
-	w.done = slices.DeleteFunc(w.done, func(r report) bool {
-		known := r.serial <= a.serial
-		if known && r.outcome.Reduce != nil {
-			attempts.Go(func() { w.release(r.outcome.Attempt.Task) })
-		}
-		return known
-	})
+	w.done = slices.DeleteFunc(w.done, func(r report) bool { return r.serial <= a.serial })
+	if selected := a.reply.Selected; len(selected) > 0 {
+		attempts.Go(func() { w.release(selected) })
+	}
 	for _, id := range a.reply.Kill {
 		w.had[id] = true          // also if it comes only now, in an answer that this one overtook
 		w.keepLocked(id.Task.Job) // whose end drops what was had of it
@@ -259,10 +256,12 @@ func (w *Worker) dropRuns(id wire.JobID) {
 	}
 }
 
-// release gives back what the runs here held for a reduce task whose part the master knows of.
-func (w *Worker) release(t wire.TaskID) {
-	if err := w.runs.Release(string(t.Job), t.Index); err != nil {
-		w.o.Log.Warn("release runs", "task", t.String(), "error", err)
+// release gives back what the runs here held for reduce tasks whose parts the master has selected.
+func (w *Worker) release(selected []wire.AttemptID) {
+	for _, a := range selected {
+		if err := w.runs.Release(string(a.Task.Job), a.Task.Index); err != nil {
+			w.o.Log.Warn("release runs", "task", a.Task.String(), "error", err)
+		}
 	}
 }
 

@@ -13,7 +13,7 @@ import (
 	"github.com/millrace/millrace/worker/shuffle"
 )
 
-// What runs hold for a reduce task is given back when the master knows of its part, and not before.
+// What runs hold for a reduce task is given back when the master has selected its part, and not before.
 func TestRelease(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, Options{})
@@ -27,18 +27,15 @@ func TestRelease(t *testing.T) {
 		m, red := mapTask("count", 0), reduceTask("count", 0)
 		p := &m.Split.Pieces[0]
 		p.URL, p.Size, p.Length = "mem://b/large", int64(text.Len()), int64(text.Len())
-		var deaf atomic.Bool // the master does not hear of parts
-		deaf.Store(true)
+		var selects atomic.Bool
 		assigned := false
 		r.script.reply(func(args *wire.PollArgs) (*wire.PollReply, error) {
 			if !assigned {
 				assigned = true
 				return assign(m, red), nil
 			}
-			for _, o := range args.Done {
-				if o.Reduce != nil && deaf.Load() {
-					return nil, wire.ErrUnreachable
-				}
+			if selects.Load() {
+				return &wire.PollReply{Selected: []wire.AttemptID{red.Attempt}, Needed: true}, nil
 			}
 			return nil, nil
 		})
@@ -58,12 +55,14 @@ func TestRelease(t *testing.T) {
 			t.Fatalf("the reduce reports %+v, %+v", o, o.Failure)
 		}
 		if err := open(); err != nil {
-			t.Errorf("before the master knows of the part: %v", err)
+			t.Errorf("before the part is selected: %v", err)
 		}
-		deaf.Store(false)
+		selects.Store(true)
+		let(3 * time.Second)
+		selects.Store(false)
 		let(3 * time.Second)
 		if err := open(); !errors.Is(err, shuffle.ErrNoRun) {
-			t.Errorf("when the master knows of the part: error %v, want ErrNoRun", err)
+			t.Errorf("when the part is selected: error %v, want ErrNoRun", err)
 		}
 		r.stop()
 	})

@@ -149,6 +149,7 @@ func (w *Worker) Run(ctx context.Context) (err error) {
 	}
 	w.runURL = "http://" + l.Addr().String()
 	w.runs = shuffle.NewServer()
+	defer func() { err = errors.Join(err, w.runs.Close()) }()
 	return w.work(ctx, l)
 }
 

@@ -38,7 +38,7 @@ func Job() *jobs.Job {
 	return jobs.Define("stats", func(_ *jobs.Task, p Params) (jobs.Code, error) {
 		if p.Decimals == -1 {
 			cut, err := jobs.FloatCutter(p.Separator)
-			return code(cut, 1, math.Inf(1)), err
+			return code(cut, 1, 0), err
 		}
 		cut, err := jobs.FixedCutter(p.Separator, p.Decimals)
 		return code(cut, math.Pow10(p.Decimals), 1<<63-2048), err // as near to 2^63 as rounded bounds allow
@@ -46,7 +46,7 @@ func Job() *jobs.Job {
 		"repeat to the bit; without it, the last bits of sum and mean depend on split size and memory."))
 }
 
-// code is the job for numbers of which so many make 1, and whose sums must stay below a limit.
+// code is the job for numbers of which so many make 1, and whose sums must stay below a limit if that is not 0.
 func code[N int64 | float64](cut func(line string) (string, N, error), one, limit float64) jobs.Code {
 	return jobs.MapReduce(func(line string, emit func(string, group[N])) error {
 		key, v, err := cut(line)
@@ -58,7 +58,8 @@ func code[N int64 | float64](cut func(line string) (string, N, error), one, limi
 	}, func(key string, groups jobs.Values[group[N]], emit func(Row)) error {
 		g := jobs.Fold(groups, join)
 		n, least, most, sum := float64(g.Count), float64(g.Min), float64(g.Max), float64(g.Sum)/one
-		if bound := n * max(-least, most); !(bound < limit) { // a look at each addition would slow down every record
+		// A look at each addition would slow down every record. Floating-point numbers say by themselves that it was too much.
+		if limit > 0 && n*max(-least, most) >= limit || math.IsInf(sum, 0) || math.IsNaN(sum) {
 			return fmt.Errorf("the sum of %d values from %g to %g may not fit into 64 bits: choose fewer -p decimals, or -1", g.Count, least/one, most/one)
 		}
 		if !utf8.ValidString(key) {

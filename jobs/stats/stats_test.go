@@ -128,7 +128,9 @@ func TestBadGroups(t *testing.T) {
 			t.Errorf("%q: got %v, want %q", test.lines, err, test.want)
 		}
 	}
-	got := jobstest.Run(t, stats.Job(), map[string]string{"decimals": "0"}, "k;4611686018427386000\nk;-4611686018427386000")
+	got := jobstest.Run(t, stats.Job(), nil, "k;1e308\nk;-1e308")
+	jobstest.Equal(t, got, jobstest.Row{"k", int64(2), -1e308, 0.0, 1e308, 0.0})
+	got = jobstest.Run(t, stats.Job(), map[string]string{"decimals": "0"}, "k;4611686018427386000\nk;-4611686018427386000")
 	jobstest.Equal(t, got, jobstest.Row{"k", int64(2), -4611686018427386000.0, 0.0, 4611686018427386000.0, 0.0})
 }
 

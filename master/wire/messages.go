@@ -59,8 +59,11 @@ type PollReply struct {
 	Term   uint64
 	Assign []Task // a worker ignores attempts that it has had before
 	Kill   []AttemptID
-	Ended  []JobID // their runs and temporary files can go; repeated until they are not in a poll's Holding
-	Needed bool    // the worker's runs are still needed: a draining worker stays
+	// Selected are those of the report's reduce attempts whose parts count: what the worker's runs hold for them can go. It is
+	// told once, and lost with an answer that does not arrive.
+	Selected []AttemptID
+	Ended    []JobID // their runs and temporary files can go; repeated until they are not in a poll's Holding
+	Needed   bool    // the worker's runs are still needed: a draining worker stays
 }
 
 // Task is an attempt to run.

@@ -187,7 +187,7 @@ func Open(ctx context.Context, src Source, pieces []Piece, f Format, o Options) 
 				defer close(s.blocks)
 				in := &object{src: src, piece: p, pos: p.Offset, sent: p.Offset, to: func(b progress) error {
 					// A block that a long record made large counts for as many as it is as large as.
-					b.ahead = min(ahead, max(1, int64(len(b.Data)/o.BlockSize)))
+					b.ahead = min(ahead, max(1, int64((len(b.Data)+o.BlockSize-1)/o.BlockSize)))
 					if s.ahead.Acquire(ctx, b.ahead) != nil {
 						return context.Cause(ctx)
 					}

@@ -262,7 +262,7 @@ func TestBlocksAheadOfOnePiece(t *testing.T) {
 		for _, test := range []struct {
 			line, ahead int
 			want        int // bytes read before Next: what may wait, and the block behind it
-		}{{8, 4, 4 * 64}, {8, 1, 2 * 64}, {8, 100, 5 * 64}, {1024, 100, 2 * 1024}} {
+		}{{8, 4, 4 * 64}, {8, 1, 2 * 64}, {8, 100, 5 * 64}, {120, 4, 2 * 120}, {1024, 100, 2 * 1024}} {
 			s := of(strings.Repeat(strings.Repeat("a", test.line-1)+"\n", 8192/test.line))
 			r := input.Open(t.Context(), s, s.pieces(8192), input.Format{}, input.Options{BlockSize: 64, MaxRecord: 4096, ReadAhead: test.ahead})
 			synctest.Wait()

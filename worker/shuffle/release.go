@@ -25,9 +25,10 @@ func (s *partitionSet) add(p int) {
 	(*s)[p>>6] |= 1 << (p & 63)
 }
 
-// Release gives the space of a partition's sections back that lie in the job's runs here: the master has the result of its
-// reduce task, and will not ask for them again. From then on they are not found. While a job is reduced, its runs shrink as
-// its parts grow; both take half of the memory for files, and of the disk, that they took when runs stayed whole to the end.
+// Release gives the space of a partition's sections back that lie in the job's runs here: the master has selected the result of
+// its reduce task, and will ask for them again only if that is lost. From then on they are not found. While a job is reduced,
+// the runs here shrink as the parts made here grow, and both take little more of the disk, and of memory for files, than the
+// runs alone.
 func (s *Server) Release(job string, partition int) error {
 	s.mu.Lock()
 	var runs []served

@@ -5,7 +5,9 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
+	"slices"
 
 	"github.com/millrace/millrace/storage/runfile"
 )
@@ -63,14 +65,17 @@ func (f *RunFile) Write(b []byte) (int, error) {
 func (f *RunFile) Keep(id string, largest int) (err error) {
 	run := served{path: f.shelf.path, base: f.shelf.size, largest: largest}
 	size := f.end - run.base
-	if run.tail, err = runfile.ReadTail(io.NewSectionReader(f.shelf.file, run.base, size), size); err == nil {
-		err = f.s.add(id, f.job, run)
-	}
-	if err != nil {
+	if run.tail, err = runfile.ReadTail(io.NewSectionReader(f.shelf.file, run.base, size), size); err != nil {
 		return errors.Join(fmt.Errorf("serve run %s: %w", id, err), f.Abandon())
 	}
 	f.shelf.size = f.end
-	return f.leave(f.end < shelfBytes)
+	if err = f.leave(f.end < shelfBytes); err == nil {
+		err = f.s.add(id, f.job, run)
+	}
+	if err != nil {
+		return fmt.Errorf("serve run %s: %w", id, err)
+	}
+	return nil
 }
 
 // Abandon gives up what was written.
@@ -90,6 +95,18 @@ func (f *RunFile) leave(more bool) error {
 	}
 	s.idle[f.job] = append(s.idle[f.job], sh)
 	return nil
+}
+
+// Close drops all jobs. No attempt may run any more.
+func (s *Server) Close() error {
+	s.mu.Lock()
+	jobs := slices.Collect(maps.Keys(s.shelves))
+	s.mu.Unlock()
+	var errs []error
+	for _, job := range jobs {
+		errs = append(errs, s.Drop(job))
+	}
+	return errors.Join(errs...)
 }
 
 // dropShelves removes a job's files. Those that attempts write to are closed by them.

@@ -107,6 +107,25 @@ func TestShelf(t *testing.T) {
 	}
 }
 
+// A server that is closed has no files left, neither in their folder nor open.
+func TestServerClose(t *testing.T) {
+	t.Parallel()
+	dir, s := t.TempDir(), NewServer()
+	run := makeRuns(t, 1, someMaps(1, 10))[0]
+	keep(t, s, "job", dir, "a", run.data)
+	keep(t, s, "other job", dir, "b", run.data)
+	file := s.idle["job"][0].file
+	if err := errors.Join(s.Close(), s.Close()); err != nil {
+		t.Error(err)
+	}
+	if err := file.Close(); !errors.Is(err, os.ErrClosed) {
+		t.Errorf("a file is still open: %v", err)
+	}
+	if left := files(t, dir); len(left) > 0 {
+		t.Errorf("%q are left", left)
+	}
+}
+
 // A file that has grown large takes no more runs, and its runs stay.
 func TestShelfFull(t *testing.T) {
 	t.Parallel()
