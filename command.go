@@ -283,7 +283,7 @@ func JobFlags(c *cobra.Command, reg *program.Registry, o *Options) {
 	fs := c.Flags()
 	fs.StringVarP(&o.Output, "output", "o", "", "folder for the parts: a path, file:// or s3://bucket/prefix (required)")
 	fs.FuncP("param", "p", "a parameter of the job, `NAME=VALUE`; may be repeated; the command jobs lists them", paramFlag(&o.Params))
-	fs.Func("reducers", "partitions, and so parts, `N` (default: the job's, or one for each 64 MiB of input)", reducersFlag(&o.Reducers))
+	fs.Func("reducers", "partitions, and so parts, `N` (default: the job's, or one for each 64 MiB of input, from three on a multiple of four)", reducersFlag(&o.Reducers))
 	SizeFlag(fs, &o.SplitSize, "split-size", "input a map task (default: equal shares of up to 64MiB, 32MiB without a combiner, or a quarter of a task's memory)")
 	fs.StringVar(&o.Shuffle, "shuffle", "", "where runs lie: local, on the worker, or bucket, beside the output (default local)")
 	fs.StringVar(&o.Compression, "compression", "", "of the parts: none, lz4 or zstd (default none)")

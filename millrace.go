@@ -43,7 +43,7 @@ type Options struct {
 	Params map[string]string // the job's parameters by name
 
 	Overwrite   bool   // replace a finished output
-	Reducers    int    // partitions, and so parts; default: what the job says, or one for each 64 MiB of input
+	Reducers    int    // partitions, and so parts; default: what the job says, or one for each 64 MiB of input, from three on a multiple of four
 	SplitSize   int64  // bytes of input a map task; default: equal shares of up to 64 MiB, 32 without a combiner, or a quarter of a slot's memory
 	Shuffle     string // where runs lie: "local" (default), on the worker that made them, or "bucket", beside the output
 	Compression string // of the parts: "none" (default), "lz4" or "zstd"

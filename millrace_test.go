@@ -50,6 +50,15 @@ func TestRunWithoutWorker(t *testing.T) {
 	}
 }
 
+// A memory that is none is refused by its size.
+func TestRunWithoutMemory(t *testing.T) {
+	t.Parallel()
+	_, err := Run(t.Context(), countJob(), Options{Inputs: []string{"mem://b/in"}, Output: "mem://b/out", Store: memStore(t), Memory: -8 << 20})
+	if err == nil || !strings.Contains(err.Error(), "memory of -8388608 bytes") {
+		t.Errorf("got %v", err)
+	}
+}
+
 // Run leaves the runtime's memory limit as it is: what else a program holds it does not know.
 func TestRunLeavesMemoryLimit(t *testing.T) {
 	before := debug.SetMemoryLimit(-1)

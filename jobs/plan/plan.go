@@ -25,8 +25,8 @@ const (
 	// sortedSplitSize is the same for a job without a combiner, of which all that a map function emits is sorted: with twice
 	// as much, a task's buffers take fresh memory that no larger run makes good (sorting 1 GB took 470 MB in place of 270).
 	sortedSplitSize = 32 << 20
-	// evenSplits and leastSplit keep few tasks from leaving slots idle at the end: the number of splits is a multiple of
-	// the first, unless they would become smaller than the second.
+	// evenSplits and leastSplit keep few tasks from leaving slots idle at the end: the numbers of splits and of reducers are
+	// multiples of the first, unless splits would become smaller than the second.
 	evenSplits = 4
 	leastSplit = 4 << 20
 	// MaxPieces is the most pieces in a split: a split travels in one message, which has a limit of its own.
@@ -94,10 +94,20 @@ func Make(spec Spec, objects []Object) (*Plan, error) {
 		return nil, err
 	}
 	if spec.Reducers == 0 {
-		spec.Reducers = int(min(max(1, (p.InBytes-1)/bytesPerReducer+1), autoReducers))
+		spec.Reducers = reducers(p.InBytes)
 	}
 	p.Spec, p.Reducers = spec, spec.Reducers
 	return p, nil
+}
+
+// reducers is how many there are for so many bytes of input. From three on it is a multiple of four, as splits are: with 15
+// of them two slots sorted 1 GB with one idle at the end.
+func reducers(input int64) int {
+	n := max(1, (input-1)/bytesPerReducer+1)
+	if n > 2 {
+		n = roundUp(n, evenSplits)
+	}
+	return int(min(n, autoReducers))
 }
 
 // splitSize is the size of a split for so many bytes of a job's input. It depends on nothing else: what a job makes of
