@@ -32,6 +32,7 @@ func (m *Master) Submit(ctx context.Context, args *wire.SubmitArgs) (*wire.Submi
 	}
 	// From here on the job's fate does not hang on its submitter: it is taken, or its claim released.
 	ctx = context.WithoutCancel(ctx)
+	planned := j.plan // the job's is the loop's from the step on: a short job may end before the log has its line
 	var nested error
 	err = m.step(ctx, j.submitEvent(), func() bool {
 		if nested = m.nestedLocked(j.spec.Output); nested != nil {
@@ -48,7 +49,7 @@ func (m *Master) Submit(ctx context.Context, args *wire.SubmitArgs) (*wire.Submi
 		_ = m.release(ctx, j.spec.Output, j.id) // a successor would know the claim, and not the job
 		return nil, refuse(wire.ErrShuttingDown, "submit", "the master is stopping")
 	}
-	m.o.Log.Info("job submitted", "job", j.id, "name", j.spec.Job, "output", j.spec.Output, "maps", j.plan.Maps, "reducers", j.plan.Reducers)
+	m.o.Log.Info("job submitted", "job", j.id, "name", j.spec.Job, "output", j.spec.Output, "maps", planned.Maps, "reducers", planned.Reducers)
 	return &wire.SubmitReply{Job: j.id}, nil
 }
 
