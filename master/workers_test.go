@@ -60,7 +60,7 @@ func TestRunLog(t *testing.T) {
 }
 
 // News of the run log are gathered for a while if the reader asks for it, but a whole page, the last maps' runs and the job's end
-// are told at once.
+// are told at once. When runs are lost, the maps that are made again are waited for like the others.
 func TestRunLogPause(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := newWorld(t).lead(true)
@@ -79,9 +79,14 @@ func TestRunLogPause(t *testing.T) {
 		read(1, 1, 0)
 		a.work(wire.Map, 2)
 		read(0, 3, 0)
+		b := l.hire("b", 4)
+		b.beat(func() bool { l.m.mu.Lock(); defer l.m.mu.Unlock(); return !l.m.sched.Known("a") })
+		read(0, 6, time.Second)
+		b.work(wire.Map, 3)
+		read(0, 9, 0)
 		cancelled := l.cancelAfter(time.Millisecond, jobA)
 		begun := time.Now()
-		_, err := a.c.Runs(t.Context(), &wire.RunsArgs{Job: jobA, Cursor: 3, Pause: time.Second, Wait: time.Minute})
+		_, err := a.c.Runs(t.Context(), &wire.RunsArgs{Job: jobA, Cursor: 9, Pause: time.Second, Wait: time.Minute})
 		wantError(t, "Runs of a cancelled job", err, wire.ErrJobEnded)
 		if time.Since(begun) > time.Second {
 			t.Errorf("the job's end is told after %v", time.Since(begun))

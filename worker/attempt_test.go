@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -309,6 +310,42 @@ func TestNew(t *testing.T) {
 	}
 }
 
+// keepRun makes an empty run of a job.
+func keepRun(t *testing.T, w *Worker, job string) {
+	t.Helper()
+	pairs, err := shuffle.NewWriter(shuffle.WriterOptions{Partitions: 1, Dir: w.dir})
+	if err != nil {
+		t.Fatal(err)
+	}
+	f, err := w.runs.Create(job, w.dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	sum, err := pairs.Finish(t.Context(), f)
+	if err = errors.Join(err, pairs.Close()); err == nil {
+		err = f.Keep("run", sum.Largest)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// openBelow are the files of this process below a folder, removed ones among them.
+func openBelow(t *testing.T, dir string) (names []string) {
+	t.Helper()
+	entries, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range entries {
+		name, err := os.Readlink("/proc/self/fd/" + e.Name())
+		if err == nil && strings.HasPrefix(name, dir+"/") { // one that is gone was the folder's own, or another test's
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
 // A worker that runs has a folder and an address of its own, and leaves neither. Here the network is real, so is the time.
 func TestRun(t *testing.T) {
 	t.Parallel()
@@ -333,7 +370,8 @@ func TestRun(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error)
 	go func() { ended <- w.Run(ctx) }()
-	if first := <-polled; !strings.HasPrefix(first.RunsURL, "http://127.0.0.1:") || first.Slots < 1 || first.Worker == "" || first.Host == "" {
+	first := <-polled
+	if !strings.HasPrefix(first.RunsURL, "http://127.0.0.1:") || first.Slots < 1 || first.Worker == "" || first.Host == "" {
 		t.Errorf("it reports %+v", first)
 	}
 	taken := Options{Master: s, Programs: reg, Store: o.Store, TempDir: temp, Listen: strings.TrimPrefix(w.runURL, "http://")}
@@ -344,9 +382,16 @@ func TestRun(t *testing.T) {
 	if err := second.Run(ctx); err == nil || !strings.Contains(err.Error(), "--listen") {
 		t.Errorf("on an address that is taken: %v", err)
 	}
+	keepRun(t, w, "of a job whose end it does not hear of")
+	if len(openBelow(t, temp)) == 0 {
+		t.Error("the run's file is not open: this proves nothing")
+	}
 	cancel()
 	if err := <-ended; err != nil {
 		t.Error(err)
+	}
+	if open := openBelow(t, temp); len(open) > 0 {
+		t.Errorf("open are still %q", open)
 	}
 	taken.TempDir = temp + "/none"
 	if third, err := New(taken); err != nil {
