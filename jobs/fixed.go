@@ -45,7 +45,7 @@ func ParseFixed(s string, decimals int) (int64, error) {
 
 func checkDecimals(n int) error {
 	if n < 0 || n > MaxDecimals {
-		return fmt.Errorf("%d decimals: must be from 0 to %d", n, MaxDecimals)
+		return fmt.Errorf("decimals: %d: must be from 0 to %d", n, MaxDecimals)
 	}
 	return nil
 }

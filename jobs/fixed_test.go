@@ -107,7 +107,7 @@ func TestParseFixed(t *testing.T) {
 		{"1.25", 1, 0, `"1.25" has 2 decimals, more than 1`},
 		{"", 1, 0, `"" is no fixed-point number`}, {"-", 0, 0, "is no fixed"}, {".", 0, 0, "is no fixed"},
 		{"1e3", 1, 0, "is no fixed"}, {"--1", 1, 0, "is no"}, {"+-1", 1, 0, "is no"}, {"1.2.3", 5, 0, "is no"}, {"1_0", 0, 0, "is no"}, {" 1", 0, 0, "is no"}, {"1\u0663", 0, 0, "is no"},
-		{"1", -1, 0, "-1 decimals: must be from 0 to 18"}, {"1", 19, 0, "19 decimals: must be"},
+		{"1", -1, 0, "decimals: -1: must be from 0 to 18"}, {"1", 19, 0, "decimals: 19: must be"},
 	} {
 		v, err := ParseFixed(test.text, test.decimals)
 		if v != test.want || (err == nil) != (test.err == "") || err != nil && !strings.Contains(err.Error(), test.err) {

@@ -2,7 +2,6 @@
 package stats
 
 import (
-	"errors"
 	"fmt"
 	"math"
 	"unicode/utf8"
@@ -38,16 +37,20 @@ func Job() *jobs.Job {
 	return jobs.Define("stats", func(_ *jobs.Task, p Params) (jobs.Code, error) {
 		if p.Decimals == -1 {
 			cut, err := jobs.FloatCutter(p.Separator)
-			return code(cut, 1, 0), err
+			return code(cut, err, 1, 0)
 		}
 		cut, err := jobs.FixedCutter(p.Separator, p.Decimals)
-		return code(cut, math.Pow10(p.Decimals), 1<<63-2048), err // as near to 2^63 as rounded bounds allow
+		return code(cut, err, math.Pow10(p.Decimals), 1<<63-2048) // as near to 2^63 as rounded bounds allow
 	}, jobs.Doc("Count, minimum, mean, maximum and sum of the values of each key, from lines of \"key;value\". With decimals=N, results\n"+
 		"repeat to the bit; without it, the last bits of sum and mean depend on split size and memory."))
 }
 
-// code is the job for numbers of which so many make 1, and whose sums must stay below a limit if that is not 0.
-func code[N int64 | float64](cut func(line string) (string, N, error), one, limit float64) jobs.Code {
+// code is the job for numbers of which so many make 1, and whose sums must stay below a limit if that is not 0. refused is why
+// there is no cut.
+func code[N int64 | float64](cut func(line string) (string, N, error), refused error, one, limit float64) (jobs.Code, error) {
+	if refused != nil {
+		return jobs.Code{}, fmt.Errorf("parameter %w", refused)
+	}
 	return jobs.MapReduce(func(line string, emit func(string, group[N])) error {
 		key, v, err := cut(line)
 		if err != nil {
@@ -63,9 +66,9 @@ func code[N int64 | float64](cut func(line string) (string, N, error), one, limi
 			return fmt.Errorf("the sum of %d values from %g to %g may not fit into 64 bits: choose fewer -p decimals, or -1", g.Count, least/one, most/one)
 		}
 		if !utf8.ValidString(key) {
-			return errors.New("the key is not valid UTF-8: convert the input to UTF-8")
+			return fmt.Errorf("the key is not valid UTF-8: convert the input to UTF-8")
 		}
 		emit(Row{key, g.Count, least / one, sum / n, most / one, sum})
 		return nil
-	}, jobs.Combine(join[N]))
+	}, jobs.Combine(join[N])), nil
 }

@@ -138,9 +138,9 @@ func TestBadGroups(t *testing.T) {
 func TestBadParameters(t *testing.T) {
 	t.Parallel()
 	for name, params := range map[string]map[string]string{
-		"separator: it is empty": {"separator": ""},
-		"19 decimals: must be":   {"decimals": "19"},
-		"-2 decimals: must be":   {"decimals": "-2"},
+		"parameter separator: it is empty": {"separator": ""},
+		"parameter decimals: 19: must be":  {"decimals": "19"},
+		"parameter decimals: -2: must be":  {"decimals": "-2"},
 	} {
 		if _, err := stats.Job().Bind(params); err == nil || !strings.Contains(err.Error(), name) {
 			t.Errorf("%v: got %v", params, err)
