@@ -3,9 +3,11 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"net"
 	"os"
 	"os/exec"
+	"runtime"
 	"slices"
 	"strings"
 	"syscall"
@@ -28,7 +30,8 @@ func startWaiting(t *testing.T, dir string) *waiting {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	must(t, err)
 	t.Cleanup(func() { l.Close() })
-	write(t, dir+"/in.txt", strings.Repeat("a line\n", 100))
+	// So many that a command hears of a signal long before it has gone through those that are left.
+	write(t, dir+"/in.txt", strings.Repeat("a line\n", 1000))
 	w := &waiting{errout: new(bytes.Buffer), listen: l}
 	w.cmd, w.temp = call{
 		bin: binaries.badjobs, dir: dir, args: []string{"run", "wait", "in.txt", "-o", "out", "-p", "address=" + l.Addr().String()},
@@ -42,10 +45,15 @@ func startWaiting(t *testing.T, dir string) *waiting {
 	return w
 }
 
-// signal sends the command a signal.
+// signal sends the command a signal, and returns when it has arrived.
 func (w *waiting) signal(t *testing.T, s os.Signal) {
 	t.Helper()
 	must(t, w.cmd.Process.Signal(s))
+	for pending := true; pending; runtime.Gosched() {
+		status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", w.cmd.Process.Pid))
+		must(t, err)
+		pending = !strings.Contains(string(status), "\nShdPnd:\t0000000000000000\n")
+	}
 }
 
 // release lets the map function go on with this record and all that follow.
