@@ -205,8 +205,8 @@ func TestInfoDependsOnParams(t *testing.T) {
 	})
 	schema := jobs.Schema{Fields: []jobs.Field{{Name: "value", Type: jobs.TypeBytes}}}
 	for text, want := range map[string]jobs.Info{
-		"0": {Schema: schema},
-		"4": {Format: jobs.Format{Kind: jobs.FormatFixed, Length: 4}, TotalOrder: true, Reducers: 3, Schema: schema},
+		"0": {Inputs: make([]jobs.Input, 1), Schema: schema},
+		"4": {Inputs: []jobs.Input{{Format: jobs.Format{Kind: jobs.FormatFixed, Length: 4}}}, TotalOrder: true, Reducers: 3, Schema: schema},
 	} {
 		prog, err := job.Bind(map[string]string{"fixed": text})
 		if err != nil {

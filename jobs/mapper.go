@@ -56,7 +56,7 @@ func (p *typed[R, K, V, Out]) mapBlocks(ctx context.Context, t *Task, in BlockSo
 		if err != nil {
 			return err
 		}
-		if n := p.known.Format.Length; n > 0 && len(b.Data)%n != 0 {
+		if n := p.known.Inputs[0].Format.Length; n > 0 && len(b.Data)%n != 0 {
 			return fmt.Errorf("map %s at byte %d: a block of %d bytes is no whole number of %d-byte records", b.URL, b.Offset, len(b.Data), n)
 		}
 		err = m.mapBlock(b, p.each, emit)

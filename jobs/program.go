@@ -26,12 +26,18 @@ type Program interface {
 
 // Info is what the engine knows of a program.
 type Info struct {
-	Format     Format // how the input is cut into records
-	Combines   bool   // Combine may be called, any number of times, on any subset of a key's values
-	Partitions bool   // the program fills Pairs.Partitions; otherwise the engine partitions by the key's bytes
-	TotalOrder bool   // partition p holds only keys below those of partition p+1; the engine samples the boundaries
-	Reducers   int    // the number of partitions unless the submitter states one; 0: by the size of the input
-	Schema     Schema // of the rows
+	Inputs     []Input // what the job reads, each with a map function of its own; one at least
+	Combines   bool    // Combine may be called, any number of times, on any subset of a key's values
+	Partitions bool    // the program fills Pairs.Partitions; otherwise the engine partitions by the key's bytes
+	TotalOrder bool    // partition p holds only keys below those of partition p+1; the engine samples the boundaries
+	Reducers   int     // the number of partitions unless the submitter states one; 0: by the size of the input
+	Schema     Schema  // of the rows
+}
+
+// Input is one of the inputs of a job, as its code declares it. Most jobs have one, without a name.
+type Input struct {
+	Name   string // by which the submitter says what belongs to it; "" for a job's only one
+	Format Format // how it is cut into records
 }
 
 // Format is how an input's bytes are cut into records.
@@ -52,6 +58,7 @@ const (
 // Block is a piece of one object made of whole records, about 1 MiB. Line blocks keep their line ends.
 type Block struct {
 	URL    string // the object
+	Input  int    // which of Info.Inputs the object belongs to
 	Offset int64  // of Data[0] in the object, bytes
 	Data   []byte // never changed afterwards: views into it may be kept
 }

@@ -31,10 +31,11 @@ func newTyped[R, K, V, Out any](m func(R, func(K, V)) error, r func(K, Values[V]
 		return nil, errors.New("the map or the reduce function is nil: give both")
 	}
 	p := &typed[R, K, V, Out]{reduce: r}
-	var err error
-	if p.known.Format, p.each, err = recordsOf(m, s.length); err != nil {
+	format, each, err := recordsOf(m, s.length)
+	if err != nil {
 		return nil, err
 	}
+	p.known.Inputs, p.each = []Input{{Format: format}}, each
 	if p.keys, err = codec.Key(reflect.TypeFor[K]()); err != nil {
 		return nil, fmt.Errorf("key type %s: %w", typeName[K](), err)
 	}

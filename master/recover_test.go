@@ -146,7 +146,7 @@ func TestBadJournal(t *testing.T) {
 	for want, record := range map[string]string{
 		"record 0":                             "not JSON",
 		"it comes before the job's submission": `{"record":{"Kind":4,"Job":"x"}}`,
-		"plan: no input objects: name a file":  `{"record":{"Kind":1},"spec":{}}`,
+		"plan: no input objects: name a file":  `{"record":{"Kind":1},"spec":{"Info":{"Inputs":[{}]}}}`,
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			w := newWorld(t)

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/millrace/millrace/jobs"
 	"github.com/millrace/millrace/jobs/plan"
 	"github.com/millrace/millrace/master/memha"
 	"github.com/millrace/millrace/master/sched"
@@ -127,7 +128,7 @@ func (l *leader) end() {
 
 // spec is a job of one map for each of the three inputs and two reduces.
 func spec() plan.Spec {
-	return plan.Spec{Job: "count", Inputs: []string{"mem://b/in/*"}, Output: "mem://b/out", Reducers: 2, SplitSize: 110}
+	return plan.Spec{Job: "count", Info: jobs.Info{Inputs: make([]jobs.Input, 1)}, Inputs: []string{"mem://b/in/*"}, Output: "mem://b/out", Reducers: 2, SplitSize: 110}
 }
 
 const jobA, jobB = wire.JobID("aaaaaaaa01"), wire.JobID("aaaaaaaa02")

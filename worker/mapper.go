@@ -128,12 +128,11 @@ func (w *Worker) openSplit(ctx context.Context, a *attempt, info jobs.Info) *spl
 	pieces := make([]input.Piece, len(a.task.Split.Pieces))
 	var total int64
 	for i, p := range a.task.Split.Pieces {
-		pieces[i] = inputPiece(p)
+		pieces[i] = inputPiece(p, info.Inputs[p.Input].Format)
 		total += p.Length
 	}
 	a.total.Store(total)
-	f := input.Format{Kind: input.Kind(info.Format.Kind), Length: info.Format.Length}
-	return &splitBlocks{Reader: input.Open(ctx, w.o.Store, pieces, f, w.inputOptions()), attempt: a}
+	return &splitBlocks{Reader: input.Open(ctx, w.o.Store, pieces, w.inputOptions()), attempt: a}
 }
 
 // readAheadShare is the part of a slot's memory for blocks that are read ahead of the computation, and readBlock the size of
@@ -150,8 +149,11 @@ func (w *Worker) inputOptions() input.Options {
 	return input.Options{BlockSize: readBlock, ReadAhead: int(min(max(blocks, 1), maxReadAhead))}
 }
 
-func inputPiece(p plan.Piece) input.Piece {
-	return input.Piece{URL: p.URL, ETag: p.ETag, Size: p.Size, Offset: p.Offset, Length: p.Length}
+func inputPiece(p plan.Piece, f jobs.Format) input.Piece {
+	return input.Piece{
+		URL: p.URL, ETag: p.ETag, Size: p.Size, Offset: p.Offset, Length: p.Length, Input: p.Input,
+		Format: input.Format{Kind: input.Kind(f.Kind), Length: f.Length},
+	}
 }
 
 // Next implements jobs.BlockSource.
@@ -164,5 +166,5 @@ func (b *splitBlocks) Next() (jobs.Block, error) {
 		}
 		return jobs.Block{}, err
 	}
-	return jobs.Block{URL: block.URL, Offset: block.Offset, Data: block.Data}, nil
+	return jobs.Block{URL: block.URL, Input: block.Input, Offset: block.Offset, Data: block.Data}, nil
 }

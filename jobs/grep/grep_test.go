@@ -79,7 +79,7 @@ func TestInfo(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if info := prog.Info(); !info.TotalOrder || info.Reducers != 1 || info.Combines || info.Format.Kind != jobs.FormatLines {
+	if info := prog.Info(); !info.TotalOrder || info.Reducers != 1 || info.Combines || info.Inputs[0].Format.Kind != jobs.FormatLines {
 		t.Errorf("got %+v", info)
 	}
 }

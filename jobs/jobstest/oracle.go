@@ -76,7 +76,7 @@ func mapObject(prog jobs.Program, o Object, reducers int, partition func([]byte,
 	t := newTask(reducers)
 	out := &pairSink{}
 	source := &blockSource{block: jobs.Block{URL: o.URL, Data: o.Data}}
-	if len(o.Data) == 0 && prog.Info().Format.Kind != jobs.FormatFile {
+	if len(o.Data) == 0 && prog.Info().Inputs[0].Format.Kind != jobs.FormatFile {
 		source.done = true
 	}
 	if err := prog.Map(context.Background(), t, source, out); err != nil {

@@ -31,10 +31,10 @@ func TestBadSpecs(t *testing.T) {
 		{"attempts", func(s *plan.Spec) { s.MaxAttempts = 101 }, many, "max attempts 101|between 1 and 100"},
 		{"negative attempts", func(s *plan.Spec) { s.MaxAttempts = -1 }, many, "max attempts -1|between 1 and 100"},
 		{"weight", func(s *plan.Spec) { s.Weight = -1 }, many, "weight -1|between 1"},
-		{"record length", func(s *plan.Spec) { s.Info.Format = fixed(0) }, many, "record length 0"},
-		{"record format", func(s *plan.Spec) { s.Info.Format.Kind = 9 }, many, "record format 9"},
+		{"record length", func(s *plan.Spec) { s.Info.Inputs[0].Format = fixed(0) }, many, "record length 0"},
+		{"record format", func(s *plan.Spec) { s.Info.Inputs[0].Format.Kind = 9 }, many, "record format 9"},
 		{"no objects", func(*plan.Spec) {}, nil, "no input objects"},
-		{"half a record", func(s *plan.Spec) { s.Info.Format = fixed(100) }, objects(250), "mem://t/in/00000|250 bytes|50 bytes are left over"},
+		{"half a record", func(s *plan.Spec) { s.Info.Inputs[0].Format = fixed(100) }, objects(250), "mem://t/in/00000|250 bytes|50 bytes are left over"},
 		{"negative size", func(*plan.Spec) {}, objects(-1), "mem://t/in/00000|negative"},
 		{"overflow", func(*plan.Spec) {}, objects(math.MaxInt64, 1), "mem://t/in/00001|larger than"},
 	} {

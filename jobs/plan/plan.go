@@ -40,9 +40,10 @@ const (
 
 // Object is one input object as listed.
 type Object struct {
-	URL  string
-	Size int64
-	ETag string
+	URL   string
+	Size  int64
+	ETag  string
+	Input int // which of Spec.Info.Inputs it belongs to
 }
 
 // Piece is a byte range of one object. A record belongs to the piece in which it begins.
@@ -52,7 +53,7 @@ type Piece struct {
 	Length int64
 }
 
-// Split is the input of one map task: a byte range of one object, or several small objects, in input order.
+// Split is the input of one map task: a byte range of one object, or several small objects of one input, in input order.
 type Split struct {
 	Pieces []Piece
 }
@@ -86,7 +87,8 @@ func Make(spec Spec, objects []Object) (*Plan, error) {
 		return nil, err
 	}
 	p := &Plan{Objects: objects}
-	if err := p.measure(spec.Info.Format); err != nil {
+	p.Spec = spec
+	if err := p.measure(); err != nil {
 		return nil, err
 	}
 	spec = spec.filled(p.InBytes)
@@ -124,11 +126,15 @@ func splitSize(input int64, combines bool) int64 {
 }
 
 // measure checks the objects and sums their sizes.
-func (p *Plan) measure(f jobs.Format) error {
+func (p *Plan) measure() error {
 	if len(p.Objects) == 0 {
 		return fmt.Errorf("plan: no input objects: name a file, folder, glob or prefix that holds some")
 	}
 	for _, o := range p.Objects {
+		if o.Input < 0 || o.Input >= len(p.Spec.Info.Inputs) {
+			return fmt.Errorf("plan %s: it belongs to input %d of a job that has %d", o.URL, o.Input, len(p.Spec.Info.Inputs))
+		}
+		f := p.format(o)
 		switch {
 		case o.Size < 0:
 			return fmt.Errorf("plan %s: size %d is negative", o.URL, o.Size)
@@ -156,15 +162,17 @@ func (p *Plan) cut(spec Spec) error {
 		pack, pieces = span{}, 0
 	}
 	for i, o := range p.Objects {
-		if !hasRecords(o, spec.Info.Format) {
+		f := p.format(o)
+		if !hasRecords(o, f) {
 			continue
 		}
-		whole := spec.Info.Format.Kind == jobs.FormatFile || o.Size <= spec.SplitSize
-		if !whole || pieces == MaxPieces || pieces > 0 && o.Size > spec.SplitSize-pack.bytes {
+		size := splitOf(spec.SplitSize, f)
+		whole := f.Kind == jobs.FormatFile || o.Size <= size
+		if !whole || pieces == MaxPieces || pieces > 0 && (o.Size > size-pack.bytes || o.Input != p.Objects[pack.object].Input) {
 			flush()
 		}
 		if !whole {
-			n := cuts(o.Size, spec.SplitSize)
+			n := cuts(o.Size, size)
 			if n > MaxMaps-maps {
 				return tooManySplits(spec, p.InBytes)
 			}
@@ -186,6 +194,17 @@ func (p *Plan) cut(spec Spec) error {
 	}
 	p.spans, p.Maps = slices.Clip(p.spans), int(maps)
 	return nil
+}
+
+// format is how an object is cut into records.
+func (p *Plan) format(o Object) jobs.Format { return p.Spec.Info.Inputs[o.Input].Format }
+
+// splitOf is the split size of objects of that format: fixed records are cut between two of them only.
+func splitOf(size int64, f jobs.Format) int64 {
+	if n := int64(f.Length); f.Kind == jobs.FormatFixed {
+		return max(1, size/n) * n
+	}
+	return size
 }
 
 // hasRecords reports whether an object needs reading. An empty file is a record only where each file is one.
@@ -242,18 +261,19 @@ func (p *Plan) span(i int) span {
 // part returns the byte range of split i of a span that cuts one object.
 func (p *Plan) part(s span, i int) (off, n int64) {
 	k := int64(i - s.split)
-	off = k * p.Spec.SplitSize
+	size := splitOf(p.Spec.SplitSize, p.format(p.Objects[s.object]))
+	off = k * size
 	if k == int64(s.count)-1 {
 		return off, s.bytes - off
 	}
-	return off, p.Spec.SplitSize
+	return off, size
 }
 
 // pieces returns the whole objects of a span, without those that hold no record.
 func (p *Plan) pieces(s span) []Piece {
 	pieces := make([]Piece, 0, min(s.end-s.object, MaxPieces))
 	for _, o := range p.Objects[s.object:s.end] {
-		if hasRecords(o, p.Spec.Info.Format) {
+		if hasRecords(o, p.format(o)) {
 			pieces = append(pieces, Piece{Object: o, Length: o.Size})
 		}
 	}

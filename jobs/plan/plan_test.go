@@ -29,7 +29,7 @@ func objects(sizes ...int64) []plan.Object {
 }
 
 func spec(f jobs.Format, splitSize int64) plan.Spec {
-	return plan.Spec{Job: "t", Info: jobs.Info{Format: f}, SplitSize: splitSize}
+	return plan.Spec{Job: "t", Info: jobs.Info{Inputs: []jobs.Input{{Format: f}}}, SplitSize: splitSize}
 }
 
 // ranges writes a split as "object[offset+length]", to be read in a table.
@@ -106,7 +106,10 @@ func TestEveryByteOnce(t *testing.T) {
 
 func checkCover(t *testing.T, p *plan.Plan, sizes []int64) {
 	t.Helper()
-	f, limit := p.Spec.Info.Format, p.Spec.SplitSize
+	f, limit := p.Spec.Info.Inputs[0].Format, p.Spec.SplitSize
+	if f.Kind == jobs.FormatFixed {
+		limit = max(1, limit/int64(f.Length)) * int64(f.Length)
+	}
 	object, at := 0, int64(0) // the next byte to come
 	for i := range p.Maps {
 		s := p.Split(i)
@@ -219,11 +222,12 @@ func TestReducers(t *testing.T) {
 // Each default is filled in, so that who reads a plan's spec knows no defaults.
 func TestDefaults(t *testing.T) {
 	t.Parallel()
-	p, err := plan.Make(plan.Spec{}, objects(5))
+	info := jobs.Info{Inputs: make([]jobs.Input, 1)}
+	p, err := plan.Make(plan.Spec{Info: info}, objects(5))
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := plan.Spec{Reducers: 1, SplitSize: 5, Shuffle: "local", Compression: "none", MaxAttempts: 4, Weight: 1}
+	want := plan.Spec{Info: info, Reducers: 1, SplitSize: 5, Shuffle: "local", Compression: "none", MaxAttempts: 4, Weight: 1}
 	if !reflect.DeepEqual(p.Spec, want) {
 		t.Errorf("got %+v, want %+v", p.Spec, want)
 	}

@@ -21,15 +21,13 @@ const (
 // evenly spaced places of the concatenated input, all of it when it is small. It depends on the objects and the record
 // format alone, never on split size, reducers or workers, and so do the boundaries.
 func (p *Plan) Sample() Split {
-	if p.Spec.Info.Format.Kind == jobs.FormatFile {
-		return p.sampleWhole()
+	for _, in := range p.Spec.Info.Inputs {
+		if in.Format.Kind == jobs.FormatFile {
+			return p.sampleWhole()
+		}
 	}
 	if p.InBytes == 0 {
 		return p.Split(0)
-	}
-	record := int64(1)
-	if f := p.Spec.Info.Format; f.Kind == jobs.FormatFixed {
-		record = int64(f.Length)
 	}
 	if p.InBytes <= sampleBytes && len(p.Objects) <= MaxPieces {
 		return p.all()
@@ -39,6 +37,10 @@ func (p *Plan) Sample() Split {
 	var pieces []Piece
 	var begin, next int64 // where the object begins and where the sample goes on, in the concatenated input
 	for _, o := range p.Objects {
+		record := int64(1)
+		if f := p.format(o); f.Kind == jobs.FormatFixed {
+			record = int64(f.Length)
+		}
 		for end := begin + o.Size; next < end; {
 			off := (next - begin) / record * record
 			n := min(o.Size-off, roundUp(min(sampleBytes/places, stride), record))
@@ -65,8 +67,12 @@ func (p *Plan) sampleWhole() Split {
 		if len(s.Pieces) > 0 && o.Size > sampleFileBytes-sum {
 			continue
 		}
-		s.Pieces = append(s.Pieces, Piece{Object: o, Length: o.Size})
-		sum += o.Size
+		n := o.Size
+		if f := p.format(o); f.Kind != jobs.FormatFile { // of a job that reads other files as well
+			n = min(n, roundUp(sampleBytes/sampleFiles, max(1, int64(f.Length))))
+		}
+		s.Pieces = append(s.Pieces, Piece{Object: o, Length: n})
+		sum += n
 	}
 	return s
 }

@@ -2,6 +2,7 @@ package plan
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -41,8 +42,13 @@ type Spec struct {
 // Check reports the first value of the spec that no job can have, by its name and with what to do instead. It looks at
 // neither inputs nor output: see Make and CheckOutput.
 func (s Spec) Check() error {
-	if err := checkFormat(s.Info.Format); err != nil {
-		return err
+	if len(s.Info.Inputs) == 0 {
+		return errors.New("the job declares no input: make it with package jobs")
+	}
+	for _, in := range s.Info.Inputs {
+		if err := checkFormat(in.Format); err != nil {
+			return err
+		}
 	}
 	switch {
 	case s.Reducers < 0:
@@ -91,9 +97,6 @@ func checkFormat(f jobs.Format) error {
 func (s Spec) filled(input int64) Spec {
 	if s.SplitSize == 0 {
 		s.SplitSize = splitSize(input, s.Info.Combines)
-	}
-	if f := s.Info.Format; f.Kind == jobs.FormatFixed { // cut between records only
-		s.SplitSize = max(1, s.SplitSize/int64(f.Length)) * int64(f.Length)
 	}
 	s.Reducers = cmp.Or(s.Reducers, s.Info.Reducers)
 	s.Shuffle = cmp.Or(s.Shuffle, "local")

@@ -104,7 +104,7 @@ func TestLogLine(t *testing.T) {
 // A plan says what a run of it would read and fetch, as text and as JSON.
 func TestPlan(t *testing.T) {
 	t.Parallel()
-	p, err := plan.Make(plan.Spec{SplitSize: 1 << 20, Reducers: 3}, []plan.Object{
+	p, err := plan.Make(plan.Spec{Info: jobs.Info{Inputs: make([]jobs.Input, 1)}, SplitSize: 1 << 20, Reducers: 3}, []plan.Object{
 		{URL: "mem://x/a", Size: 5 << 19}, {URL: "mem://x/b", Size: 10}, {URL: "mem://x/c", Size: 20}, {URL: "mem://x/d", Size: 1 << 20},
 	})
 	if err != nil {

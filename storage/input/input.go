@@ -50,6 +50,8 @@ type Piece struct {
 	Size   int64  // of the whole object
 	Offset int64
 	Length int64
+	Format Format // how it is cut into records
+	Input  int    // the caller's, given back in the blocks
 }
 
 func (p Piece) end() int64 { return p.Offset + p.Length }
@@ -72,6 +74,7 @@ const (
 // Block is a part of one object made of whole records. Lines keep their ends.
 type Block struct {
 	URL    string
+	Input  int    // the piece's
 	Offset int64  // of Data[0] in the object
 	Data   []byte // the receiver's: allocated for this block, never changed
 }
@@ -158,18 +161,18 @@ func aheadOf(pieces int, o Options) int64 {
 
 // inMemory is how many bytes of a piece are read ahead: a file is a block by itself; of other pieces some blocks wait for
 // Next while the next one is being read.
-func inMemory(p Piece, f Format, o Options, ahead int64) int64 {
-	if f.Kind == File {
+func inMemory(p Piece, o Options, ahead int64) int64 {
+	if p.Format.Kind == File {
 		return p.Length
 	}
 	return min((ahead+1)*int64(o.BlockSize), 2*p.Length)
 }
 
 // Open starts to read pieces. The caller must Close the Reader, which ends its goroutines; cancelling ctx makes Next fail.
-func Open(ctx context.Context, src Source, pieces []Piece, f Format, o Options) *Reader {
+func Open(ctx context.Context, src Source, pieces []Piece, o Options) *Reader {
 	o = o.filled()
 	if prompt(ctx, src, pieces) {
-		return openPrompt(ctx, src, pieces, f, o)
+		return openPrompt(ctx, src, pieces, o)
 	}
 	ctx, stop := context.WithCancel(ctx)
 	room, ahead := int64(o.ReadAhead)*int64(o.BlockSize), aheadOf(len(pieces), o)
@@ -177,7 +180,7 @@ func Open(ctx context.Context, src Source, pieces []Piece, f Format, o Options) 
 	r.done.Go(func() {
 		defer close(r.streams)
 		for _, p := range pieces {
-			share := min(room, max(room/maxOpen, inMemory(p, f, o, ahead)))
+			share := min(room, max(room/maxOpen, inMemory(p, o, ahead)))
 			if r.room.Acquire(ctx, share) != nil {
 				r.stopped = context.Cause(ctx)
 				return
@@ -194,7 +197,7 @@ func Open(ctx context.Context, src Source, pieces []Piece, f Format, o Options) 
 					s.blocks <- b // never blocks: it has room for all that hold a share
 					return nil
 				}}
-				s.err = in.read(ctx, f, o)
+				s.err = in.read(ctx, o)
 				s.rest = p.end() - in.sent
 			})
 			select {
@@ -234,7 +237,7 @@ const promptBlock = 256 << 10
 // openPrompt makes a Reader that reads a block when Next asks for it. Reading and computing take turns on one processor, so
 // a block is still in its cache when it is used: read ahead by another goroutine, each goes through memory between two
 // processors, and the goroutines of a hundred thousand small files cost more than their reading.
-func openPrompt(ctx context.Context, src Source, pieces []Piece, f Format, o Options) *Reader {
+func openPrompt(ctx context.Context, src Source, pieces []Piece, o Options) *Reader {
 	o.BlockSize = min(o.BlockSize, promptBlock)
 	ctx, stop := context.WithCancel(ctx)
 	r := &Reader{stop: stop}
@@ -246,7 +249,7 @@ func openPrompt(ctx context.Context, src Source, pieces []Piece, f Format, o Opt
 				}
 				return context.Cause(ctx)
 			}}
-			if r.err = in.read(ctx, f, o); r.err != nil {
+			if r.err = in.read(ctx, o); r.err != nil {
 				return
 			}
 			r.bytes.Add(p.end() - in.sent)

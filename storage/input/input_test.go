@@ -136,12 +136,12 @@ func TestCancel(t *testing.T) {
 	for _, src := range []input.Source{stalled{}, prompt{stalled{}}} {
 		synctest.Test(t, func(t *testing.T) {
 			ctx, cancel := context.WithCancelCause(t.Context())
-			r := input.Open(ctx, src, make([]input.Piece, 0), input.Format{}, input.Options{})
+			r := input.Open(ctx, src, make([]input.Piece, 0), input.Options{})
 			if _, err := r.Next(); !errors.Is(err, io.EOF) {
 				t.Errorf("no pieces: got %v", err)
 			}
 			r.Close()
-			r = input.Open(ctx, src, []input.Piece{{URL: "a", Size: 5, Length: 5}, {URL: "b", Size: 5, Length: 5}}, input.Format{}, input.Options{})
+			r = input.Open(ctx, src, []input.Piece{{URL: "a", Size: 5, Length: 5}, {URL: "b", Size: 5, Length: 5}}, input.Options{})
 			go func() {
 				synctest.Wait()
 				cancel(errors.New("enough"))
@@ -176,7 +176,7 @@ func TestNeverShort(t *testing.T) {
 	for stop := range 60 {
 		for _, src := range []input.Source{s, prompt{s}} {
 			ctx, cancel := context.WithCancel(t.Context())
-			r := input.Open(ctx, src, pieces, input.Format{}, input.Options{})
+			r := input.Open(ctx, src, pieces, input.Options{})
 			got := 0
 			for {
 				if got == stop {
@@ -204,7 +204,7 @@ func TestNeverShort(t *testing.T) {
 func TestReadInPlace(t *testing.T) {
 	t.Parallel()
 	s := of(strings.Repeat("abcdefg\n", 128))
-	r := input.Open(t.Context(), prompt{s}, s.pieces(512), input.Format{}, input.Options{BlockSize: 64})
+	r := input.Open(t.Context(), prompt{s}, s.pieces(512), input.Options{BlockSize: 64})
 	if len(s.requests) != 0 {
 		t.Errorf("before Next: %q", s.requests)
 	}
@@ -229,7 +229,7 @@ func TestReadAheadIsBounded(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s := of(strings.Repeat("abcdefg\n", 128))
-		r := input.Open(t.Context(), s, s.pieces(1024), input.Format{}, input.Options{BlockSize: 64})
+		r := input.Open(t.Context(), s, s.pieces(1024), input.Options{BlockSize: 64})
 		synctest.Wait()
 		if _, err := r.Next(); err != nil || len(s.requests) != 1 {
 			t.Errorf("got %v after %q", err, s.requests)
@@ -237,7 +237,11 @@ func TestReadAheadIsBounded(t *testing.T) {
 		r.Close()
 
 		s = of(strings.Repeat("a", 100))
-		r = input.Open(t.Context(), s, s.pieces(1), input.Format{Kind: input.Fixed, Length: 1}, input.Options{})
+		pieces := s.pieces(1)
+		for i := range pieces {
+			pieces[i].Format = input.Format{Kind: input.Fixed, Length: 1}
+		}
+		r = input.Open(t.Context(), s, pieces, input.Options{})
 		synctest.Wait()
 		if n := len(s.requests); n != 16 {
 			t.Errorf("%d small pieces are read ahead, want 16", n)
@@ -264,7 +268,7 @@ func TestBlocksAheadOfOnePiece(t *testing.T) {
 			want        int // bytes read before Next: what may wait, and the block behind it
 		}{{8, 4, 4 * 64}, {8, 1, 2 * 64}, {8, 100, 5 * 64}, {120, 4, 2 * 120}, {1024, 100, 2 * 1024}} {
 			s := of(strings.Repeat(strings.Repeat("a", test.line-1)+"\n", 8192/test.line))
-			r := input.Open(t.Context(), s, s.pieces(8192), input.Format{}, input.Options{BlockSize: 64, MaxRecord: 4096, ReadAhead: test.ahead})
+			r := input.Open(t.Context(), s, s.pieces(8192), input.Options{BlockSize: 64, MaxRecord: 4096, ReadAhead: test.ahead})
 			synctest.Wait()
 			if got := s.bytes; got < test.want || got > test.want+max(64, test.line) {
 				t.Errorf("lines of %d bytes, %d blocks ahead: %d bytes are read, want %d", test.line, test.ahead, got, test.want)
@@ -280,7 +284,7 @@ func TestBrokenBodyIsNoChange(t *testing.T) {
 	t.Parallel()
 	s := &source{objects: map[string][]byte{"mem://b/k": []byte("a\nb\n")}}
 	s.late = fmt.Errorf("the body ended 3 bytes early (tried 8 times): %w", io.ErrUnexpectedEOF)
-	r := input.Open(t.Context(), s, []input.Piece{{URL: "mem://b/k", Size: 4, Length: 4}}, input.Format{}, input.Options{})
+	r := input.Open(t.Context(), s, []input.Piece{{URL: "mem://b/k", Size: 4, Length: 4}}, input.Options{})
 	defer r.Close()
 	for {
 		_, err := r.Next()

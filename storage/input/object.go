@@ -28,10 +28,10 @@ type object struct {
 }
 
 // read sends the blocks of the piece.
-func (o *object) read(ctx context.Context, f Format, opts Options) error {
-	err := o.check(f, opts)
+func (o *object) read(ctx context.Context, opts Options) error {
+	err := o.check(opts)
 	if err == nil {
-		switch f.Kind {
+		switch f := o.piece.Format; f.Kind {
 		case Lines:
 			err = o.lines(ctx, opts)
 		case Fixed:
@@ -58,8 +58,9 @@ func (o *object) fail(format string, args ...any) error {
 }
 
 // check reports a piece or a record length that cannot be read.
-func (o *object) check(f Format, opts Options) error {
+func (o *object) check(opts Options) error {
 	p := o.piece
+	f := p.Format
 	switch {
 	case f.Kind > File:
 		return o.fail("record format %d: not known to this version", f.Kind)
@@ -151,7 +152,7 @@ func (o *object) short() error {
 // send hands a block to the reader.
 func (o *object) send(off int64, data []byte) error {
 	p := min(off+int64(len(data)), o.piece.end())
-	b := progress{Block: Block{URL: o.piece.URL, Offset: off, Data: data}, read: p - o.sent}
+	b := progress{Block: Block{URL: o.piece.URL, Input: o.piece.Input, Offset: off, Data: data}, read: p - o.sent}
 	o.sent = p
 	return o.to(b)
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"reflect"
+	"slices"
 	"sync"
 	"testing"
 	"testing/iotest"
@@ -123,7 +124,11 @@ func readAll(t testing.TB, s *source, pieces []input.Piece, f input.Format, o in
 // readOnce returns the blocks of pieces, and checks what every reading must keep to: all bodies closed, all bytes counted.
 func readOnce(t testing.TB, s *source, src input.Source, pieces []input.Piece, f input.Format, o input.Options) ([]input.Block, error) {
 	t.Helper()
-	r := input.Open(t.Context(), src, pieces, f, o)
+	pieces = slices.Clone(pieces)
+	for i := range pieces {
+		pieces[i].Format = f
+	}
+	r := input.Open(t.Context(), src, pieces, o)
 	var blocks []input.Block
 	var total, last int64
 	for {

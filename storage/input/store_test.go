@@ -55,7 +55,7 @@ func TestStoreWithFaults(t *testing.T) {
 		storagetest.Fault{Op: storagetest.OpRead, Nth: 4, Times: -1, Every: 4, Kind: storagetest.SlowDown})
 	for _, split := range []int64{1000, 10_000, 1 << 20} {
 		st := storeOf(faulty)
-		r := input.Open(t.Context(), st, listed(t, st, url, split), input.Format{}, input.Options{BlockSize: 777})
+		r := input.Open(t.Context(), st, listed(t, st, url, split), input.Options{BlockSize: 777})
 		if got := linesOf(collect(t, r)); !reflect.DeepEqual(got, reference(text)) {
 			t.Errorf("split %d: got %d lines, want %d", split, len(got), len(reference(text)))
 		}
@@ -107,7 +107,7 @@ func TestStoreChanged(t *testing.T) {
 
 func firstError(t *testing.T, st *storage.Store, pieces []input.Piece) error {
 	t.Helper()
-	r := input.Open(t.Context(), st, pieces, input.Format{}, input.Options{})
+	r := input.Open(t.Context(), st, pieces, input.Options{})
 	_, err := r.Next()
 	if err := r.Close(); err != nil {
 		t.Error(err)
@@ -130,7 +130,7 @@ func BenchmarkSmallFiles(b *testing.B) {
 	b.ReportAllocs()
 	files := 0
 	for b.Loop() {
-		drain(b, input.Open(b.Context(), st, pieces, input.Format{}, input.Options{}))
+		drain(b, input.Open(b.Context(), st, pieces, input.Options{}))
 		files += len(pieces)
 	}
 	b.ReportMetric(float64(files)/b.Elapsed().Seconds(), "files/s")
@@ -147,7 +147,7 @@ func BenchmarkLargeFile(b *testing.B) {
 	b.SetBytes(int64(len(data)))
 	b.ReportAllocs()
 	for b.Loop() {
-		drain(b, input.Open(b.Context(), st, pieces, input.Format{}, input.Options{}))
+		drain(b, input.Open(b.Context(), st, pieces, input.Options{}))
 	}
 }
 
