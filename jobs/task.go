@@ -1,9 +1,6 @@
 package jobs
 
-import (
-	"fmt"
-	"maps"
-)
+import "fmt"
 
 // Task is one attempt at a task, as the job's code sees it. One goroutine uses it.
 type Task struct {
@@ -16,38 +13,9 @@ type Task struct {
 	Groups  int64 // given to the reduce function
 	Rows    int64 // emitted by the reduce function
 
-	counters map[string]*Counter
+	counters counters
 	owner    *bound  // whose code program is
 	program  program // of this attempt, from its first call on
-}
-
-// Counter counts something of the user's choice. The job's total is exact: an attempt that fails or loses against
-// another one adds nothing.
-type Counter struct{ n int64 }
-
-// Add adds n.
-func (c *Counter) Add(n int64) { c.n += n }
-
-// Counter returns the counter of that name, a new one at zero the first time.
-func (t *Task) Counter(name string) *Counter {
-	c := t.counters[name]
-	if c == nil {
-		if t.counters == nil {
-			t.counters = map[string]*Counter{}
-		}
-		c = new(Counter)
-		t.counters[name] = c
-	}
-	return c
-}
-
-// Counters returns the values counted so far by name.
-func (t *Task) Counters() map[string]int64 {
-	out := make(map[string]int64, len(t.counters))
-	for name, c := range maps.All(t.counters) {
-		out[name] = c.n
-	}
-	return out
 }
 
 // RecordError is what the user's map or reduce function returned, or the panic it ended in.

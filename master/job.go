@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"slices"
 	"time"
 
 	"github.com/millrace/millrace/jobs/plan"
@@ -28,15 +29,17 @@ type job struct {
 	state     sched.JobState
 	reason    string
 
-	sampled bool // bounds are known, or not needed
-	bounds  [][]byte
-	runs    []wire.RunEvent // the run log: only ever appended to
-	live    int             // maps whose run can be read
-	maps    []share         // what each map task's newest selected attempt added to the totals
-	reduces []share
-	parts   []wire.ReduceResult // by partition
-	total   share
-	retries int
+	sampled  bool // bounds are known, or not needed
+	bounds   [][]byte
+	runs     []wire.RunEvent // the run log: only ever appended to
+	live     int             // maps whose run can be read
+	maps     []share         // what each map task's newest selected attempt added to the totals
+	reduces  []share
+	parts    []wire.ReduceResult // by partition
+	total    share
+	counters counters
+	retries  int
+	warnings []string
 
 	log     []wire.LogLine
 	dropped int // lines that no longer are in log
@@ -44,18 +47,33 @@ type job struct {
 	changed chan struct{} // closed and made anew whenever something above changes
 }
 
+// warn tells people once of something that does not stop the job.
+func (j *job) warn(now time.Time, text string) {
+	if text != "" && !slices.Contains(j.warnings, text) {
+		j.warnings = append(j.warnings, text)
+		j.logf(now, "", "", "warning: "+text)
+	}
+}
+
+// counted is the user's counters by name.
+func (j *job) counted() map[string]int64 {
+	if j.counters.total == nil {
+		return map[string]int64{}
+	}
+	return maps.Clone(j.counters.total)
+}
+
 // share is what one task's selected attempt contributes to the job's totals. A task that is selected again replaces its
 // share, so that counters are exact under retries.
 type share struct {
 	records, pairs, shuffled, spilled, rows, bytes int64
-	counters                                       map[string]int64
+	counters                                       []counted
 }
 
 func newJob(id sched.JobID, p *plan.Plan, now time.Time) *job {
 	return &job{
 		id: id, spec: p.Spec, plan: p, objects: len(p.Objects), submitted: now, state: sched.Running,
 		maps: make([]share, p.Maps), reduces: make([]share, p.Reducers), parts: make([]wire.ReduceResult, p.Reducers),
-		total:   share{counters: map[string]int64{}},
 		sampled: !needsSample(p),
 		changed: make(chan struct{}),
 	}
@@ -87,18 +105,20 @@ func (j *job) selected(e sched.Selected, o *wire.Outcome) {
 	case sched.Map:
 		j.runs = append(j.runs, wire.RunEvent{Attempt: e.Attempt, Run: *o.Map})
 		j.live++
-		j.count(&j.maps[t.Index], share{records: o.Records, pairs: o.Map.Pairs, shuffled: o.Map.Size, spilled: o.Spilled, counters: o.Counters})
+		j.count(&j.maps[t.Index], o, share{records: o.Records, pairs: o.Map.Pairs, shuffled: o.Map.Size, spilled: o.Spilled})
 	case sched.Reduce:
 		j.parts[t.Index] = *o.Reduce
-		j.count(&j.reduces[t.Index], share{spilled: o.Spilled, rows: o.Reduce.Rows, bytes: o.Reduce.Part.Size, counters: o.Counters})
+		j.count(&j.reduces[t.Index], o, share{spilled: o.Spilled, rows: o.Reduce.Rows, bytes: o.Reduce.Part.Size})
 	}
 	j.touch()
 }
 
 // count replaces a task's share of the totals.
-func (j *job) count(slot *share, s share) {
+func (j *job) count(slot *share, o *wire.Outcome, s share) {
 	j.total.add(*slot, -1)
+	j.counters.takeBack(slot.counters)
 	j.total.add(s, 1)
+	s.counters = j.counters.add(o.Counters, o.CountersCut)
 	*slot = s
 }
 
@@ -109,9 +129,6 @@ func (t *share) add(s share, sign int64) {
 	t.spilled += sign * s.spilled
 	t.rows += sign * s.rows
 	t.bytes += sign * s.bytes
-	for name, n := range s.counters {
-		t.counters[name] += sign * n
-	}
 }
 
 func (j *job) runLost(e sched.RunLost) {
@@ -150,7 +167,7 @@ func (m *Master) statusLocked(j *job) *wire.JobStatus {
 		State: j.state, Error: j.reason, Submitted: j.submitted, Retries: j.retries,
 		Objects: j.objects, InBytes: j.plan.InBytes, Records: j.total.records, Pairs: j.total.pairs, Shuffled: j.total.shuffled,
 		Spilled: j.total.spilled, Rows: j.total.rows, OutBytes: j.total.bytes, NumParts: j.plan.Reducers,
-		Counters: maps.Clone(j.total.counters), Workers: len(m.workers),
+		Counters: j.counted(), Workers: len(m.workers), Warnings: slices.Clip(j.warnings),
 	}
 	if j.swept { // not earlier: a client that sees the end may look into the output at once
 		s.Ended = j.ended
@@ -187,7 +204,7 @@ func (j *job) manifest() (*manifest.Manifest, error) {
 		Inputs: manifest.Inputs{
 			URLs: j.spec.Inputs, Objects: j.objects, Bytes: j.plan.InBytes, Records: j.total.records, Digest: digest(j.plan.Objects),
 		},
-		Schema: schema, Rows: j.total.rows, Bytes: j.total.bytes, Counters: j.total.counters,
+		Schema: schema, Rows: j.total.rows, Bytes: j.total.bytes, Counters: j.counted(),
 		Submitted: j.submitted.UTC(), Decided: j.decided.UTC(),
 	}
 	for _, o := range j.plan.Objects[:min(len(j.plan.Objects), manifest.MaxListed)] {

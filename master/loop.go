@@ -126,7 +126,9 @@ func (m *Master) carryOutLocked(ctx context.Context, e sched.Effect) {
 	case sched.Refused:
 		m.mailLocked(e.Worker, func(w *workerState) { w.refused = true })
 	case sched.Selected:
-		m.jobs[e.Attempt.Task.Job].selected(e, m.results[e.Attempt])
+		j := m.jobs[e.Attempt.Task.Job]
+		j.selected(e, m.results[e.Attempt])
+		j.warn(m.o.Now(), j.counters.warning())
 	case sched.RunLost:
 		m.jobs[e.Attempt.Task.Job].runLost(e)
 	case sched.Commit:

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"github.com/millrace/millrace/jobs"
 	"github.com/millrace/millrace/master/sched"
 	"github.com/millrace/millrace/master/wire"
 )
@@ -39,6 +40,9 @@ func (m *Master) vet(done []wire.Outcome) {
 // unfit says what is wrong with the result of a success, or nothing. Tasks that the job does not have are the scheduler's to
 // drop.
 func (j *job) unfit(o *wire.Outcome) string {
+	if len(o.Counters) > jobs.MaxCounters {
+		return fmt.Sprintf("%d counters, of which a job has %d", len(o.Counters), jobs.MaxCounters)
+	}
 	t := o.Attempt.Task
 	switch t.Phase {
 	case sched.Sample:

@@ -121,6 +121,7 @@ func (m *Master) replayLocked(id sched.JobID, e entry) error {
 	switch e.Record.Kind {
 	case sched.RecordSelected:
 		j.selected(sched.Selected{Worker: e.Record.Worker, Attempt: e.Record.Attempt}, e.Outcome)
+		j.warn(e.At, j.counters.warning())
 	case sched.RecordLost:
 		if e.Record.Attempt.Task.Phase == sched.Map {
 			j.runLost(sched.RunLost{Attempt: e.Record.Attempt})

@@ -64,7 +64,7 @@ func (w *Worker) runMap(ctx context.Context, a *attempt, job loaded) (*wire.Outc
 		return nil, err
 	}
 	return &wire.Outcome{
-		Map: run, Counters: task.Counters(), Records: task.Records, Bytes: blocks.Bytes(), Spilled: pairs.Spilled(),
+		Map: run, Counters: task.Counters(), CountersCut: task.CountersCut(), Records: task.Records, Bytes: blocks.Bytes(), Spilled: pairs.Spilled(),
 	}, nil
 }
 

@@ -129,7 +129,7 @@ func (w *Worker) reduceToPart(ctx context.Context, a *attempt, job loaded, pairs
 		return nil, fmt.Errorf("write part: %w", err)
 	}
 	return &wire.Outcome{
-		Reduce: &wire.ReduceResult{Part: part, Rows: stats.Rows, Groups: task.Groups}, Counters: task.Counters(), Bytes: pairs.Fetched(), Spilled: pairs.Spilled(),
+		Reduce: &wire.ReduceResult{Part: part, Rows: stats.Rows, Groups: task.Groups}, Counters: task.Counters(), CountersCut: task.CountersCut(), Bytes: pairs.Fetched(), Spilled: pairs.Spilled(),
 	}, nil
 }
 

@@ -90,17 +90,12 @@ func compareAttempts(a, b wire.AttemptID) int {
 // The bounds of what an attempt's code can make a report carry. Reports go to the master in requests of limited size, and
 // the master keeps what they say.
 const (
-	maxCounters    = 1000     // names of an attempt's user counters
 	maxCounterName = 256      // bytes
 	maxFailureText = 16 << 10 // bytes; a stack is some 4 KiB
 )
 
-// checkCounters refuses counters that no report has room for.
+// checkCounters refuses a name that no report has room for. Of names there are jobs.MaxCounters at most.
 func checkCounters(counters map[string]int64) error {
-	if len(counters) > maxCounters {
-		return fmt.Errorf("count: the task has %d counters, and %d are the most: count few kinds of things, and emit what is counted by data",
-			len(counters), maxCounters)
-	}
 	for name := range counters {
 		if len(name) > maxCounterName {
 			return fmt.Errorf("count: the name of counter %.40q... has %d bytes, and %d are the most", name, len(name), maxCounterName)

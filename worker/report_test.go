@@ -10,6 +10,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"github.com/millrace/millrace/jobs"
 	"github.com/millrace/millrace/master/wire"
 	"github.com/millrace/millrace/storage"
 )
@@ -24,7 +25,7 @@ func TestReportsAreBounded(t *testing.T) {
 			bounds.Bounds = append(bounds.Bounds, make([]byte, maxBound))
 		}
 		counters := map[string]int64{}
-		for i := range maxCounters {
+		for i := range jobs.MaxCounters {
 			counters[fmt.Sprintf("%0*d", maxCounterName, i)] = 1 << 60
 		}
 		const outcomes = 20
@@ -84,18 +85,18 @@ func TestReportFails(t *testing.T) {
 	})
 }
 
-// A task that counts under too many names fails by that, in either phase, and leaves nothing in a bucket.
-func TestTooManyCounters(t *testing.T) {
+// A task that counts under a name that is too long fails by that, in either phase, and leaves nothing in a bucket.
+func TestCounterNameTooLong(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, Options{})
-		m, bucket, red := mapTask("many", 0), mapTask("many-bucket", 0), reduceTask("many", 0)
+		m, bucket, red := mapTask("long", 0), mapTask("long-bucket", 0), reduceTask("long", 0)
 		r.script.once(assign(mapTask("count", 0)))
 		r.start()
 		r.script.publish(r.outcome(mapTask("count", 0)))
 		r.script.once(assign(m, bucket), assign(red))
 		let(5 * time.Second)
 		for _, task := range []wire.Task{m, bucket, red} {
-			if f := r.outcome(task).Failure; f == nil || f.Kind != wire.FailTask || !strings.Contains(f.Text, "1001 counters") {
+			if f := r.outcome(task).Failure; f == nil || f.Kind != wire.FailTask || !strings.Contains(f.Text, "has 257 bytes") {
 				t.Errorf("%v: got %+v", task.Attempt, f)
 			}
 		}
@@ -104,7 +105,30 @@ func TestTooManyCounters(t *testing.T) {
 	})
 }
 
-// Counters are bounded in number and by name.
+// Of too many names of counters a report has the first ones, and says that there were more, in either phase.
+func TestTooManyCounters(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, Options{})
+		m, red := mapTask("many", 0), reduceTask("many", 0)
+		r.script.once(assign(m))
+		r.start()
+		r.script.publish(r.outcome(m))
+		r.script.once(assign(red))
+		let(5 * time.Second)
+		for _, task := range []wire.Task{m, red} {
+			o := r.outcome(task)
+			if o.Failure != nil || len(o.Counters) != jobs.MaxCounters || !o.CountersCut {
+				t.Errorf("%v: %d counters, cut %v, failure %+v", task.Attempt, len(o.Counters), o.CountersCut, o.Failure)
+			}
+		}
+		if o := r.outcome(m); o.Counters["item 1000"] == 0 || o.Counters["item 999"] != 0 {
+			t.Errorf("not the first names are kept: %v", o.Counters)
+		}
+		r.stop()
+	})
+}
+
+// The names of counters are bounded.
 func TestCheckCounters(t *testing.T) {
 	long := strings.Repeat("n", maxCounterName)
 	if err := checkCounters(map[string]int64{long: 1}); err != nil {

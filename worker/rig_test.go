@@ -140,7 +140,7 @@ func newRig(t *testing.T, o Options) *rig {
 	t.Helper()
 	r := &rig{t: t, bad: storagetest.Faulty(memstore.New()), gate: make(chan struct{}), ended: make(chan error, 1)}
 	o.Store = storage.New(storage.Options{Schemes: map[string]storage.Opener{"mem": r.bad.Opener()}})
-	reg, err := program.NewRegistry("test", countJob(), slowJob(r.gate), brokenJob(), manyJob(), wordyJob())
+	reg, err := program.NewRegistry("test", countJob(), slowJob(r.gate), brokenJob(), manyJob(), longJob(), wordyJob())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -218,17 +218,28 @@ func brokenJob() *jobs.Job {
 	return jobs.New("broken", func(string, func(string, int64)) error { panic("what now") }, sums)
 }
 
-// manyJob counts under more names than a report has room for.
+// manyJob counts under more names than a job has.
 func manyJob() *jobs.Job {
-	return jobs.Define("many", func(task *jobs.Task, _ struct{}) (jobs.Code, error) {
-		count := func() {
-			for i := range maxCounters + 1 {
-				task.Counter(fmt.Sprint("item ", i)).Add(1)
-			}
+	return countingJob("many", func(task *jobs.Task) {
+		for i := range jobs.MaxCounters + 1 {
+			task.Counter(fmt.Sprint("item ", i)).Add(1)
 		}
+	})
+}
+
+// longJob counts under a name that no report has room for.
+func longJob() *jobs.Job {
+	return countingJob("long", func(task *jobs.Task) { task.Counter(strings.Repeat("n", maxCounterName+1)).Add(1) })
+}
+
+func countingJob(name string, count func(*jobs.Task)) *jobs.Job {
+	return jobs.Define(name, func(task *jobs.Task, _ struct{}) (jobs.Code, error) {
 		return jobs.MapReduce(
-			func(line string, emit func(string, int64)) error { count(); return words(line, emit) },
-			func(word string, ns jobs.Values[int64], emit func(row)) error { count(); return sums(word, ns, emit) },
+			func(line string, emit func(string, int64)) error { count(task); return words(line, emit) },
+			func(word string, ns jobs.Values[int64], emit func(row)) error {
+				count(task)
+				return sums(word, ns, emit)
+			},
 		), nil
 	})
 }

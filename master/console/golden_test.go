@@ -57,6 +57,7 @@ func finished() wire.JobStatus {
 		Parts: []string{"file:///tmp/words/part-00000.arrow", "file:///tmp/words/part-00001.arrow",
 			"file:///tmp/words/part-00002.arrow", "file:///tmp/words/part-00003.arrow"},
 		Counters: map[string]int64{"words": 98_765_432, "bad lines": 12},
+		Warnings: []string{"its tasks count under more than 1000 names"},
 	}
 }
 

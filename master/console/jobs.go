@@ -108,7 +108,8 @@ func StatusText(out io.Writer, st wire.JobStatus, now time.Time) error {
 	if st.State == wire.Done {
 		facts = append(facts, fact{"rows", outputFact(st)}, fact{"parts", partsFact(st)})
 	}
-	writeFacts(&b, append(facts, counterFacts(st.Counters)...))
+	facts = append(facts, counterFacts(st.Counters)...)
+	writeFacts(&b, append(facts, warningFacts(st.Warnings)...))
 	if st.Error != "" {
 		fmt.Fprintf(&b, "\n%s\n", strings.TrimSpace(Lines(st.Error)))
 	}

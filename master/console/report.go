@@ -37,6 +37,7 @@ type Report struct {
 	Tasks       ReportTasks       `json:"tasks"`
 	Retries     int               `json:"retries"` // failed attempts that were tried again
 	Counters    map[string]int64  `json:"counters"`
+	Warnings    []string          `json:"warnings"` // what its user should know though it went on
 }
 
 // ReportTasks is the number of tasks of each phase.
@@ -53,7 +54,7 @@ func NewReport(st wire.JobStatus, elapsed time.Duration) Report {
 		Objects: st.Objects, Bytes: st.InBytes, Records: st.Records,
 		Pairs: st.Pairs, Shuffled: st.Shuffled, Spilled: st.Spilled, Rows: st.Rows, OutputBytes: st.OutBytes,
 		Seconds: math.Round(1e3*elapsed.Seconds()) / 1e3,
-		Tasks:   ReportTasks{st.Map.Tasks, st.Reduce.Tasks}, Retries: st.Retries, Counters: st.Counters,
+		Tasks:   ReportTasks{st.Map.Tasks, st.Reduce.Tasks}, Retries: st.Retries, Counters: st.Counters, Warnings: st.Warnings,
 	}
 	if elapsed > 0 {
 		r.MBPerS = math.Round(float64(st.InBytes)/elapsed.Seconds()/1e3) / 1e3
@@ -66,6 +67,9 @@ func NewReport(st wire.JobStatus, elapsed time.Duration) Report {
 	}
 	if r.Parts == nil {
 		r.Parts = []string{}
+	}
+	if r.Warnings == nil {
+		r.Warnings = []string{}
 	}
 	if r.Counters == nil {
 		r.Counters = map[string]int64{}

@@ -31,7 +31,8 @@ func Summary(out io.Writer, st wire.JobStatus, elapsed time.Duration) error {
 	if st.State == wire.Done {
 		facts = append(facts, fact{"output", outputFact(st)})
 	}
-	writeFacts(&b, append(facts, counterFacts(st.Counters)...))
+	facts = append(facts, counterFacts(st.Counters)...)
+	writeFacts(&b, append(facts, warningFacts(st.Warnings)...))
 	if st.State == wire.Done {
 		b.WriteString("\n")
 		writeFacts(&b, openFacts(st))
@@ -91,6 +92,14 @@ func counterFacts(counters map[string]int64) []fact {
 	}
 	if len(facts) > 0 {
 		facts[0].label = "counters"
+	}
+	return facts
+}
+
+// warningFacts is a line for each thing that went not quite as it should.
+func warningFacts(warnings []string) (facts []fact) {
+	for i, w := range warnings {
+		facts = append(facts, fact{label("warning", i), Line(w)})
 	}
 	return facts
 }

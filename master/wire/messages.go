@@ -84,6 +84,8 @@ type Outcome struct {
 	Bytes    int64            // map: input bytes; reduce: run bytes fetched
 	Spilled  int64            // bytes written to disk beyond the run
 	Elapsed  time.Duration
+	// CountersCut says that the task used more names of counters than jobs.MaxCounters, of which Counters are the first.
+	CountersCut bool `json:",omitempty"`
 }
 
 // SampleResult is the partition boundaries: partition p gets the keys from Bounds[p-1] on and below Bounds[p].
@@ -188,6 +190,7 @@ type JobStatus struct {
 	Parts     []string // URLs of the committed parts, at most MaxPartsShown
 	NumParts  int
 	Counters  map[string]int64
+	Warnings  []string // what its user should know though the job goes on; a line each
 }
 
 // PhaseStatus is the state of the tasks of one phase.
