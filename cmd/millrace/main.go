@@ -24,7 +24,7 @@ func main() {
 	root.AddCommand(
 		submitCommand(reg), listCommand(), statusCommand(), waitCommand(), cancelCommand(), logsCommand(),
 		masterCommand(), workerCommand(reg), clusterCommand(),
-		genCommand(), benchCommand(), versionCommand(),
+		verifyCommand(), genCommand(), benchCommand(), versionCommand(),
 	)
 	os.Exit(millrace.Execute(root))
 }

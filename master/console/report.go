@@ -79,12 +79,20 @@ func NewReport(st wire.JobStatus, elapsed time.Duration) Report {
 
 // Write writes the report as one indented JSON object and a line end.
 func (r Report) Write(out io.Writer) error {
+	if err := WriteJSON(out, r); err != nil {
+		return fmt.Errorf("write report of job %s: %w", r.ID, err)
+	}
+	return nil
+}
+
+// WriteJSON writes v as one indented JSON value and a line end, for programs, and safe to show on a terminal.
+func WriteJSON(out io.Writer, v any) error {
 	var b bytes.Buffer
 	e := json.NewEncoder(&b)
 	e.SetEscapeHTML(false)
 	e.SetIndent("", "  ")
-	if err := e.Encode(r); err != nil {
-		return fmt.Errorf("write report of job %s: %w", r.ID, err)
+	if err := e.Encode(v); err != nil {
+		return err
 	}
 	_, err := out.Write(escapeControls(b.Bytes()))
 	return err

@@ -115,8 +115,8 @@ func TestDeclaredSize(t *testing.T) {
 		if err := readAll(data, Options{}); err != nil {
 			t.Errorf("%s: the whole file: %v", compression, err)
 		}
-		if err := readAll(data, Options{MaxBatchBytes: 1 << 20}); !errors.Is(err, errLimit) {
-			t.Errorf("%s: error is %v: want %v", compression, err, errLimit)
+		if err := readAll(data, Options{MaxBatchBytes: 1 << 20}); !errors.Is(err, ErrLimit) {
+			t.Errorf("%s: error is %v: want %v", compression, err, ErrLimit)
 		}
 		size := binary.LittleEndian.AppendUint64(nil, 1<<20)
 		at := bytes.LastIndex(data, size) // of the values: the footer holds no such number
@@ -137,8 +137,8 @@ func TestLargeBatch(t *testing.T) {
 	t.Parallel()
 	s := Schema{Fields: []Field{{Name: "n", Type: TypeInt64}}}
 	data := writeFile(t, s, Options{}, fill(s, 100_000, nullPatterns["none"], 1))
-	if err := readAll(data, Options{MaxBatchBytes: 1 << 16}); !errors.Is(err, errLimit) {
-		t.Errorf("error is %v: want %v", err, errLimit)
+	if err := readAll(data, Options{MaxBatchBytes: 1 << 16}); !errors.Is(err, ErrLimit) {
+		t.Errorf("error is %v: want %v", err, ErrLimit)
 	}
 }
 

@@ -100,7 +100,7 @@ func (r *Reader) Next() (Batch, error) {
 func (r *Reader) read(i int) (Batch, error) {
 	k := r.blocks[i]
 	if k.meta+k.body > r.allocator.limit {
-		return Batch{}, fmt.Errorf("it has %d bytes: %w of %d bytes", k.meta+k.body, errLimit, r.allocator.limit)
+		return Batch{}, fmt.Errorf("it has %d bytes: %w of %d bytes", k.meta+k.body, ErrLimit, r.allocator.limit)
 	}
 	if err := r.source.fill(k.offset, k.meta+k.body); err != nil {
 		return Batch{}, err
@@ -206,8 +206,8 @@ func bytesOf(b *memory.Buffer) []byte {
 	return b.Bytes()
 }
 
-// errLimit reports a batch that needs too much memory.
-var errLimit = errors.New("it needs more than the limit")
+// ErrLimit reports a batch that needs too much memory.
+var ErrLimit = errors.New("it needs more than the limit")
 
 // limitAllocator panics where the live memory would pass the limit, since Arrow's allocators cannot return an error. Go
 // itself ends the process when it finds no memory, and no recover helps then.
@@ -219,7 +219,7 @@ type limitAllocator struct {
 
 func (a *limitAllocator) charge(n int) {
 	if int64(n) > a.limit-a.live {
-		panic(fmt.Errorf("%w of %d bytes", errLimit, a.limit))
+		panic(fmt.Errorf("%w of %d bytes", ErrLimit, a.limit))
 	}
 	a.live += int64(n)
 }

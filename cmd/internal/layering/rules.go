@@ -26,6 +26,7 @@ const edges = `
 	storage/arrowfile        < none
 	storage/manifest         < none
 	storage/output           < storage storage/arrowfile storage/manifest
+	storage/verify           < storage storage/arrowfile storage/manifest storage/output
 
 	# The control plane.
 	master/sched             < none
