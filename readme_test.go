@@ -9,33 +9,40 @@ import (
 	"strings"
 	"sync"
 	"testing"
+
+	"github.com/millrace/millrace/jobs/builtin"
 )
 
 // Proves that the README is true: its commands run, and those over the books give the tables that it shows; the commands,
 // flags, variables, make targets, exit codes and files that it names exist; its program is the one that is tested.
 func TestReadme(t *testing.T) {
 	t.Parallel()
-	b, err := os.ReadFile("README.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	r := &readme{text: string(b), home: t.TempDir()}
-	r.parse()
+	r := openPage(t, "README.md")
 	if len(r.calls) < 15 || len(r.programs) != 2 {
 		t.Fatalf("found %d commands and %d programs: this is not the README", len(r.calls), len(r.programs))
 	}
-	if out, err := exec.Command("go", "build", "-o", r.home, "./cmd/millrace").CombinedOutput(); err != nil {
-		t.Fatalf("build millrace: %v\n%s", err, out)
-	}
-	r.askForHelp(t)
 	t.Run("names", func(t *testing.T) { t.Parallel(); r.checkNames(t) })
 	t.Run("links", func(t *testing.T) { t.Parallel(); r.checkLinks(t) })
 	t.Run("program", func(t *testing.T) { t.Parallel(); r.checkProgram(t) })
 	t.Run("commands", func(t *testing.T) { t.Parallel(); r.runCalls(t) })
 }
 
-// readme is the README taken apart.
-type readme struct {
+// Proves the same of the page about the jobs, and that it has a section for each job that ships, which names the job's
+// parameters and no others. What its commands print is shown there to the letter.
+func TestJobsPage(t *testing.T) {
+	t.Parallel()
+	r := openPage(t, "docs/jobs.md")
+	r.exact = true
+	t.Run("names", func(t *testing.T) { t.Parallel(); r.checkNames(t) })
+	t.Run("links", func(t *testing.T) { t.Parallel(); r.checkLinks(t) })
+	t.Run("jobs", func(t *testing.T) { t.Parallel(); r.checkJobs(t) })
+	t.Run("commands", func(t *testing.T) { t.Parallel(); r.runCalls(t) })
+}
+
+// page is a text for users taken apart.
+type page struct {
+	path     string
+	exact    bool // what every command gives is shown, to the letter
 	text     string
 	home     string            // holds the binary, and what /tmp is in the text
 	calls    []call            // in the order of the text
@@ -49,9 +56,25 @@ type call struct {
 	output []string
 }
 
+// openPage reads a page and builds the binary that it speaks of.
+func openPage(t *testing.T, path string) *page {
+	t.Helper()
+	b, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := &page{path: path, text: string(b), home: t.TempDir()}
+	r.parse()
+	if out, err := exec.Command("go", "build", "-o", r.home, "./cmd/millrace").CombinedOutput(); err != nil {
+		t.Fatalf("build millrace: %v\n%s", err, out)
+	}
+	r.askForHelp(t)
+	return r
+}
+
 // parse finds the blocks. In a console block a line that begins with "$ " is a command, and so is one of millrace's that make
 // shows before it runs it; the rest is output. In an sh block every line is a command.
-func (r *readme) parse() {
+func (r *page) parse() {
 	block := ""
 	for line := range strings.Lines(r.text) {
 		line = strings.TrimSuffix(line, "\n")
@@ -77,7 +100,7 @@ func (r *readme) parse() {
 }
 
 // askForHelp collects the help texts of the binary and of its subcommands.
-func (r *readme) askForHelp(t *testing.T) {
+func (r *page) askForHelp(t *testing.T) {
 	t.Helper()
 	ask := func(args ...string) string {
 		out, err := exec.Command(filepath.Join(r.home, "millrace"), append(args, "--help")...).Output()
@@ -114,7 +137,7 @@ var (
 )
 
 // checkNames looks up every name of the command line that the text uses.
-func (r *readme) checkNames(t *testing.T) {
+func (r *page) checkNames(t *testing.T) {
 	code := strings.Join(codeSpan.FindAllString(r.text, -1), "\n")
 	for _, c := range r.calls {
 		code += "\n" + c.line
@@ -162,16 +185,58 @@ func (r *readme) checkNames(t *testing.T) {
 }
 
 // checkLinks looks up every file that the text leads to.
-func (r *readme) checkLinks(t *testing.T) {
+func (r *page) checkLinks(t *testing.T) {
 	for _, m := range link.FindAllStringSubmatch(r.text, -1) {
-		if _, err := os.Stat(m[1]); err != nil && !strings.Contains(m[1], "://") {
+		if _, err := os.Stat(filepath.Join(filepath.Dir(r.path), m[1])); err != nil && !strings.Contains(m[1], "://") {
 			t.Errorf("a link leads nowhere: %v", err)
 		}
 	}
 }
 
+var (
+	section      = regexp.MustCompile("(?m)^## `([a-z-]+)`\n")
+	parameterRow = regexp.MustCompile("(?m)^\\| `([a-z-]+)` \\|")
+)
+
+// checkJobs compares the sections with the jobs that ship: "## `job`", with a row for each parameter, in their order.
+func (r *page) checkJobs(t *testing.T) {
+	sections := map[string]string{}
+	places := section.FindAllStringSubmatchIndex(r.text, -1)
+	for i, at := range places {
+		end := len(r.text)
+		if i+1 < len(places) {
+			end = places[i+1][0]
+		}
+		sections[r.text[at[2]:at[3]]] = r.text[at[1]:end]
+	}
+	for _, job := range builtin.All() {
+		text, ok := sections[job.Name()]
+		delete(sections, job.Name())
+		if !ok {
+			t.Errorf("%s has no section ## `%s`", r.path, job.Name())
+			continue
+		}
+		var shown, want []string
+		for _, m := range parameterRow.FindAllStringSubmatch(text, -1) {
+			shown = append(shown, m[1])
+		}
+		for _, p := range job.Params() {
+			want = append(want, p.Name)
+		}
+		if !slices.Equal(shown, want) {
+			t.Errorf("%s: the section of %s has a table of the parameters %q, want %q", r.path, job.Name(), shown, want)
+		}
+		if !strings.Contains(text, "$ millrace run "+job.Name()+" ") {
+			t.Errorf("%s: the section of %s runs it nowhere", r.path, job.Name())
+		}
+	}
+	for name := range sections {
+		t.Errorf("%s has a section of %s: there is no such job", r.path, name)
+	}
+}
+
 // checkProgram compares the program in the text with the one in testdata, and runs that one's test.
-func (r *readme) checkProgram(t *testing.T) {
+func (r *page) checkProgram(t *testing.T) {
 	for i, file := range []string{"testdata/imports/main.go", "testdata/imports/main_test.go"} {
 		source, err := os.ReadFile(file)
 		if err != nil {
@@ -187,8 +252,8 @@ func (r *readme) checkProgram(t *testing.T) {
 }
 
 // runCalls runs the commands that need nothing but this machine, one after the other.
-func (r *readme) runCalls(t *testing.T) {
-	here := []string{"run", "cat", "plan", "jobs", "version"}
+func (r *page) runCalls(t *testing.T) {
+	here := []string{"run", "cat", "plan", "jobs", "version", "gen"}
 	ran := 0
 	for _, c := range r.calls {
 		fields := strings.Fields(c.line)
@@ -204,12 +269,15 @@ func (r *readme) runCalls(t *testing.T) {
 		if err != nil || strings.Contains(stderr.String(), "Error: ") { // of a pipe, bash tells the last command's end only
 			t.Errorf("%s: %v\n%s", c.line, err, stderr.String())
 		}
+		if shown := strings.Join(append(c.output, ""), "\n"); r.exact && shown != string(out) {
+			t.Errorf("%s: %s shows\n%s\nbut it gave\n%s", c.line, r.path, shown, out)
+		}
 		if !strings.Contains(c.line, "testdata/text") {
 			continue // what it gives depends on the version of Go
 		}
 		for _, line := range c.output {
 			if strings.HasPrefix(line, "│") && !strings.Contains(string(out), line+"\n") {
-				t.Errorf("%s: the README shows the row %s, but it gave\n%s", c.line, line, out)
+				t.Errorf("%s: %s shows the row %s, but it gave\n%s", c.line, r.path, line, out)
 			}
 		}
 	}

@@ -3,6 +3,7 @@ package builtin
 
 import (
 	"github.com/millrace/millrace/jobs"
+	"github.com/millrace/millrace/jobs/access"
 	"github.com/millrace/millrace/jobs/distinct"
 	"github.com/millrace/millrace/jobs/grep"
 	"github.com/millrace/millrace/jobs/sortrecords"
@@ -12,5 +13,12 @@ import (
 
 // All returns the jobs that ship, by name.
 func All() []*jobs.Job {
-	return []*jobs.Job{distinct.Job(), grep.Job(), sortrecords.Job(), stats.Job(), wordcount.Job()}
+	return []*jobs.Job{
+		access.Job(),
+		distinct.Job(),
+		grep.Job(),
+		sortrecords.Job(),
+		stats.Job(),
+		wordcount.Job(),
+	}
 }

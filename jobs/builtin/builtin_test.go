@@ -26,7 +26,7 @@ func TestAll(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	if want := []string{"distinct", "grep", "sort", "stats", "wordcount"}; !slices.Equal(names, want) {
+	if want := []string{"access", "distinct", "grep", "sort", "stats", "wordcount"}; !slices.Equal(names, want) {
 		t.Errorf("got %q, want %q", names, want)
 	}
 }

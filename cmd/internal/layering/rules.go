@@ -11,6 +11,8 @@ const edges = `
 	jobs/jobstest            < jobs jobs/internal/codec
 	jobs/plan                < jobs
 	jobs/builtin             < jobs jobs/...
+	jobs/access              < jobs jobs/accesslog
+	jobs/accesslog           < none
 	jobs/...                 < jobs
 
 	# Bytes at rest. They know no jobs, master or worker.
@@ -56,6 +58,7 @@ const edges = `
 // testEdges lists what the tests of a package may import beyond edges, the suites for tests (packages named ...test and
 // what is below them) and the implementations in memory.
 const testEdges = `
+	millrace                 < jobs/builtin
 	storage                  < storage/localstore
 	storage/...              < storage/localstore
 	master/wire              < jobs
