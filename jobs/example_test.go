@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strconv"
 	"strings"
 	"time"
 
@@ -141,6 +142,35 @@ func ExamplePartition() {
 	result, err := jobstest.RunObjects(job, nil, jobstest.Objects("b.org/1\na.com/2\nx.example/3\nb.org/0"), 2)
 	fmt.Println(result.Partitions, err)
 	// Output: [[] [{"a.com" "2"} {"b.org" "0"} {"b.org" "1"} {"x.example" "3"}]] <nil>
+}
+
+// Secondary sort: the visits of each user come in the order of their times, without being collected.
+func ExampleOrderBy() {
+	type visit struct {
+		Time int64
+		Page string
+	}
+	type row struct{ User, Path string }
+	job := jobs.New("paths",
+		func(line string, emit func(string, visit)) error {
+			f := strings.Fields(line)
+			time, err := strconv.ParseInt(f[1], 10, 64)
+			emit(f[0], visit{time, f[2]})
+			return err
+		},
+		func(user string, visits jobs.Values[visit], emit func(row)) error {
+			path := ""
+			for v := range visits.All() {
+				path += v.Page
+			}
+			emit(row{user, path})
+			return nil
+		},
+		jobs.OrderBy(func(v visit) int64 { return v.Time }))
+	show(job, nil, "bo 30 /pay\nal 10 /\nbo 9 /\n", "bo 20 /cart\nal 12 /help\n")
+	// Output:
+	// {"al" "//help"}
+	// {"bo" "//cart/pay"}
 }
 
 // Sorting: records of fixed length, ordered over all parts.

@@ -1,6 +1,7 @@
 package jobs
 
 import (
+	"bytes"
 	"fmt"
 	"io"
 )
@@ -10,7 +11,8 @@ import (
 
 // groups walks the pairs of sorted batches, across their borders, and tells where a key ends.
 type groups struct {
-	fetch func() ([]byte, error) // the next batch, or io.EOF
+	fetch   func() ([]byte, error) // the next batch, or io.EOF
+	ordered bool                   // keys go on behind that of the group, which is none's beginning but its own: see OrderBy
 
 	rest  []byte // of the batch, behind the current pair
 	at    []byte // key of the current pair; nil before the first one of a batch
@@ -34,7 +36,9 @@ func (g *groups) advance() error {
 			return fmt.Errorf("reduce: %w", ErrPairs)
 		}
 		g.at = b[:h:h]
-		g.same = string(g.at) == string(g.key)
+		if g.same = string(g.at) == string(g.key); g.ordered {
+			g.same = bytes.HasPrefix(g.at, g.key)
+		}
 		b = b[h:]
 	} else if v > len(b) || g.at == nil {
 		return fmt.Errorf("reduce: %w", ErrPairs)
@@ -60,7 +64,9 @@ func (g *groups) advanceSlow() error {
 	if err != nil {
 		return fmt.Errorf("reduce: %w", err)
 	}
-	g.same = string(key) == string(g.key)
+	if g.same = string(key) == string(g.key); g.ordered {
+		g.same = bytes.HasPrefix(key, g.key)
+	}
 	g.at, g.data, g.rest, g.have = key, value, rest, true
 	return nil
 }

@@ -85,3 +85,43 @@ func FuzzGroups(f *testing.F) {
 	f.Add(AppendPair(nil, bytes.Repeat([]byte("k"), 200), nil), []byte{0, 1, 1})
 	f.Fuzz(func(t *testing.T, first, second []byte) { checkGroups(t, [][]byte{first, second}) })
 }
+
+// Of keys that go on behind that of their group, groups are those that begin with the same group's key, wherever batches begin.
+func TestOrderedGroups(t *testing.T) {
+	t.Parallel()
+	keys := []string{"a|", "a|1", "a|1", "a|12", "ab|", "ab|0", "b|" + strings.Repeat("long", 50), "b|" + strings.Repeat("long", 51), "c|"}
+	for cuts := range 1 << len(keys) {
+		var batches [][]byte
+		var batch []byte
+		for i, k := range keys {
+			if len(batch) > 0 && k == keys[i-1] {
+				batch = AppendSame(batch, []byte(k))
+			} else {
+				batch = AppendPair(batch, []byte(k), []byte(k))
+			}
+			if cuts>>i&1 == 1 {
+				batches, batch = append(batches, batch), nil
+			}
+		}
+		batches = append(batches, batch)
+		g := &groups{ordered: true, fetch: func() ([]byte, error) {
+			if len(batches) == 0 {
+				return nil, io.EOF
+			}
+			first := batches[0]
+			batches = batches[1:]
+			return first, nil
+		}}
+		for i, k := range keys {
+			if err := g.advance(); err != nil || g.ended {
+				t.Fatal(err, g.ended)
+			}
+			group := k[:strings.IndexByte(k, '|')+1]
+			same := i > 0 && strings.HasPrefix(keys[i-1], group)
+			if string(g.data) != k || i > 0 && g.same != same {
+				t.Fatalf("cuts %b: pair %q of value %q, same group: %v, want %v", cuts, g.at, g.data, g.same, same)
+			}
+			g.key = g.at[:len(group)]
+		}
+	}
+}

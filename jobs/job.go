@@ -55,6 +55,7 @@ type program interface {
 	mapBlocks(ctx context.Context, t *Task, in BlockSource, out PairSink) error
 	combinePairs(in, out []byte) ([]byte, error)
 	reduceGroups(ctx context.Context, t *Task, in PairSource, out RowSink) error
+	orderOf(value []byte) (any, bool, error)
 }
 
 // MapReduce joins a map and a reduce function to a job's code. Its types are those of New.
@@ -165,6 +166,16 @@ func (b *bound) Reduce(ctx context.Context, t *Task, in PairSource, out RowSink)
 		return fmt.Errorf("job %s: %w", b.job.name, err)
 	}
 	return p.reduceGroups(ctx, t, in, out)
+}
+
+// OrderOf is what an encoded value is ordered by among those of its key, and whether from high to low, in a job with OrderBy
+// (Info.Ordered). The engine orders by the bytes of keys and has no use for it; an oracle has.
+func (b *bound) OrderOf(t *Task, value []byte) (order any, descending bool, err error) {
+	p, err := b.attempt(t)
+	if err != nil {
+		return nil, false, fmt.Errorf("job %s: %w", b.job.name, err)
+	}
+	return p.orderOf(value)
 }
 
 // nameError says what is wrong with a job's name: it is typed in a shell and stands in URLs.

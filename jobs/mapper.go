@@ -26,8 +26,10 @@ type mapper[K, V any] struct {
 	batch     Pairs
 	keys      coder[K]
 	values    coder[V]
-	partition func(K, int) int // or nil
-	table     *table[V]        // or nil
+	partition func(K, int) int             // or nil
+	order     func(buf []byte, v V) []byte // of a job with OrderBy, unless the task leaves it out
+	states    bool                         // the pairs' partitions, by partition or a hash of the key
+	table     *table[V]                    // or nil
 	gate      gate
 	aside     bool   // emit must not look into the table: the gate is closed, or the attempt has failed
 	block     string // URL of the block
@@ -42,8 +44,11 @@ func (p *typed[R, K, V, Out]) mapBlocks(ctx context.Context, t *Task, in BlockSo
 		return err
 	}
 	emit := m.direct
-	if m.table != nil {
+	switch {
+	case m.table != nil:
 		emit = m.combining()
+	case p.order != nil:
+		emit = m.ordered
 	}
 	for {
 		if err := ctx.Err(); err != nil {
@@ -74,6 +79,10 @@ func (p *typed[R, K, V, Out]) newMapper(t *Task, out PairSink) (*mapper[K, V], e
 		keys:      newCoder[K](p.keys),
 		values:    newCoder[V](p.values),
 		partition: p.partition,
+		states:    p.known.Partitions,
+	}
+	if p.order != nil && !t.Unordered {
+		m.order = p.order.appender()
 	}
 	if p.combine != nil && t.Memory >= 0 {
 		m.table = newTable(tableLimit(t.Memory), p.combine, newKeeper[V](p.values))

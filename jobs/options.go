@@ -15,6 +15,7 @@ type Option struct {
 type settings struct {
 	combine    any // func(a, b V) V
 	partition  any // func(K, n int) int
+	order      any // *valueOrder[V]
 	totalOrder bool
 	length     int // bytes a record; 0: records are lines
 	reducers   int

@@ -29,6 +29,7 @@ type Info struct {
 	Inputs     []Input // what the job reads, each with a map function of its own; one at least
 	Combines   bool    // Combine may be called, any number of times, on any subset of a key's values
 	Partitions bool    // the program fills Pairs.Partitions; otherwise the engine partitions by the key's bytes
+	Ordered    bool    // the job orders the values of a key: behind the key, a pair's has what its value is ordered by
 	TotalOrder bool    // partition p holds only keys below those of partition p+1; the engine samples the boundaries
 	Reducers   int     // the number of partitions unless the submitter states one; 0: by the size of the input
 	Schema     Schema  // of the rows
@@ -83,7 +84,8 @@ type PairSink interface {
 }
 
 // PairSource yields batches of sorted pairs and then io.EOF. The pairs of one key are adjacent, also across batches, in
-// the order of the map tasks and, within one, of emission.
+// the order of the map tasks and, within one, of emission. If Info.Ordered, so are the pairs of one group, whose keys differ in
+// what stands behind the group's.
 type PairSource interface {
 	Next() ([]byte, error)
 }

@@ -14,6 +14,7 @@ type reducer[K, V, Out any] struct {
 	groups
 	keys   coder[K]
 	values func(b []byte) (V, error)
+	cut    func(b []byte) (key K, order []byte, err error) // of a job with OrderBy
 	rows   *rowWriter[Out]
 }
 
@@ -31,6 +32,9 @@ func (p *typed[R, K, V, Out]) reduceGroups(ctx context.Context, t *Task, in Pair
 			err = r.caught(e, RecordError{Key: r.keys.print(r.key)})
 		}
 	}()
+	if r.ordered = p.order != nil; r.ordered {
+		r.cut = codec.Cutter[K](p.keys)
+	}
 	if err := r.run(t, codec.Decoder[K](p.keys), p.reduce); err != nil {
 		return err
 	}
@@ -46,7 +50,7 @@ func (r *reducer[K, V, Out]) run(t *Task, decode func([]byte) (K, error), reduce
 	}
 	for !r.ended {
 		r.key, r.same = r.at, true
-		key, err := decode(r.key)
+		key, err := r.decodeKey(decode)
 		if err != nil {
 			return fmt.Errorf("reduce: %w", err)
 		}
@@ -64,6 +68,16 @@ func (r *reducer[K, V, Out]) run(t *Task, decode func([]byte) (K, error), reduce
 		}
 	}
 	return nil
+}
+
+// decodeKey decodes the key of the group that begins, and leaves the order of its first value out of r.key.
+func (r *reducer[K, V, Out]) decodeKey(decode func([]byte) (K, error)) (K, error) {
+	if !r.ordered {
+		return decode(r.key)
+	}
+	key, order, err := r.cut(r.key)
+	r.key = r.key[:len(r.key)-len(order)]
+	return key, err
 }
 
 // nextValue gives the next value of the current group.

@@ -7,6 +7,10 @@ type Task struct {
 	Reducers int   // number of partitions
 	Memory   int64 // bytes that the program's own tables may use; 0: 16 MiB; below 0: no tables, every pair crosses as it was emitted
 
+	// Unordered leaves the order of values (OrderBy) out of the keys that Map emits. The engine chooses the boundaries of a
+	// total order by such keys, and an oracle orders the values itself.
+	Unordered bool
+
 	// What the program has done so far; it keeps these up to date once a block or batch.
 	Records int64 // given to the map function
 	Pairs   int64 // emitted by the map function, before any combining

@@ -16,6 +16,7 @@ type typed[R, K, V, Out any] struct {
 	reduce    func(K, Values[V], func(Out)) error
 	combine   func(a, b V) V   // or nil
 	partition func(K, int) int // or nil
+	order     *valueOrder[V]   // or nil
 	keys      *codec.Codec
 	values    *codec.Codec
 	rows      *rowPlan
@@ -36,7 +37,11 @@ func newTyped[R, K, V, Out any](m func(R, func(K, V)) error, r func(K, Values[V]
 		return nil, err
 	}
 	p.known.Inputs, p.each = []Input{{Format: format}}, each
-	if p.keys, err = codec.Key(reflect.TypeFor[K]()); err != nil {
+	compileKey := codec.Key
+	if s.order != nil { // more comes behind the key
+		compileKey = codec.KeyPart
+	}
+	if p.keys, err = compileKey(reflect.TypeFor[K]()); err != nil {
 		return nil, fmt.Errorf("key type %s: %w", typeName[K](), err)
 	}
 	if p.values, err = codec.Value(reflect.TypeFor[V]()); err != nil {
@@ -66,8 +71,17 @@ func (p *typed[R, K, V, Out]) setOptions(s *settings) error {
 	if s.totalOrder && s.partition != nil {
 		return errors.New("options Partition and TotalOrder exclude each other: both choose the partition of a key")
 	}
+	if s.order != nil {
+		if p.order, ok = s.order.(*valueOrder[V]); !ok {
+			return fmt.Errorf("option OrderBy: the function takes a %s, but the values are %s: give a func(value %[2]s)", s.order, typeName[V]())
+		}
+	}
+	if s.order != nil && s.combine != nil {
+		return errors.New("options Combine and OrderBy exclude each other: a combiner leaves a key with one value, which has no order")
+	}
+	p.known.Ordered = p.order != nil
 	p.known.Combines = p.combine != nil
-	p.known.Partitions = p.partition != nil
+	p.known.Partitions = p.partition != nil || p.order != nil && !s.totalOrder // a hash would take in the order as well
 	p.known.TotalOrder = s.totalOrder
 	p.known.Reducers = s.reducers
 	p.known.Schema = p.rows.schema

@@ -5,7 +5,7 @@ import (
 	"iter"
 )
 
-// Values are the values of one key, in the order of the map tasks and, within one, of emission. They stream past once, while
+// Values are the values of one key, in the order of the map tasks and, within one, of emission, or as OrderBy says. They stream past once, while
 // the reduce function runs for that key: keep what you need of them.
 //
 // It is a type of its own for the sake of small groups. Around a loop over an iter.Seq that comes as an argument, everything

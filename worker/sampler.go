@@ -26,7 +26,7 @@ func (w *Worker) runSample(ctx context.Context, a *attempt, job loaded) (*wire.O
 	blocks := w.openSplit(ctx, a, job.code.Info())
 	defer blocks.Close()
 	keys := new(keySink)
-	task := &jobs.Task{Reducers: job.reply.Spec.Reducers, Memory: w.tableMemory()}
+	task := &jobs.Task{Reducers: job.reply.Spec.Reducers, Memory: w.tableMemory(), Unordered: true}
 	if err := job.code.Map(ctx, task, blocks, keys); err != nil {
 		return nil, err
 	}

@@ -4,7 +4,6 @@
 package jobstest
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"io"
@@ -32,7 +31,10 @@ type Result struct {
 func (r *Result) Rows() []Row { return slices.Concat(r.Partitions...) }
 
 // pair is one emitted pair.
-type pair struct{ key, value []byte }
+type pair struct {
+	key, value []byte
+	order      any // of a job with OrderBy: what the value is ordered by
+}
 
 // Oracle runs prog over the objects. Every object is one map task of one block; pairs go to the partition that the program
 // states, or that partition gives for the key's bytes; with neither, to partition 0. The error is the program's own.
@@ -48,8 +50,10 @@ func Oracle(prog jobs.Program, objects []Object, reducers int, partition func(ke
 		}
 	}
 	for i, pairs := range groups {
-		slices.SortStableFunc(pairs, func(a, b pair) int { return bytes.Compare(a.key, b.key) })
 		t := newTask(reducers)
+		if err := sortPairs(prog, t, pairs); err != nil {
+			return nil, err
+		}
 		out := &rowSink{schema: result.Schema}
 		if err := prog.Reduce(context.Background(), t, &pairSource{pairs}, out); err != nil {
 			return nil, err
@@ -60,8 +64,10 @@ func Oracle(prog jobs.Program, objects []Object, reducers int, partition func(ke
 	return result, nil
 }
 
-// newTask forbids tables: every pair shows as the map function emitted it.
-func newTask(reducers int) *jobs.Task { return &jobs.Task{Reducers: reducers, Memory: -1} }
+// newTask forbids tables, and orders in keys: every pair shows as the map function emitted it.
+func newTask(reducers int) *jobs.Task {
+	return &jobs.Task{Reducers: reducers, Memory: -1, Unordered: true}
+}
 
 func (r *Result) count(t *jobs.Task) {
 	for name, n := range t.Counters() {
@@ -110,7 +116,7 @@ func deal(batch jobs.Pairs, stated bool, reducers int, partition func([]byte, in
 		if p < 0 || p >= reducers {
 			return fmt.Errorf("key %q goes to partition %d of %d", key, p, reducers)
 		}
-		groups[p] = append(groups[p], pair{key, value})
+		groups[p] = append(groups[p], pair{key: key, value: value})
 	}
 	if len(rest) > 0 {
 		return fmt.Errorf("%d bytes after the last of %d pairs", len(rest), batch.Count)

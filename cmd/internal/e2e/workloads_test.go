@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -45,6 +46,38 @@ func groups() *jobs.Job {
 		}
 		return jobs.MapReduce(m, r), nil
 	})
+}
+
+// places is a row of the job "ordered".
+type places struct {
+	First string
+	Lines []string
+}
+
+// ordered is a job that orders values: it groups lines by their first letter and lists them from the longest to the
+// shortest, then by text, with their places, so that equal ones show in which order they came.
+func ordered(opts ...jobs.Option) *jobs.Job {
+	type at struct {
+		Text  []byte
+		Place string
+	}
+	type order struct {
+		Size int
+		Text []byte
+	}
+	m := func(line jobs.Line, emit func(string, at)) error {
+		emit(line.Text[:min(1, len(line.Text))], at{[]byte(line.Text), fmt.Sprintf("%s+%d", filepath.Base(line.URL), line.Offset)})
+		return nil
+	}
+	r := func(first string, lines jobs.Values[at], emit func(places)) error {
+		row := places{First: strconv.QuoteToASCII(first)}
+		for l := range lines.All() {
+			row.Lines = append(row.Lines, l.Place)
+		}
+		emit(row)
+		return nil
+	}
+	return jobs.New("ordered", m, r, append(opts, jobs.OrderByDescending(func(a at) order { return order{len(a.Text), a.Text} }))...)
 }
 
 // nasty is text that breaks naive readers: CRLF, lines of nothing, ends without a line end, a lone CR, lines longer than most
@@ -113,6 +146,8 @@ func overText(text, lines, records, values []file) []workload {
 		{name: "sort-bytes", job: sortrecords.Job(), params: map[string]string{"format": "bytes"}, reducers: 2, files: lines, sorted: true},
 		{name: "sort-records", job: sortrecords.Job(), params: map[string]string{"format": "records", "record-length": "10", "key-length": "2"}, reducers: 3, files: records, sorted: true},
 		{name: "groups", job: groups(), reducers: 2, files: lines},
+		{name: "ordered", job: ordered(), reducers: 2, files: lines},
+		{name: "ordered-total", job: ordered(jobs.TotalOrder()), reducers: 3, files: lines, sorted: true},
 		{name: "stats", job: stats.Job(), params: map[string]string{"decimals": "1"}, reducers: 2, files: values},
 		{name: "distinct", job: distinct.Job(), reducers: 3, files: text},
 	}
@@ -142,6 +177,8 @@ func large(t testing.TB) []workload {
 		{name: "sort-lines", job: sortrecords.Job(), reducers: 3, files: text, sorted: true},
 		{name: "sort-records", job: sortrecords.Job(), params: map[string]string{"format": "records"}, reducers: 4, files: records, sorted: true},
 		{name: "groups", job: groups(), reducers: 2, files: text},
+		{name: "ordered", job: ordered(), reducers: 2, files: text},
+		{name: "ordered-total", job: ordered(jobs.TotalOrder()), reducers: 3, files: text, sorted: true},
 		{name: "stats", job: stats.Job(), params: map[string]string{"decimals": "1"}, reducers: 3, files: []file{{"a", made(t, "measurements", 3<<20)}, {"b", measured(20_000)[0].data}}},
 		{name: "distinct", job: distinct.Job(), params: map[string]string{"field": "1", "separator": " "}, reducers: 3, files: []file{{"a", made(t, "access-log", 4<<20)}}},
 	}

@@ -25,7 +25,8 @@ type Codec struct {
 	// Own is whether the type encodes itself, by AppendBinary or MarshalBinary.
 	Own bool
 
-	key bool // it is a key's: see Key
+	key  bool // it is a key's: see Key
+	part bool // no encoding is the beginning of another one: see KeyPart
 	node
 }
 
@@ -59,6 +60,15 @@ func (c *Codec) Decode(b []byte, p unsafe.Pointer) error {
 		return fmt.Errorf("decode %v: %d bytes too many: %w", c.Type, len(rest), ErrMalformed)
 	}
 	return nil
+}
+
+// Cut reads a value off the beginning of b into *p, which must be the zero value, and returns what follows it. The codec must
+// be a KeyPart's: only those know where a value ends.
+func (c *Codec) Cut(b []byte, p unsafe.Pointer) (rest []byte, err error) {
+	if rest, err = c.decode(b, p); err != nil {
+		return nil, fmt.Errorf("decode %v: %w", c.Type, err)
+	}
+	return rest, nil
 }
 
 var (

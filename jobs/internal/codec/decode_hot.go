@@ -12,7 +12,7 @@ import (
 
 // Decoder returns the function that reads a T as c does. What it returns is for one goroutine.
 func Decoder[T any](c *Codec) func(b []byte) (T, error) {
-	if !c.Own {
+	if !c.Own && !c.part {
 		switch k := c.Type.Kind(); {
 		case k == reflect.String:
 			return func(b []byte) (T, error) {
@@ -34,6 +34,18 @@ func Decoder[T any](c *Codec) func(b []byte) (T, error) {
 		*slot = zero
 		err := c.Decode(b, unsafe.Pointer(slot))
 		return *slot, err
+	}
+}
+
+// Cutter returns the function that reads a T off the beginning of what it is given, as c.Cut does. What it returns is for one
+// goroutine.
+func Cutter[T any](c *Codec) func(b []byte) (v T, rest []byte, err error) {
+	slot := new(T)
+	return func(b []byte) (T, []byte, error) {
+		var zero T
+		*slot = zero
+		rest, err := c.Cut(b, unsafe.Pointer(slot))
+		return *slot, rest, err
 	}
 }
 

@@ -35,6 +35,17 @@ func Key(t reflect.Type) (*Codec, error) {
 	return &Codec{Type: t, Plain: isPlain(t), key: true, node: n}, nil
 }
 
+// KeyPart compiles the codec of a key that more bytes may follow: a string is encoded as it is within a struct, so that no
+// key's encoding is the beginning of another one's. The order is the same. Two encodings with anything behind them are
+// therefore ordered by their keys first, and of one key exactly if they begin with the same encoding.
+func KeyPart(t reflect.Type) (*Codec, error) {
+	n, err := keyNode(t, t.String(), false)
+	if err != nil {
+		return nil, err
+	}
+	return &Codec{Type: t, Plain: isPlain(t), key: true, part: true, node: n}, nil
+}
+
 const keyRemedy = "cannot be a key: keys are strings, bytes, numbers, bools, times, and arrays and structs of these"
 
 func keyNode(t reflect.Type, path string, alone bool) (node, error) {
