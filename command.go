@@ -20,6 +20,7 @@ import (
 	"golang.org/x/term"
 
 	"github.com/millrace/millrace/jobs"
+	"github.com/millrace/millrace/jobs/plan"
 	"github.com/millrace/millrace/master"
 	"github.com/millrace/millrace/master/console"
 	"github.com/millrace/millrace/master/wire"
@@ -289,6 +290,8 @@ func JobFlags(c *cobra.Command, reg *program.Registry, o *Options) {
 	fs.StringVar(&o.Compression, "compression", "", "of the parts: none, lz4 or zstd (default none)")
 	fs.BoolVar(&o.NoBackup, "no-backup", false, "run no backup attempts of slow tasks")
 	fs.BoolVar(&o.Overwrite, "overwrite", false, "replace a finished output")
+	fs.BoolVar(&o.KeepStages, "keep-stages", false, "of a chain: leave what its stages wrote, below _stages in the output")
+	fs.BoolVar(&o.Resume, "resume", false, "of a chain: go on from the stages that one that failed left in the output")
 	c.ValidArgsFunction = CompleteJob(reg)
 	for name, f := range map[string]cobra.CompletionFunc{
 		"param":       completeParam(reg),
@@ -491,6 +494,9 @@ func planCommand(name string, reg *program.Registry) *cobra.Command {
 			if err != nil {
 				return Usage(err)
 			}
+			if spec, err = firstStage(reg, spec); err != nil {
+				return err
+			}
 			start := time.Now()
 			p, err := master.Plan(c.Context(), backends.New(backends.Options{}), spec)
 			if err != nil {
@@ -503,6 +509,24 @@ func planCommand(name string, reg *program.Registry) *cobra.Command {
 	JobFlags(c, reg, &o)
 	c.Flags().BoolVar(&asJSON, "json", false, "print the plan as JSON")
 	return c
+}
+
+// firstStage is the stage of a chain that can be planned before any has run; another job's spec it returns as it is.
+func firstStage(reg *program.Registry, spec plan.Spec) (plan.Spec, error) {
+	if !spec.Chain {
+		return spec, nil
+	}
+	next, err := reg.Advance(spec, nil)
+	if err != nil {
+		return spec, err
+	}
+	stage, err := reg.Stage(spec, next)
+	if err != nil {
+		return spec, err
+	}
+	fmt.Fprintf(os.Stderr, "%s is a chain: this is the plan of its first stage, %s. What follows depends on what that makes.\n", spec.Job, next.Job)
+	spec.Chain, spec.Job, spec.Params, spec.Program, spec.Info, spec.Reducers = false, stage.Job, stage.Params, stage.Program, stage.Info, next.Reducers
+	return spec, nil
 }
 
 func jobsCommand(name string, reg *program.Registry) *cobra.Command {

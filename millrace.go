@@ -48,6 +48,8 @@ type Options struct {
 	Shuffle     string // where runs lie: "local" (default), on the worker that made them, or "bucket", beside the output
 	Compression string // of the parts: "none" (default), "lz4" or "zstd"
 	NoBackup    bool   // run no backup attempts of slow tasks
+	KeepStages  bool   // of a chain: leave what its stages wrote below _stages in the output
+	Resume      bool   // of a chain: do not run again what one that failed left there
 
 	Workers int    // in this process; default 1
 	Slots   int    // tasks at a time, of each worker; default: the CPUs, shared out
@@ -141,7 +143,7 @@ func (o *Options) splitSize() int64 {
 func embed(ctx context.Context, reg *program.Registry, o Options, body func(context.Context, *wire.Client) error) error {
 	o.fill()
 	mem := memha.New()
-	m, err := master.New(master.Options{Store: o.Store, Backend: mem, Election: mem, Volatile: true, Log: o.Log})
+	m, err := master.New(master.Options{Store: o.Store, Backend: mem, Election: mem, Programs: reg, Volatile: true, Log: o.Log})
 	if err != nil {
 		return err
 	}
@@ -216,7 +218,7 @@ func (o *Options) Spec(reg *program.Registry, job string) (plan.Spec, error) {
 	if err != nil {
 		return plan.Spec{}, err
 	}
-	code, err := j.Bind(o.Params)
+	info, err := bind(j, o.Params)
 	if err != nil {
 		return plan.Spec{}, err
 	}
@@ -224,8 +226,15 @@ func (o *Options) Spec(reg *program.Registry, job string) (plan.Spec, error) {
 		return plan.Spec{}, errors.New("no output: say where the parts go with -o OUTPUT")
 	}
 	spec := plan.Spec{
-		Job: job, Params: o.Params, Program: reg.Digest(job), Info: code.Info(), Output: o.Output, Overwrite: o.Overwrite,
+		Job: job, Params: o.Params, Program: reg.Digest(job), Info: info, Output: o.Output, Overwrite: o.Overwrite,
 		Reducers: o.Reducers, SplitSize: o.SplitSize, Shuffle: o.Shuffle, Compression: o.Compression, Backup: !o.NoBackup,
+	}
+	spec.Chain, spec.KeepStages, spec.Resume = j.IsChain(), o.KeepStages, o.Resume
+	if !spec.Chain && (o.KeepStages || o.Resume) {
+		return plan.Spec{}, fmt.Errorf("job %s is no chain of stages: leave --keep-stages and --resume out", job)
+	}
+	if spec.Chain && o.Reducers > 0 {
+		return plan.Spec{}, fmt.Errorf("job %s is a chain: its stages say how many reducers they have; leave --reducers out", job)
 	}
 	// The master may run in another folder: what is relative here is made absolute here.
 	for _, in := range o.Inputs {
@@ -241,6 +250,19 @@ func (o *Options) Spec(reg *program.Registry, job string) (plan.Spec, error) {
 	}
 	spec.Output = u.String()
 	return spec, spec.Check()
+}
+
+// bind checks a job's parameters, and returns what the engine knows of its code; of a chain that is nothing.
+func bind(j *jobs.Job, params map[string]string) (jobs.Info, error) {
+	if j.IsChain() {
+		_, err := j.Advance(params, nil)
+		return jobs.Info{}, err
+	}
+	code, err := j.Bind(params)
+	if err != nil {
+		return jobs.Info{}, err
+	}
+	return code.Info(), nil
 }
 
 // Follow watches a job until its end and returns its last status; a job that did not commit gives an error as well. If

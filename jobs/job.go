@@ -17,6 +17,10 @@ type Job struct {
 	// build makes the code of one attempt. It is nil when err is set.
 	build func(t *Task, values paramValues) (Code, error)
 	err   error // the mistake in the job's definition, for Bind
+
+	// Of a chain, which has no code of its own: see DefineChain.
+	stages []*Job
+	run    func(c *Chain, values paramValues) error
 }
 
 // New returns the job that runs m over every record and r over every group of pairs with one key.
@@ -96,6 +100,9 @@ func (j *Job) Bind(params map[string]string) (Program, error) {
 func (j *Job) bind(params map[string]string) (*bound, error) {
 	if j.err != nil {
 		return nil, j.err
+	}
+	if j.IsChain() {
+		return nil, errors.New("it is a chain of jobs: the engine runs its stages one after the other")
 	}
 	values, err := j.params.parse(params)
 	if err != nil {

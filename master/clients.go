@@ -65,8 +65,12 @@ func (m *Master) List(_ context.Context, args *wire.ListArgs) (*wire.ListReply, 
 			reply.More = true
 			break
 		}
-		s := m.statusLocked(m.jobs[m.order[i]])
-		s.Counters, s.Inputs, s.Parts = nil, nil, nil
+		j := m.jobs[m.order[i]]
+		if j.parent != nil {
+			continue
+		}
+		s := m.statusLocked(j)
+		s.Counters, s.Inputs, s.Parts, s.Stages = nil, nil, nil, nil
 		s.Error = cut(s.Error, maxListed)
 		bytes += len(s.Output) + len(s.Error)
 		for name, value := range s.Params {
@@ -85,7 +89,14 @@ func (m *Master) Cancel(ctx context.Context, args *wire.CancelArgs) (*wire.Cance
 	if err != nil {
 		return nil, err
 	}
-	if err := m.step(ctx, sched.Cancel{Job: j.id}, nil); err != nil {
+	if j.parent != nil { // a chain without one of its stages is none
+		j = j.parent
+	}
+	cancel := func() error { return m.step(ctx, sched.Cancel{Job: j.id}, nil) }
+	if j.chain != nil {
+		cancel = func() error { return m.cancelChain(ctx, j) }
+	}
+	if err := cancel(); err != nil {
 		return nil, refuse(wire.ErrShuttingDown, "cancel", "the master is stopping")
 	}
 	m.mu.Lock()

@@ -5,7 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"path"
+	"strings"
 	"sync"
 	"time"
 
@@ -277,7 +277,8 @@ func (m *Master) clearOld(ctx context.Context, j *job) error {
 	var old []string
 	folder := j.spec.Output + "/"
 	err := m.o.Store.List(ctx, folder, func(o storage.Info) bool {
-		if name := path.Base(o.URL); folder+name == o.URL && isPart(name) && !keep[name] {
+		name := strings.TrimPrefix(o.URL, folder)
+		if isPart(name) && !keep[name] || j.parent == nil && strings.HasPrefix(name, StagesFolder+"/") {
 			old = append(old, o.URL)
 		}
 		return true

@@ -41,6 +41,9 @@ type job struct {
 	retries  int
 	warnings []string
 
+	chain  *chain // of a chain: see chain.go
+	parent *job   // of a stage of a chain: the chain
+
 	log     []wire.LogLine
 	dropped int // lines that no longer are in log
 	version uint64
@@ -84,6 +87,9 @@ func (j *job) touch() {
 	j.version++
 	close(j.changed)
 	j.changed = make(chan struct{})
+	if j.parent != nil {
+		j.parent.touch()
+	}
 }
 
 // work is the folder for what lies in the bucket only while the job runs.
@@ -157,6 +163,9 @@ func (j *job) logf(now time.Time, attempt, worker, text string) {
 		j.dropped += n
 	}
 	j.log = append(j.log, wire.LogLine{Time: now, Attempt: attempt, Worker: worker, Text: text})
+	if j.parent != nil {
+		j.parent.logf(now, attempt, worker, fmt.Sprintf("stage %s: %s", stageName(j), text))
+	}
 	j.touch()
 }
 
@@ -181,8 +190,11 @@ func (m *Master) statusLocked(j *job) *wire.JobStatus {
 			s.State = v.State
 		}
 	}
+	if j.chain != nil {
+		m.chainStatusLocked(j, s)
+	}
 	if s.State == sched.Done {
-		for p := range min(j.plan.Reducers, wire.MaxPartsShown) {
+		for p := range min(s.NumParts, wire.MaxPartsShown) {
 			s.Parts = append(s.Parts, j.partURL(p))
 		}
 	}

@@ -22,6 +22,7 @@ type Options struct {
 	Store     *storage.Store   // where inputs and outputs lie; required
 	Backend   journal.Backend  // keeps what must survive; required
 	Election  journal.Election // makes this master the leader; required
+	Programs  Programs         // the code of chains; nil: this master takes none
 	Volatile  bool             // Backend ends with this process: what only a successor needs is not written
 	Scheduler sched.Options
 	Server    wire.ServerOptions
@@ -57,6 +58,7 @@ type Master struct {
 	planning map[sched.JobID]chan struct{}     // submissions under way: closed at their end
 	results  map[sched.AttemptID]*wire.Outcome // successes of the events being stepped
 
+	chains     chan *job       // chains to start
 	stopped    chan struct{}   // closed when the loop takes no more events
 	background *errgroup.Group // commits and sweeps, owned by Run
 }
@@ -85,6 +87,7 @@ func New(o Options) (*Master, error) {
 		workers:  map[sched.WorkerID]*workerState{},
 		planning: map[sched.JobID]chan struct{}{},
 		results:  map[sched.AttemptID]*wire.Outcome{},
+		chains:   make(chan *job),
 		stopped:  make(chan struct{}),
 	}, nil
 }
@@ -114,6 +117,10 @@ func (m *Master) Run(ctx context.Context, l net.Listener) error {
 	if ended := m.endedJobs(); len(ended) > 0 {
 		m.background.Go(func() error { return m.afterEnds(gctx, ended) })
 	}
+	for _, j := range m.openChains() {
+		m.startChain(gctx, j)
+	}
+	g.Go(func() error { return m.runChains(gctx) })
 	g.Go(func() error {
 		defer close(m.stopped)
 		return m.loop(gctx)
@@ -141,6 +148,12 @@ func (m *Master) endedJobs() (ended []*job) {
 	return ended
 }
 
+func (m *Master) openChains() []*job {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.adoptLocked()
+}
+
 // sweepUnfinished removes the pending uploads of jobs that nobody will finish. Where the journal survives this process, its
 // successor finishes them.
 func (m *Master) sweepUnfinished(ctx context.Context) {
@@ -156,6 +169,10 @@ func (m *Master) sweepUnfinished(ctx context.Context) {
 	}
 	m.mu.Unlock()
 	for _, j := range open {
+		if j.chain != nil {
+			m.afterChain(ctx, j, j.spec.KeepStages)
+			continue
+		}
 		m.sweep(ctx, j)
 	}
 }
@@ -179,7 +196,7 @@ func (m *Master) findLocked(id sched.JobID) (*job, error) {
 	}
 	var found *job
 	for _, k := range m.order {
-		if len(id) > 0 && len(k) >= len(id) && k[:len(id)] == id {
+		if len(id) > 0 && len(k) >= len(id) && k[:len(id)] == id && m.jobs[k].parent == nil {
 			if found != nil {
 				return nil, refuse(wire.ErrAmbiguousID, fmt.Sprintf("find job %s", id), "several jobs begin so: give more of the id")
 			}

@@ -19,6 +19,7 @@ type entry struct {
 	Spec    *plan.Spec    `json:"spec,omitempty"`    // of RecordSubmit
 	Objects []plan.Object `json:"objects,omitempty"` // of RecordSubmit: the inputs as listed
 	Outcome *wire.Outcome `json:"outcome,omitempty"` // of RecordSelected
+	Chain   *chainEntry   `json:"chain,omitempty"`   // of a chain, which the scheduler does not know: there is no Record then
 }
 
 // jobRecords is what one batch appends to one job's log.
@@ -94,7 +95,9 @@ func (m *Master) recover(ctx context.Context) error {
 			if err := m.replayLocked(l.Job, e); err != nil {
 				return fmt.Errorf("master: journal of job %s: record %d: %w", l.Job, i, err)
 			}
-			records = append(records, e.Record)
+			if e.Chain == nil {
+				records = append(records, e.Record)
+			}
 		}
 	}
 	if m.sched, err = sched.Replay(m.o.Scheduler, records); err != nil {
@@ -105,6 +108,9 @@ func (m *Master) recover(ctx context.Context) error {
 
 // replayLocked takes one journal entry into the jobs, as the effects that followed it did.
 func (m *Master) replayLocked(id sched.JobID, e entry) error {
+	if e.Chain != nil {
+		return m.replayChainLocked(id, e)
+	}
 	j := m.jobs[id]
 	if e.Record.Kind == sched.RecordSubmit {
 		p, err := plan.Make(*e.Spec, e.Objects)

@@ -88,7 +88,7 @@ type leader struct {
 
 func (w *world) lead(volatile bool) *leader {
 	w.t.Helper()
-	m, err := New(Options{Store: w.st, Backend: w.mem, Election: w.mem, Volatile: volatile, Scheduler: sched.Options{Lease: 5 * time.Second}})
+	m, err := New(Options{Store: w.st, Backend: w.mem, Election: w.mem, Programs: chains, Volatile: volatile, Scheduler: sched.Options{Lease: 5 * time.Second}})
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -254,7 +254,12 @@ func (h *hand) result(t wire.Task) wire.Outcome {
 		o.Records = 10
 		o.Map = &wire.MapResult{URL: fmt.Sprintf("http://%s/runs/%d", h.args.Worker, index), Size: 100, Checksum: uint64(index), Pairs: 5}
 	case wire.Reduce:
-		o.Reduce = &wire.ReduceResult{Part: h.l.pending("out/"+manifest.PartName(index), fmt.Sprint("part ", index)), Rows: 10}
+		j, err := h.c.Job(h.l.t.Context(), &wire.JobArgs{Job: t.Attempt.Task.Job})
+		if err != nil {
+			h.l.t.Fatal(err)
+		}
+		out := strings.TrimPrefix(j.Spec.Output, "mem://b/")
+		o.Reduce = &wire.ReduceResult{Part: h.l.pending(out+"/"+manifest.PartName(index), fmt.Sprint("part ", index)), Rows: 10}
 	}
 	return o
 }

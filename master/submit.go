@@ -18,14 +18,17 @@ import (
 
 // Submit plans a job and hands it to the scheduler. Submitting an id again is the same job: nothing happens twice.
 func (m *Master) Submit(ctx context.Context, args *wire.SubmitArgs) (*wire.SubmitReply, error) {
-	if len(args.Job) < 8 {
-		return nil, refuse(wire.ErrBadSpec, "submit", fmt.Sprintf("job id %q is too short: use 32 hexadecimal digits", args.Job))
+	if len(args.Job) < 8 || chainOf(args.Job) != "" {
+		return nil, refuse(wire.ErrBadSpec, "submit", fmt.Sprintf("job id %q is too short, or has a dot in it: use 32 hexadecimal digits", args.Job))
 	}
 	known, done, err := m.beginSubmit(ctx, args.Job)
 	if known || err != nil {
 		return &wire.SubmitReply{Job: args.Job}, err
 	}
 	defer done()
+	if args.Spec.Chain {
+		return &wire.SubmitReply{Job: args.Job}, m.submitChain(ctx, args)
+	}
 	j, err := m.planJob(ctx, args)
 	if err != nil {
 		return nil, asRefusal(err)
@@ -112,42 +115,61 @@ func (m *Master) planJob(ctx context.Context, args *wire.SubmitArgs) (*job, erro
 	if err != nil {
 		return nil, err
 	}
-	cctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), claimTimeout) // a claim that was given up may be made all the same
-	defer cancel()
-	if err := m.journal.Claim(cctx, p.Spec.Output, args.Job); err != nil {
-		if errors.Is(err, journal.ErrClaimed) {
-			return nil, refuse(wire.ErrOutputTaken, "output "+p.Spec.Output, "a running job writes there ("+err.Error()+"): wait for it, cancel it, or choose another output")
-		}
+	if err := m.claim(ctx, p.Spec, args.Job); err != nil {
 		return nil, err
 	}
-	// Only now: a job that wrote there a moment ago has committed, and what it wrote is seen.
-	if err := m.checkOutput(ctx, p.Spec); err != nil {
-		return nil, errors.Join(err, m.release(ctx, p.Spec.Output, args.Job))
-	}
 	return newJob(args.Job, p, m.o.Now()), nil
+}
+
+// claim takes a free output for a job.
+func (m *Master) claim(ctx context.Context, spec plan.Spec, id sched.JobID) error {
+	cctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), claimTimeout) // a claim that was given up may be made all the same
+	defer cancel()
+	if err := m.journal.Claim(cctx, spec.Output, id); err != nil {
+		if errors.Is(err, journal.ErrClaimed) {
+			return refuse(wire.ErrOutputTaken, "output "+spec.Output, "a running job writes there ("+err.Error()+"): wait for it, cancel it, or choose another output")
+		}
+		return err
+	}
+	// Only now: a job that wrote there a moment ago has committed, and what it wrote is seen.
+	if err := m.checkOutput(ctx, spec); err != nil {
+		return errors.Join(err, m.release(ctx, spec.Output, id))
+	}
+	return nil
 }
 
 // Plan lists a spec's inputs and cuts them into tasks, and fills in the spec's defaults. It is what Submit runs and what
 // `millrace plan` shows.
 func Plan(ctx context.Context, st *storage.Store, spec plan.Spec) (*plan.Plan, error) {
+	listed, err := listInputs(ctx, st, spec)
+	if err != nil {
+		return nil, err
+	}
+	p, err := plan.Make(listed.Spec, listed.Objects)
+	if err != nil {
+		return nil, err
+	}
+	return p, plan.CheckOutput(p.Spec, p.Objects)
+}
+
+// listInputs lists a spec's inputs, and brings the URL of its output to one form. There are no tasks in the plan yet.
+func listInputs(ctx context.Context, st *storage.Store, spec plan.Spec) (*plan.Plan, error) {
 	listed, err := st.Expand(ctx, spec.Inputs)
 	if err != nil {
 		return nil, err
 	}
-	objects := make([]plan.Object, len(listed))
+	p := &plan.Plan{Objects: make([]plan.Object, len(listed))}
 	for i, l := range listed {
-		objects[i] = plan.Object{URL: l.URL, Size: l.Size, ETag: l.ETag}
+		p.Objects[i] = plan.Object{URL: l.URL, Size: l.Size, ETag: l.ETag}
+		p.InBytes += l.Size
 	}
 	out, err := storage.ParseURL(spec.Output)
 	if err != nil {
 		return nil, err
 	}
 	spec.Output = strings.TrimSuffix(out.String(), "/")
-	p, err := plan.Make(spec, objects)
-	if err != nil {
-		return nil, err
-	}
-	return p, plan.CheckOutput(p.Spec, objects)
+	p.Spec = spec
+	return p, nil
 }
 
 func (j *job) submitEvent() sched.Submit {
@@ -172,7 +194,7 @@ func (m *Master) checkOutput(ctx context.Context, spec plan.Spec) error {
 			return refuse(wire.ErrOutputTaken, "output "+spec.Output, "it is a file: choose a folder")
 		}
 	}
-	success, foreign := false, ""
+	success, stages, foreign := false, false, ""
 	folder := spec.Output + "/"
 	err := m.o.Store.List(ctx, folder, func(o storage.Info) bool {
 		switch name := strings.TrimPrefix(o.URL, folder); {
@@ -180,6 +202,8 @@ func (m *Master) checkOutput(ctx context.Context, spec plan.Spec) error {
 			success = true
 		case strings.HasPrefix(name, "."): // a pending upload's file, or what a dead job left
 		case isPart(name) && spec.Overwrite:
+		case strings.HasPrefix(name, StagesFolder+"/"):
+			stages = true
 		default:
 			foreign = name
 		}
@@ -194,6 +218,8 @@ func (m *Master) checkOutput(ctx context.Context, spec plan.Spec) error {
 		return refuse(wire.ErrOutputTaken, "output "+spec.Output, "it holds "+foreign+", which no job wrote: --overwrite replaces only outputs of millrace; choose another output")
 	case success && !spec.Overwrite:
 		return refuse(wire.ErrOutputTaken, "output "+spec.Output, "it holds a finished output already: choose another output, or pass --overwrite to replace it")
+	case stages && !spec.Overwrite && !spec.Resume:
+		return refuse(wire.ErrOutputTaken, "output "+spec.Output, "it holds stages of a chain that did not finish: go on from them with --resume, begin anew with --overwrite, or choose another output")
 	case foreign != "":
 		return refuse(wire.ErrOutputTaken, "output "+spec.Output, "the folder is not empty (it holds "+foreign+"): choose another output")
 	}

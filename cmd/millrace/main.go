@@ -23,7 +23,7 @@ func main() {
 	root := millrace.Command("millrace", builtin.All()...)
 	root.AddCommand(
 		submitCommand(reg), listCommand(), statusCommand(), waitCommand(), cancelCommand(), logsCommand(),
-		masterCommand(), workerCommand(reg), clusterCommand(),
+		masterCommand(reg), workerCommand(reg), clusterCommand(),
 		verifyCommand(), genCommand(), benchCommand(), versionCommand(),
 	)
 	os.Exit(millrace.Execute(root))

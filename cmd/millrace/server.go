@@ -77,7 +77,7 @@ func (f *serverFlags) bind(ctx context.Context) (context.Context, context.Cancel
 	return ctx, cancel
 }
 
-func masterCommand() *cobra.Command {
+func masterCommand(reg *program.Registry) *cobra.Command {
 	var f serverFlags
 	var lease time.Duration
 	c := &cobra.Command{
@@ -99,7 +99,7 @@ func masterCommand() *cobra.Command {
 			}
 			ctx, cancel := f.bind(c.Context())
 			defer cancel()
-			return runMaster(ctx, f.listen, lease, log)
+			return runMaster(ctx, reg, f.listen, lease, log)
 		},
 	}
 	f.define(c.Flags(), "127.0.0.1:7800", "address for workers and clients; port 0 chooses a free one")
@@ -122,10 +122,10 @@ func checkLease(lease time.Duration) error {
 	return nil
 }
 
-func runMaster(ctx context.Context, listen string, lease time.Duration, log *slog.Logger) error {
+func runMaster(ctx context.Context, reg *program.Registry, listen string, lease time.Duration, log *slog.Logger) error {
 	mem := memha.New()
 	m, err := master.New(master.Options{
-		Store: backends.New(backends.Options{}), Backend: mem, Election: mem, Volatile: true, Log: log,
+		Store: backends.New(backends.Options{}), Backend: mem, Election: mem, Programs: reg, Volatile: true, Log: log,
 		Scheduler: sched.Options{Lease: lease},
 		Server: wire.ServerOptions{Report: func(i wire.Incident) {
 			log.Warn("connection", "remote", i.Remote, "op", i.Op, "error", i.Err, "stack", string(i.Stack))

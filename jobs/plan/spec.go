@@ -30,6 +30,10 @@ type Spec struct {
 	Output    string            // URL of the folder of the parts
 	Overwrite bool
 
+	Chain      bool // the job is a chain: it has no Info, its stages have
+	KeepStages bool // of a chain: what its stages wrote stays in the output
+	Resume     bool // of a chain: stages that an earlier one left in the output are not run again
+
 	Reducers    int    // 0: Info.Reducers, and if that is 0 too, by input size
 	SplitSize   int64  // bytes; 0: by input size, DefaultSplitSize at most
 	Shuffle     string // "local" or "bucket"; "": local
@@ -42,7 +46,7 @@ type Spec struct {
 // Check reports the first value of the spec that no job can have, by its name and with what to do instead. It looks at
 // neither inputs nor output: see Make and CheckOutput.
 func (s Spec) Check() error {
-	if len(s.Info.Inputs) == 0 {
+	if len(s.Info.Inputs) == 0 && !s.Chain {
 		return errors.New("the job declares no input: make it with package jobs")
 	}
 	for _, in := range s.Info.Inputs {

@@ -25,7 +25,7 @@ const (
 // It is always narrower than width, since a terminal that breaks a line cannot draw it anew: the least important things
 // go first.
 func (p *Progress) bar(st wire.JobStatus, now time.Time, width int) string {
-	name := cut(Line(st.Job), 20)
+	name := title(st)
 	percent := fmt.Sprintf("%3d%%", int(math.Floor(100*p.fraction)))
 	var facts []string
 	add := func(fact string) {

@@ -100,7 +100,9 @@ func StatusText(out io.Writer, st wire.JobStatus, now time.Time) error {
 	if st.State == wire.Running || st.State == wire.Committing {
 		facts = append(facts, fact{"workers", fmt.Sprint(st.Workers)})
 	}
-	facts = append(facts, fact{"map", phaseText(st.Map)}, fact{"reduce", phaseText(st.Reduce)})
+	if st.NumStages == 0 || !st.State.Ended() { // of a chain: those of the stage under way
+		facts = append(facts, fact{"map", phaseText(st.Map)}, fact{"reduce", phaseText(st.Reduce)})
+	}
 	if st.Retries > 0 {
 		facts = append(facts, fact{"retries", humanize.Comma(int64(st.Retries))})
 	}
@@ -110,6 +112,7 @@ func StatusText(out io.Writer, st wire.JobStatus, now time.Time) error {
 	}
 	facts = append(facts, counterFacts(st.Counters)...)
 	writeFacts(&b, append(facts, warningFacts(st.Warnings)...))
+	writeStages(&b, st)
 	if st.Error != "" {
 		fmt.Fprintf(&b, "\n%s\n", strings.TrimSpace(Lines(st.Error)))
 	}

@@ -41,6 +41,7 @@ type Progress struct {
 	drawn    int          // columns of the line on the screen
 	stripes  int          // columns of the bar itself: only fewer while the terminal keeps its width, so that it does not jump
 	screen   int          // columns of the terminal when it was last drawn
+	stage    int          // stages of a chain that were reported as done
 	ended    bool
 }
 
@@ -63,6 +64,7 @@ func (p *Progress) Update(st wire.JobStatus) {
 	if p.o.Quiet || p.ended {
 		return
 	}
+	p.stages(st)
 	now := p.o.Now()
 	p.observe(st, now)
 	p.ended = st.State.Ended()
@@ -144,7 +146,7 @@ func (p *Progress) eta(now time.Time) string {
 // lines writes the plain lines: one at the end of each phase and otherwise one every 10 s.
 func (p *Progress) lines(st wire.JobStatus, now time.Time) {
 	for i, ph := range [2]wire.PhaseStatus{st.Map, st.Reduce} {
-		if p.phase != i || ph.Tasks == 0 || ph.Done < ph.Tasks {
+		if p.phase != i || ph.Tasks == 0 || ph.Done < ph.Tasks || st.NumStages > 0 { // a chain has a line for each stage
 			continue
 		}
 		p.phase++

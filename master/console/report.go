@@ -37,6 +37,8 @@ type Report struct {
 	Tasks       ReportTasks       `json:"tasks"`
 	Retries     int               `json:"retries"` // failed attempts that were tried again
 	Counters    map[string]int64  `json:"counters"`
+	Stages      []ReportStage     `json:"stages,omitempty"` // of a chain; of very many only the newest
+	NumStages   int               `json:"num_stages,omitempty"`
 	Warnings    []string          `json:"warnings"` // what its user should know though it went on
 }
 
@@ -44,6 +46,18 @@ type Report struct {
 type ReportTasks struct {
 	Map    int `json:"map"`
 	Reduce int `json:"reduce"`
+}
+
+// ReportStage is one stage of a chain.
+type ReportStage struct {
+	N       int     `json:"n"` // from 1
+	Job     string  `json:"job"`
+	State   string  `json:"state"`
+	Reused  bool    `json:"reused,omitempty"` // an earlier chain ran it
+	Records int64   `json:"records"`
+	Rows    int64   `json:"rows"`
+	Bytes   int64   `json:"output_bytes"`
+	Seconds float64 `json:"seconds"`
 }
 
 // NewReport returns the report of a job.
@@ -55,6 +69,13 @@ func NewReport(st wire.JobStatus, elapsed time.Duration) Report {
 		Pairs: st.Pairs, Shuffled: st.Shuffled, Spilled: st.Spilled, Rows: st.Rows, OutputBytes: st.OutBytes,
 		Seconds: math.Round(1e3*elapsed.Seconds()) / 1e3,
 		Tasks:   ReportTasks{st.Map.Tasks, st.Reduce.Tasks}, Retries: st.Retries, Counters: st.Counters, Warnings: st.Warnings,
+	}
+	r.NumStages = st.NumStages
+	for _, s := range st.Stages {
+		r.Stages = append(r.Stages, ReportStage{
+			N: s.N + 1, Job: s.Job, State: s.State.String(), Reused: s.Reused, Records: s.Records, Rows: s.Rows, Bytes: s.OutBytes,
+			Seconds: math.Round(1e3*s.Elapsed.Seconds()) / 1e3,
+		})
 	}
 	if elapsed > 0 {
 		r.MBPerS = math.Round(float64(st.InBytes)/elapsed.Seconds()/1e3) / 1e3

@@ -33,6 +33,7 @@ func Summary(out io.Writer, st wire.JobStatus, elapsed time.Duration) error {
 	}
 	facts = append(facts, counterFacts(st.Counters)...)
 	writeFacts(&b, append(facts, warningFacts(st.Warnings)...))
+	writeStages(&b, st)
 	if st.State == wire.Done {
 		b.WriteString("\n")
 		writeFacts(&b, openFacts(st))
@@ -59,6 +60,9 @@ func inputFact(st wire.JobStatus, elapsed time.Duration) string {
 }
 
 func tasksFact(st wire.JobStatus) string {
+	if st.NumStages > 0 {
+		return count(st.NumStages, "stage", "stages")
+	}
 	s := fmt.Sprintf("%d map, %d reduce", st.Map.Tasks, st.Reduce.Tasks)
 	if st.Retries > 0 {
 		s += ", " + count(st.Retries, "retry", "retries")

@@ -189,8 +189,32 @@ type JobStatus struct {
 	OutBytes  int64
 	Parts     []string // URLs of the committed parts, at most MaxPartsShown
 	NumParts  int
+	Stages    []StageStatus // of a chain: the newest ones that have begun, at most MaxStagesShown, the one under way last
+	NumStages int           // of a chain: those that have begun
 	Counters  map[string]int64
 	Warnings  []string // what its user should know though the job goes on; a line each
+}
+
+// MaxStagesShown bounds JobStatus.Stages.
+const MaxStagesShown = 100
+
+// StageStatus is what is known of a stage of a chain.
+type StageStatus struct {
+	N        int      // its place in the chain, from 0
+	Job      string   // its name within the chain
+	State    JobState // of the stage's own job
+	Reused   bool     // an earlier chain ran it
+	Objects  int
+	InBytes  int64
+	Records  int64
+	Pairs    int64
+	Shuffled int64
+	Spilled  int64
+	Rows     int64
+	OutBytes int64
+	NumParts int
+	Retries  int
+	Elapsed  time.Duration
 }
 
 // PhaseStatus is the state of the tasks of one phase.

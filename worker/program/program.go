@@ -32,8 +32,11 @@ func NewRegistry(version string, list ...*jobs.Job) (*Registry, error) {
 // Jobs returns the jobs, by name.
 func (r *Registry) Jobs() []*jobs.Job { return slices.Clone(r.jobs) }
 
-// Job returns the job of that name, or an error that lists the names there are.
+// Job returns the job of that name, or the stage that "chain/stage" names, or an error that lists the names there are.
 func (r *Registry) Job(name string) (*jobs.Job, error) {
+	if chain, stage := jobs.SplitStage(name); stage != "" {
+		return r.stage(chain, stage)
+	}
 	names := make([]string, len(r.jobs))
 	for i, j := range r.jobs {
 		if j.Name() == name {
@@ -44,18 +47,65 @@ func (r *Registry) Job(name string) (*jobs.Job, error) {
 	return nil, fmt.Errorf("unknown job %q: this program carries %s", name, strings.Join(names, ", "))
 }
 
+func (r *Registry) stage(chain, name string) (*jobs.Job, error) {
+	j, err := r.Job(chain)
+	if err != nil {
+		return nil, err
+	}
+	for _, s := range j.Stages() {
+		if s.Name() == name {
+			return s, nil
+		}
+	}
+	return nil, fmt.Errorf("job %s has no stage %q", chain, name)
+}
+
+// Advance returns the stage that a chain runs next: see jobs.Job.Advance.
+func (r *Registry) Advance(spec plan.Spec, done []jobs.StageResult) (*jobs.StageSpec, error) {
+	if err := r.mine(spec); err != nil {
+		return nil, err
+	}
+	j, err := r.Job(spec.Job)
+	if err != nil {
+		return nil, err
+	}
+	return j.Advance(spec.Params, done)
+}
+
+// Stage states a stage of a chain as a job of its own.
+func (r *Registry) Stage(chain plan.Spec, s *jobs.StageSpec) (plan.Spec, error) {
+	name := chain.Job + "/" + s.Job
+	j, err := r.Job(name)
+	if err != nil {
+		return plan.Spec{}, err
+	}
+	code, err := j.Bind(s.Params)
+	if err != nil {
+		return plan.Spec{}, err
+	}
+	return plan.Spec{Job: name, Params: s.Params, Program: r.Digest(name), Info: code.Info()}, nil
+}
+
 // Digest identifies the code of a job of this binary. A worker runs only tasks whose digest is its own, so that two
 // versions of a job are never mixed.
 func (r *Registry) Digest(job string) string { return "builtin " + job + " " + r.version }
 
 // Load returns the code of a spec's job, bound to its parameters.
 func (r *Registry) Load(spec plan.Spec) (jobs.Program, error) {
-	if want := r.Digest(spec.Job); spec.Program != want {
-		return nil, fmt.Errorf("job %s was submitted by another version of its program (%s, this worker runs %s): use the same millrace on both sides", spec.Job, spec.Program, want)
+	if err := r.mine(spec); err != nil {
+		return nil, err
 	}
 	j, err := r.Job(spec.Job)
 	if err != nil {
 		return nil, err
 	}
 	return j.Bind(spec.Params)
+}
+
+// mine says whether a spec is of this program's own version.
+func (r *Registry) mine(spec plan.Spec) error {
+	if want := r.Digest(spec.Job); spec.Program != want {
+		return fmt.Errorf("job %s was submitted by another version of its program (%s, this one runs %s): use the same millrace on both sides", spec.Job, spec.Program, want)
+	}
+	return nil
 }

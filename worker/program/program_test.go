@@ -75,3 +75,41 @@ func TestLoad(t *testing.T) {
 		}
 	}
 }
+
+// A registry runs a chain's code, states its stages as jobs of their own, and finds their code by "chain/stage".
+func TestChain(t *testing.T) {
+	stage := job("stage")
+	chain := jobs.DefineChain("chain", []*jobs.Job{stage}, func(c *jobs.Chain, _ struct{}) error {
+		c.Finish(stage, jobs.Stage{Reducers: 3})
+		return nil
+	})
+	r, err := program.NewRegistry("1", chain, job("a"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	spec := plan.Spec{Job: "chain", Program: r.Digest("chain"), Chain: true}
+	next, err := r.Advance(spec, nil)
+	if err != nil || next.Job != "stage" || !next.Last {
+		t.Fatalf("got %+v, %v", next, err)
+	}
+	s, err := r.Stage(spec, next)
+	if err != nil || s.Job != "chain/stage" || len(s.Info.Inputs) != 1 {
+		t.Fatalf("got %+v, %v", s, err)
+	}
+	if p, err := r.Load(s); err != nil || len(p.Info().Schema.Fields) != 1 {
+		t.Errorf("got %v, %v", p, err)
+	}
+	if _, err := r.Job("chain/other"); err == nil || !strings.Contains(err.Error(), `no stage "other"`) {
+		t.Errorf("got %v", err)
+	}
+	if _, err := r.Job("nope/stage"); err == nil || !strings.Contains(err.Error(), "unknown job") {
+		t.Errorf("got %v", err)
+	}
+	spec.Program = "another"
+	if _, err := r.Advance(spec, nil); err == nil || !strings.Contains(err.Error(), "use the same millrace on both sides") {
+		t.Errorf("got %v", err)
+	}
+	if _, err := r.Advance(plan.Spec{Job: "a", Program: r.Digest("a")}, nil); err == nil || !strings.Contains(err.Error(), "it is no chain") {
+		t.Errorf("got %v", err)
+	}
+}
