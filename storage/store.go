@@ -96,6 +96,12 @@ func (s *Store) open(ctx context.Context, op, url string) (target, error) {
 	return target{u, b}, err
 }
 
+// Backend opens what stands behind a URL, for who examines a backend itself; everyone else calls the Store's methods.
+func (s *Store) Backend(ctx context.Context, url string) (Backend, URL, error) {
+	t, err := s.open(ctx, "open", url)
+	return t.b, t.URL, err
+}
+
 // object is open for a URL that must name one object.
 func (s *Store) object(ctx context.Context, op, url string) (target, error) {
 	t, err := s.open(ctx, op, url)

@@ -24,7 +24,7 @@ func main() {
 	root.AddCommand(
 		submitCommand(reg), listCommand(), statusCommand(), waitCommand(), cancelCommand(), logsCommand(),
 		masterCommand(reg), workerCommand(reg), clusterCommand(),
-		verifyCommand(), genCommand(), benchCommand(), versionCommand(),
+		doctorCommand(), verifyCommand(), genCommand(), benchCommand(), versionCommand(),
 	)
 	os.Exit(millrace.Execute(root))
 }

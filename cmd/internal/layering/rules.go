@@ -28,6 +28,7 @@ const edges = `
 	storage/arrowfile        < none
 	storage/manifest         < none
 	storage/output           < storage storage/arrowfile storage/manifest
+	storage/doctor           < storage
 	storage/verify           < storage storage/arrowfile storage/manifest storage/output
 
 	# The control plane.
