@@ -6,6 +6,8 @@
 //	lines   a piece from offset > 0 starts after the first LF at or after offset-1, and ends with the line that
 //	        begins before its end, read on beyond it as far as need be
 //	fixed   pieces begin and end between records
+//	csv     a piece from offset > 0 starts with the first record that begins there or beyond, as far as that can be told
+//	        (see startSearch), and ends as lines do; Reader.Cut says where, so that a false guess is found out
 //	file    the object is one record
 //
 // An object is read as it was listed (by its ETag) or not at all.
@@ -60,6 +62,11 @@ func (p Piece) end() int64 { return p.Offset + p.Length }
 type Format struct {
 	Kind   Kind
 	Length int // bytes a record, for Fixed
+
+	// For CSV.
+	Comma  byte // between fields
+	Quotes bool // fields can be in quotes, and have line ends then
+	Header bool // the first record of each object names the columns
 }
 
 // Kind names a way to cut records.
@@ -69,6 +76,7 @@ const (
 	Lines Kind = iota // ended by LF; the last one may lack its end
 	Fixed             // of Format.Length bytes
 	File              // each object is one record
+	CSV               // ended by LF, but not in quotes; the last one may lack its end
 )
 
 // Block is a part of one object made of whole records. Lines keep their ends.
@@ -77,6 +85,14 @@ type Block struct {
 	Input  int    // the piece's
 	Offset int64  // of Data[0] in the object
 	Data   []byte // the receiver's: allocated for this block, never changed
+	Header []byte // CSV with a header, Offset > 0: what the object has up to the end of its header
+}
+
+// Cut is where the records of a piece of CSV begin and end. Pieces of one object were read right if each one's First is the Next of
+// the one before it that has records.
+type Cut struct {
+	First int64 // where its first record begins; -1 if none begins in it
+	Next  int64 // where the record after its last one begins, or the object ends
 }
 
 // Options tune a Reader. The zero value means the defaults.
@@ -123,6 +139,7 @@ type Reader struct {
 	done    sync.WaitGroup
 	room    *semaphore.Weighted // of Options.ReadAhead; a stream holds its share until Next has its last block
 
+	cut   *Cut // of the last piece of CSV that was read to its end
 	now   *stream
 	read  int64 // of the block that Next returned last
 	err   error // that ended the reader
@@ -136,6 +153,7 @@ type stream struct {
 	share  int64               // of Reader.room
 	err    error               // set before blocks is closed, as is rest
 	rest   int64               // of the piece's Length, which held no record of its own
+	cut    *Cut
 }
 
 // progress is a block and what part of its piece's Length lies before its end, beyond the blocks before it.
@@ -188,7 +206,7 @@ func Open(ctx context.Context, src Source, pieces []Piece, o Options) *Reader {
 			s := &stream{blocks: make(chan progress, ahead), ahead: semaphore.NewWeighted(ahead), share: share}
 			r.done.Go(func() {
 				defer close(s.blocks)
-				in := &object{src: src, piece: p, pos: p.Offset, sent: p.Offset, to: func(b progress) error {
+				in := newObject(src, p, func(b progress) error {
 					// A block that a long record made large counts for as many as it is as large as.
 					b.ahead = min(ahead, max(1, int64((len(b.Data)+o.BlockSize-1)/o.BlockSize)))
 					if s.ahead.Acquire(ctx, b.ahead) != nil {
@@ -196,9 +214,9 @@ func Open(ctx context.Context, src Source, pieces []Piece, o Options) *Reader {
 					}
 					s.blocks <- b // never blocks: it has room for all that hold a share
 					return nil
-				}}
+				})
 				s.err = in.read(ctx, o)
-				s.rest = p.end() - in.sent
+				s.rest, s.cut = p.end()-in.sent, in.cut()
 			})
 			select {
 			case r.streams <- s:
@@ -243,16 +261,17 @@ func openPrompt(ctx context.Context, src Source, pieces []Piece, o Options) *Rea
 	r := &Reader{stop: stop}
 	r.pull, r.endPull = iter.Pull(func(yield func(progress) bool) {
 		for _, p := range pieces {
-			in := &object{src: src, piece: p, pos: p.Offset, sent: p.Offset, to: func(b progress) error {
+			in := newObject(src, p, func(b progress) error {
 				if !yield(b) {
 					return errClosed
 				}
 				return context.Cause(ctx)
-			}}
+			})
 			if r.err = in.read(ctx, o); r.err != nil {
 				return
 			}
 			r.bytes.Add(p.end() - in.sent)
+			r.cut = in.cut()
 		}
 		r.err = io.EOF
 	})
@@ -311,7 +330,12 @@ func (r *Reader) endStream() {
 		return
 	}
 	r.bytes.Add(s.rest)
+	r.cut = s.cut
 }
+
+// Cut returns where the records of the last piece begin and end, once Next has returned io.EOF; nil if the piece is not CSV with
+// quotes, or is its whole object.
+func (r *Reader) Cut() *Cut { return r.cut }
 
 // Bytes returns how much of the pieces' Length lies in blocks that the caller is done with: those before the last one
 // that Next returned.

@@ -25,6 +25,23 @@ type object struct {
 	until int64         // where the current request ends
 	to    func(progress) error
 	sent  int64 // progress was reported up to here
+
+	// Of CSV.
+	header      []byte // for the blocks to send
+	first, next int64  // what cut says
+}
+
+func newObject(src Source, p Piece, to func(progress) error) *object {
+	return &object{src: src, piece: p, pos: p.Offset, sent: p.Offset, to: to, first: -1}
+}
+
+// cut says where the piece's records begin and end, if that was for the piece's reader to find out.
+func (o *object) cut() *Cut {
+	p := o.piece
+	if p.Format.Kind != CSV || !p.Format.Quotes || p.Length == 0 || p.Length == p.Size {
+		return nil
+	}
+	return &Cut{o.first, o.next}
 }
 
 // read sends the blocks of the piece.
@@ -38,6 +55,8 @@ func (o *object) read(ctx context.Context, opts Options) error {
 			err = o.fixed(ctx, f.Length, opts)
 		case File:
 			err = o.whole(ctx)
+		case CSV:
+			err = o.csv(ctx, opts)
 		}
 	}
 	if err == nil {
@@ -62,8 +81,10 @@ func (o *object) check(opts Options) error {
 	p := o.piece
 	f := p.Format
 	switch {
-	case f.Kind > File:
+	case f.Kind > CSV:
 		return o.fail("record format %d: not known to this version", f.Kind)
+	case f.Kind == CSV && (f.Comma == 0 || f.Comma == '"' || f.Comma == '\n' || f.Comma == '\r' || f.Comma >= 0x80):
+		return o.fail("csv separator %q: must be one character of ASCII that is no quote and no line end", f.Comma)
 	case p.Offset < 0 || p.Length < 0 || p.Offset > p.Size || p.Length > p.Size-p.Offset:
 		return o.fail("bytes %d+%d of an object of %d bytes: not a piece of it", p.Offset, p.Length, p.Size)
 	case f.Kind == Fixed && (f.Length < 1 || f.Length > opts.MaxRecord):
@@ -152,7 +173,7 @@ func (o *object) short() error {
 // send hands a block to the reader.
 func (o *object) send(off int64, data []byte) error {
 	p := min(off+int64(len(data)), o.piece.end())
-	b := progress{Block: Block{URL: o.piece.URL, Input: o.piece.Input, Offset: off, Data: data}, read: p - o.sent}
+	b := progress{Block: Block{URL: o.piece.URL, Input: o.piece.Input, Offset: off, Data: data, Header: o.header}, read: p - o.sent}
 	o.sent = p
 	return o.to(b)
 }
