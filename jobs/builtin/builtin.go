@@ -6,8 +6,12 @@ import (
 	"github.com/millrace/millrace/jobs/access"
 	"github.com/millrace/millrace/jobs/distinct"
 	"github.com/millrace/millrace/jobs/grep"
+	"github.com/millrace/millrace/jobs/histogram"
+	"github.com/millrace/millrace/jobs/invertedindex"
+	"github.com/millrace/millrace/jobs/links"
 	"github.com/millrace/millrace/jobs/sortrecords"
 	"github.com/millrace/millrace/jobs/stats"
+	"github.com/millrace/millrace/jobs/topk"
 	"github.com/millrace/millrace/jobs/wordcount"
 )
 
@@ -17,8 +21,12 @@ func All() []*jobs.Job {
 		access.Job(),
 		distinct.Job(),
 		grep.Job(),
+		histogram.Job(),
+		invertedindex.Job(),
+		links.Job(),
 		sortrecords.Job(),
 		stats.Job(),
+		topk.Job(),
 		wordcount.Job(),
 	}
 }

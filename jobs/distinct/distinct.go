@@ -3,7 +3,6 @@ package distinct
 
 import (
 	"fmt"
-	"strings"
 	"unicode/utf8"
 
 	"github.com/millrace/millrace/jobs"
@@ -38,12 +37,9 @@ func Job() *jobs.Job {
 
 // read is the map function: the line, or its field, counts once.
 func (p Params) read(line string, emit func(value string, n int64)) error {
-	value, rest, found := line, line, true
-	for range p.Field {
-		if !found {
-			return fmt.Errorf("the line %.100q has no field %d: state another with -p field, or what stands between fields with -p separator", line, p.Field)
-		}
-		value, rest, found = strings.Cut(rest, p.Separator)
+	value, err := jobs.CutField(line, p.Separator, p.Field)
+	if err != nil {
+		return fmt.Errorf("%w: state another with -p field, or what stands between fields with -p separator", err)
 	}
 	if !utf8.ValidString(value) {
 		return fmt.Errorf("the value %.100q is not valid UTF-8: convert the input to UTF-8", value)

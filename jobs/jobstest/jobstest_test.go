@@ -141,8 +141,8 @@ func TestEqual(t *testing.T) {
 // Rows print their values so that types can be told apart.
 func TestRowString(t *testing.T) {
 	t.Parallel()
-	row := jobstest.Row{"s", []byte{1, 255}, nil, 1.5, time.Unix(1, 0).UTC(), []any{"x", nil}, jobstest.Row{true}}
-	if got, want := row.String(), `{"s" 0x01ff null 1.5 1970-01-01T00:00:01Z ["x" null] {true}}`; got != want {
+	row := jobstest.Row{"s", []byte{1, 255}, nil, 1.5, time.Unix(1, 0).UTC(), []any{"x", nil}, jobstest.Row{true}, []any{jobstest.Row{1}, jobstest.Row{[]any{}}}}
+	if got, want := row.String(), `{"s" 0x01ff null 1.5 1970-01-01T00:00:01Z ["x" null] {true} [{1} {[]}]}`; got != want {
 		t.Errorf("got %s, want %s", got, want)
 	}
 }

@@ -42,7 +42,8 @@ func printCell(v any) string {
 	case time.Time:
 		return v.Format(time.RFC3339Nano)
 	case []any:
-		return "[" + strings.Trim(Row(v).String(), "{}") + "]"
+		s := Row(v).String()
+		return "[" + s[1:len(s)-1] + "]"
 	}
 	return fmt.Sprint(v)
 }
