@@ -361,62 +361,10 @@ func (a AtLeast) String() string {
 // Type implements pflag.Value.
 func (a AtLeast) Type() string { return "N" }
 
-// Report says how the end of a job is shown; run, submit and wait have it.
-type Report struct {
-	JSON  bool // a machine-readable summary instead of the one for people
-	Quiet bool // errors only
-}
-
-// Flags defines the report's flags.
-func (r *Report) Flags(fs *pflag.FlagSet) {
-	fs.BoolVar(&r.JSON, "json", false, "print the summary as JSON")
-	fs.BoolVarP(&r.Quiet, "quiet", "q", false, "print errors only")
-}
-
-// Progress returns a function that shows a job's progress on w, and one that ends it.
-func (r *Report) Progress(w *os.File) (show func(*JobStatus), end func()) {
-	tty, _ := console.Terminal(w)
-	width := func() int { _, n := console.Terminal(w); return n }
-	p := console.New(w, console.Options{Quiet: r.Quiet, TTY: tty, NoColor: os.Getenv("NO_COLOR") != "", Width: width})
-	return func(s *JobStatus) { p.Update(*s) }, p.Close
-}
-
-// firstRows is how many rows of an output the summary shows.
-const firstRows = 10
-
-// Summary prints a job's end, and the first rows of what it wrote, to stdout.
-func (r *Report) Summary(ctx context.Context, st *storage.Store, s *JobStatus) error {
-	switch {
-	case s == nil || r.Quiet && !r.JSON:
-		return nil
-	case r.JSON:
-		return console.NewReport(*s, elapsed(s, time.Now())).Write(os.Stdout)
-	case len(s.Parts) == 0: // it failed: the error says so
-		return nil
-	}
-	if err := console.Summary(os.Stdout, *s, elapsed(s, time.Now())); err != nil {
-		return err
-	}
-	out, err := output.Open(ctx, st, s.Output)
-	if err != nil {
-		return err
-	}
-	fmt.Println()
-	_, width := console.Terminal(os.Stdout)
-	return console.Cat(ctx, os.Stdout, out, console.RowOptions{Limit: firstRows, Width: width})
-}
-
-// elapsed is how long a job took, or has taken by now if it still runs.
-func elapsed(s *JobStatus, now time.Time) time.Duration {
-	if !s.Ended.IsZero() {
-		now = s.Ended
-	}
-	return max(0, now.Sub(s.Submitted)) // the clocks are two, the master's and this one
-}
-
 func runCommand(name string, reg *program.Registry) *cobra.Command {
 	o := Options{Workers: 1}
 	var report Report
+	var explain bool
 	c := &cobra.Command{
 		Use:   "run JOB INPUT... -o OUTPUT",
 		Short: "Run a job here and now",
@@ -447,6 +395,9 @@ func runCommand(name string, reg *program.Registry) *cobra.Command {
 			o.Store = backends.New(backends.Options{})
 			show, end := report.Progress(os.Stderr)
 			o.Progress = show
+			if explain {
+				o.Explain = func(x *Explanation) { report.explained = x }
+			}
 			status, err := run(c.Context(), j, o)
 			end()
 			return errors.Join(err, report.Summary(context.WithoutCancel(c.Context()), o.Store, status))
@@ -457,6 +408,7 @@ func runCommand(name string, reg *program.Registry) *cobra.Command {
 	JobFlags(c, reg, &o)
 	fs.Var(AtLeast{&o.Workers, 1}, "workers", "workers in this process")
 	fs.Var(AtLeast{&o.Slots, 1}, "slots", "tasks at a time, of each worker (default: the CPUs, shared out)")
+	fs.BoolVar(&explain, "explain", false, "show at the end where the time went, as the command explain does on a cluster")
 	SizeFlag(fs, &o.Memory, "memory", "memory for buffers, of all workers together (default: half of what there is)")
 	fs.StringVar(&o.TempDir, "temp-dir", "", "folder for runs and spills (default: the system's)")
 	report.Flags(fs)

@@ -59,10 +59,15 @@ type Options struct {
 	Store    *storage.Store   // default: local files, and S3 as the environment says
 	Log      *slog.Logger     // a line per event; default: none
 	Progress func(*JobStatus) // called about five times a second while the job runs
+
+	Explain func(*Explanation) // called once at the job's end, however it ended, with where its time went
 }
 
 // JobStatus is what is known of a job while it runs and after its end.
 type JobStatus = wire.JobStatus
+
+// Explanation is where a job's time went: its steps, slowest tasks, hot keys, skew, requests and their price.
+type Explanation = wire.Explanation
 
 var (
 	// ErrJobFailed is the end of a job that could not be completed. The error's text says why.
@@ -103,6 +108,13 @@ func run(ctx context.Context, job *jobs.Job, o Options) (*JobStatus, error) {
 			return err
 		}
 		status, err = Follow(ctx, c, id, true, o.Progress)
+		if o.Explain != nil && status != nil {
+			x, e := c.Explain(context.WithoutCancel(ctx), &wire.ExplainArgs{Job: id})
+			if e != nil {
+				return errors.Join(err, e)
+			}
+			o.Explain(x)
+		}
 		return err
 	})
 	return status, err

@@ -21,6 +21,7 @@ type groups struct {
 	same  bool   // the current pair belongs to the current group
 	have  bool   // the current pair is not consumed yet
 	ended bool   // no pair is left
+	pairs int64  // so far, the current one included
 }
 
 // advance goes to the next pair.
@@ -44,6 +45,7 @@ func (g *groups) advance() error {
 		return fmt.Errorf("reduce: %w", ErrPairs)
 	}
 	g.data, g.rest, g.have = b[:v:v], b[v:], true
+	g.pairs++
 	return nil
 }
 
@@ -68,5 +70,6 @@ func (g *groups) advanceSlow() error {
 		g.same = bytes.HasPrefix(key, g.key)
 	}
 	g.at, g.data, g.rest, g.have = key, value, rest, true
+	g.pairs++
 	return nil
 }

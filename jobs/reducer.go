@@ -48,8 +48,11 @@ func (r *reducer[K, V, Out]) run(t *Task, decode func([]byte) (K, error), reduce
 	if err := r.advance(); err != nil {
 		return err
 	}
+	var hot hotKeys
+	defer func() { t.Records, t.Hot = r.pairs, hot.list(r.keys.print) }()
 	for !r.ended {
 		r.key, r.same = r.at, true
+		first := r.pairs
 		key, err := r.decodeKey(decode)
 		if err != nil {
 			return fmt.Errorf("reduce: %w", err)
@@ -65,6 +68,12 @@ func (r *reducer[K, V, Out]) run(t *Task, decode func([]byte) (K, error), reduce
 		}
 		for r.more() { // what the function did not range over
 			r.have = false
+		}
+		if r.ended {
+			first-- // there is no pair of another group
+		}
+		if n := r.pairs - first; n > hot.least {
+			hot.add(r.key, n)
 		}
 	}
 	return nil

@@ -12,10 +12,11 @@ type Task struct {
 	Unordered bool
 
 	// What the program has done so far; it keeps these up to date once a block or batch.
-	Records int64 // given to the map function
-	Pairs   int64 // emitted by the map function, before any combining
-	Groups  int64 // given to the reduce function
-	Rows    int64 // emitted by the reduce function
+	Records int64    // given to the map function; of a reduce task, pairs
+	Pairs   int64    // emitted by the map function, before any combining
+	Groups  int64    // given to the reduce function
+	Rows    int64    // emitted by the reduce function
+	Hot     []HotKey // of a reduce task, at its end: the keys with the most pairs, those first, MaxHot at most
 
 	counters counters
 	owner    *bound  // whose code program is

@@ -29,17 +29,19 @@ type job struct {
 	state     sched.JobState
 	reason    string
 
-	sampled  bool // bounds are known, or not needed
-	bounds   [][]byte
-	runs     []wire.RunEvent // the run log: only ever appended to
-	live     int             // maps whose run can be read
-	maps     []share         // what each map task's newest selected attempt added to the totals
-	reduces  []share
-	parts    []wire.ReduceResult // by partition
-	total    share
-	counters counters
-	retries  int
-	warnings []string
+	sampled   bool // bounds are known, or not needed
+	bounds    [][]byte
+	runs      []wire.RunEvent // the run log: only ever appended to
+	live      int             // maps whose run can be read
+	maps      []share         // what each map task's newest selected attempt added to the totals
+	reduces   []share
+	parts     []wire.ReduceResult // by partition
+	total     share
+	counters  counters
+	retries   int
+	warnings  []string
+	account   *account
+	explained *wire.Explanation // of an ended job
 
 	chain  *chain // of a chain: see chain.go
 	parent *job   // of a stage of a chain: the chain
@@ -70,8 +72,10 @@ func (j *job) counted() map[string]int64 {
 // share, so that counters are exact under retries.
 type share struct {
 	records, pairs, shuffled, spilled, rows, bytes int64
-	counters                                       []counted
+	counters                                       []counted // not nil once the task has been selected
 }
+
+func (s share) known() bool { return s.counters != nil }
 
 func newJob(id sched.JobID, p *plan.Plan, now time.Time) *job {
 	return &job{
@@ -79,6 +83,7 @@ func newJob(id sched.JobID, p *plan.Plan, now time.Time) *job {
 		maps: make([]share, p.Maps), reduces: make([]share, p.Reducers), parts: make([]wire.ReduceResult, p.Reducers),
 		sampled: !needsSample(p),
 		changed: make(chan struct{}),
+		account: newAccount(p.Reducers),
 	}
 }
 
@@ -102,9 +107,10 @@ func (j *job) partURL(p int) string {
 	return j.spec.Output + "/" + manifest.PartName(p)
 }
 
-// selected takes the result of a selected attempt into the job.
-func (j *job) selected(e sched.Selected, o *wire.Outcome) {
+// selected takes the result of a selected attempt, by the worker of that name, into the job.
+func (j *job) selected(e sched.Selected, worker string, o *wire.Outcome) {
 	t := e.Attempt.Task
+	j.account.selected(e, worker, o)
 	switch t.Phase {
 	case sched.Sample:
 		j.bounds, j.sampled = o.Sample.Bounds, true
@@ -145,6 +151,8 @@ func (j *job) runLost(e sched.RunLost) {
 
 func (j *job) end(now time.Time, state sched.JobState, reason string) {
 	j.ended, j.state, j.reason = now, state, reason
+	j.explained = j.explain()
+	j.account = &account{meter: j.account.meter, in: j.account.in, pairs: j.account.pairs}
 	// What only its tasks and its commit needed goes: a thousand ended jobs are kept, of up to a million tasks each.
 	j.plan = &plan.Plan{Maps: j.plan.Maps, Reducers: j.plan.Reducers, InBytes: j.plan.InBytes}
 	j.bounds, j.runs, j.maps, j.reduces, j.parts = nil, nil, nil, nil, nil

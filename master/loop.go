@@ -10,6 +10,7 @@ import (
 
 	"github.com/millrace/millrace/master/sched"
 	"github.com/millrace/millrace/master/wire"
+	"github.com/millrace/millrace/storage"
 )
 
 // request is one event on its way into the scheduler.
@@ -127,12 +128,13 @@ func (m *Master) carryOutLocked(ctx context.Context, e sched.Effect) {
 		m.mailLocked(e.Worker, func(w *workerState) { w.refused = true })
 	case sched.Selected:
 		j := m.jobs[e.Attempt.Task.Job]
-		j.selected(e, m.results[e.Attempt])
+		j.selected(e, m.workerName(e.Worker), m.results[e.Attempt])
 		j.warn(m.o.Now(), j.counters.warning())
 	case sched.RunLost:
 		m.jobs[e.Attempt.Task.Job].runLost(e)
 	case sched.Commit:
 		j := m.jobs[e.Job]
+		ctx := storage.WithMeter(ctx, j.account.meter)
 		m.background.Go(func() error { return m.commit(ctx, j) })
 	case sched.Ended:
 		m.endedLocked(ctx, e)
@@ -155,6 +157,7 @@ func (m *Master) assignLocked(e sched.Assign) {
 	case sched.Map:
 		t.Split = j.plan.Split(e.Attempt.Task.Index)
 	}
+	j.account.assigned(e, m.workerName(e.Worker), m.o.Now())
 	m.mailLocked(e.Worker, func(w *workerState) {
 		w.assign = append(w.assign, t)
 		w.given[j.id] = true
@@ -204,8 +207,9 @@ func (m *Master) endedLocked(ctx context.Context, e sched.Ended) {
 		w.wakeLocked()
 	}
 	helpers := m.helpersLocked(j.id) // now: a poll that comes from here on is of one who may have heard of the end
+	after := storage.WithMeter(context.WithoutCancel(ctx), j.account.meter)
 	m.background.Go(func() error {
-		m.afterEnd(context.WithoutCancel(ctx), j, e.State, helpers)
+		m.afterEnd(after, j, e.State, helpers)
 		return nil
 	})
 }

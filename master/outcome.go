@@ -21,6 +21,7 @@ func (m *Master) vet(done []wire.Outcome) {
 	defer m.mu.Unlock()
 	for i := range done {
 		o := &done[i]
+		o.Work = sane(o)
 		if f := o.Failure; f != nil {
 			f.Text = cut(f.Text, maxFailure)
 			continue
@@ -30,12 +31,34 @@ func (m *Master) vet(done []wire.Outcome) {
 			continue // the scheduler drops it
 		}
 		if wrong := j.unfit(o); wrong != "" {
-			*o = wire.Outcome{Attempt: o.Attempt, Failure: &wire.Failure{
+			*o = wire.Outcome{Attempt: o.Attempt, Elapsed: o.Elapsed, Work: o.Work, Failure: &wire.Failure{
 				Kind: sched.FailTask, Text: "the worker reported a success that cannot be one: " + wrong + ": run workers of the master's version",
 			}}
 		}
 	}
 }
+
+// sane is what an outcome tells of its work, within bounds, or nothing: it is for people, and no reason to lose a result.
+func sane(o *wire.Outcome) *wire.Work {
+	w := o.Work
+	if w == nil || o.Elapsed < 0 || w.In < 0 || w.Out < 0 {
+		o.Elapsed = max(0, o.Elapsed)
+		return nil
+	}
+	for _, s := range w.Time.Steps() {
+		if s.Time < 0 {
+			return nil
+		}
+	}
+	w.Hot = w.Hot[:min(len(w.Hot), wire.MaxHotKeys)]
+	for i := range w.Hot {
+		w.Hot[i].Key = cut(w.Hot[i].Key, maxHotKey)
+	}
+	return w
+}
+
+// maxHotKey bounds a key that is told of, bytes.
+const maxHotKey = 256
 
 // unfit says what is wrong with the result of a success, or nothing. Tasks that the job does not have are the scheduler's to
 // drop.

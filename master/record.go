@@ -126,7 +126,7 @@ func (m *Master) replayLocked(id sched.JobID, e entry) error {
 	}
 	switch e.Record.Kind {
 	case sched.RecordSelected:
-		j.selected(sched.Selected{Worker: e.Record.Worker, Attempt: e.Record.Attempt}, e.Outcome)
+		j.selected(sched.Selected{Worker: e.Record.Worker, Attempt: e.Record.Attempt}, string(e.Record.Worker), e.Outcome)
 		j.warn(e.At, j.counters.warning())
 	case sched.RecordLost:
 		if e.Record.Attempt.Task.Phase == sched.Map {

@@ -111,6 +111,8 @@ func (m *Master) beginSubmit(ctx context.Context, id sched.JobID) (known bool, d
 
 // planJob lists the inputs, plans the tasks, checks that the output is free and claims it.
 func (m *Master) planJob(ctx context.Context, args *wire.SubmitArgs) (*job, error) {
+	meter := new(storage.Meter)
+	ctx = storage.WithMeter(ctx, meter)
 	p, err := Plan(ctx, m.o.Store, args.Spec)
 	if err != nil {
 		return nil, err
@@ -118,7 +120,9 @@ func (m *Master) planJob(ctx context.Context, args *wire.SubmitArgs) (*job, erro
 	if err := m.claim(ctx, p.Spec, args.Job); err != nil {
 		return nil, err
 	}
-	return newJob(args.Job, p, m.o.Now()), nil
+	j := newJob(args.Job, p, m.o.Now())
+	j.account.meter = meter
+	return j, nil
 }
 
 // claim takes a free output for a job.

@@ -19,8 +19,9 @@ type workerState struct {
 	assign  []wire.Task
 	kill    []sched.AttemptID
 	refused bool
-	running []sched.Progress     // as the newest poll has it
-	given   map[sched.JobID]bool // the jobs of which it was ever given an attempt, until they end
+	running []sched.Progress         // as the newest poll has it
+	done    map[sched.AttemptID]bool // outcomes in the newest poll: until that is answered they come again
+	given   map[sched.JobID]bool     // the jobs of which it was ever given an attempt, until they end
 }
 
 // runs says whether the worker has attempts of a job under way, as far as it has told.
@@ -71,11 +72,18 @@ func (m *Master) preparePoll(args *wire.PollArgs) bool {
 	// What an older answer did not deliver the scheduler will find missing in this report, and give again.
 	w.assign, w.kill = nil, nil
 	w.wakeLocked()
+	done := make(map[sched.AttemptID]bool, len(args.Done))
 	for i := range args.Done {
-		if o := &args.Done[i]; o.Failure == nil {
+		o := &args.Done[i]
+		if o.Failure == nil {
 			m.results[o.Attempt] = o
 		}
+		done[o.Attempt] = true
+		if j := m.jobs[o.Attempt.Task.Job]; j != nil && j.ended.IsZero() && !w.done[o.Attempt] {
+			j.account.ended(o)
+		}
 	}
+	w.done = done
 	return true
 }
 

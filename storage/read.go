@@ -56,7 +56,7 @@ func (s *Store) Read(ctx context.Context, url string, off, n int64, etag string)
 	if off < 0 {
 		return nil, Info{}, fail("read", t.String(), 1, fmt.Errorf("negative offset %d", off))
 	}
-	b := &body{s: s, t: t, ctx: ctx, off: off, left: n, etag: etag}
+	b := &body{s: s, t: t, ctx: ctx, off: off, left: n, etag: etag, meter: meterOf(ctx)}
 	info, err := b.open()
 	if err != nil {
 		return nil, Info{}, err
@@ -82,6 +82,7 @@ type body struct {
 
 	off, left int64 // left < 0 until the object's size is known
 	etag      string
+	meter     *Meter
 	tries     int   // failed without a byte of progress between them
 	breaks    int   // in a row, each less than progressBytes after the one before
 	since     int64 // bytes since the last break
@@ -191,6 +192,7 @@ func (b *body) read(p []byte) (int, error) {
 		if n > 0 {
 			b.off += int64(n)
 			b.left -= int64(n)
+			b.meter.in.Add(int64(n))
 			b.tries = 0
 			b.since += int64(n)
 		}

@@ -218,6 +218,7 @@ func (u *Upload) write(n int, buf []byte) error {
 	if err != nil {
 		return err
 	}
+	meterOf(u.ctx).out.Add(int64(len(buf)))
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	u.parts = append(u.parts, Part{Key: u.t.Key, ID: u.id, Number: n, Size: int64(len(buf)), ETag: etag})

@@ -24,6 +24,9 @@ func (s *Store) Put(ctx context.Context, url string, body []byte, ifAbsent bool)
 		unsure = unsure || isAmbiguous(err) || isCancelled(err)
 		return err
 	})
+	if err == nil {
+		meterOf(ctx).out.Add(int64(len(body)))
+	}
 	if err == nil || !ifAbsent || !unsure {
 		return err
 	}

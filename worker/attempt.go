@@ -13,6 +13,7 @@ import (
 	"github.com/millrace/millrace/master/wire"
 	"github.com/millrace/millrace/storage"
 	"github.com/millrace/millrace/storage/input"
+	"github.com/millrace/millrace/worker/laps"
 	"github.com/millrace/millrace/worker/shuffle"
 )
 
@@ -26,10 +27,27 @@ type attempt struct {
 	cancel context.CancelCauseFunc
 	bytes  atomic.Int64 // of its input so far
 	total  atomic.Int64 // expected, 0 while unknown
+	laps   *laps.Watch  // of the goroutine that runs the task's body
+	meter  storage.Meter
 }
 
 func (a *attempt) progress() wire.Progress {
 	return wire.Progress{Attempt: a.task.Attempt, Bytes: a.bytes.Load(), Total: a.total.Load()}
+}
+
+// work completes what an attempt tells of its time and requests.
+func (a *attempt) work(o *wire.Outcome) *wire.Work {
+	w := o.Work
+	if w == nil { // it failed
+		w = new(wire.Work)
+	}
+	t := a.laps.Spent()
+	w.Time = wire.Times{
+		Wait: t[laps.Wait], Read: t[laps.Read], Map: t[laps.Map], Combine: t[laps.Combine], Sort: t[laps.Sort], Spill: t[laps.Spill],
+		Fetch: t[laps.Fetch], Merge: t[laps.Merge], Reduce: t[laps.Reduce], Write: t[laps.Write], Other: t[laps.Other],
+	}
+	w.Requests, w.In, w.Out = a.meter.Requests(), a.meter.In(), a.meter.Out()
+	return w
 }
 
 // jobState is what a worker keeps of a job: its description and code, asked for once.
@@ -64,9 +82,10 @@ func (w *Worker) startLocked(ctx context.Context, attempts *crew, t wire.Task) {
 	js := w.keepLocked(t.Attempt.Task.Job)
 	attempts.Go(func() {
 		start := time.Now()
-		out := w.try(ctx, a, js)
+		a.laps = laps.Start()
+		out := w.try(storage.WithMeter(ctx, &a.meter), a, js)
 		cancel(nil)
-		out.Attempt, out.Elapsed = t.Attempt, time.Since(start)
+		out.Attempt, out.Elapsed, out.Work = t.Attempt, time.Since(start), a.work(out)
 		w.finished(id, out)
 	})
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/millrace/millrace/master/wire"
 	"github.com/millrace/millrace/storage"
 	"github.com/millrace/millrace/storage/input"
+	"github.com/millrace/millrace/worker/laps"
 	"github.com/millrace/millrace/worker/shuffle"
 )
 
@@ -38,7 +39,7 @@ func (w *Worker) runMap(ctx context.Context, a *attempt, job loaded) (*wire.Outc
 	slot := w.o.Memory / int64(w.o.Slots)
 	task := &jobs.Task{Reducers: job.reply.Spec.Reducers, Memory: w.tableMemory()}
 	opts := shuffle.WriterOptions{
-		Partitions: job.reply.Spec.Reducers, Memory: slot / sortShare, Dir: w.dir, Buffers: &w.buffers,
+		Partitions: job.reply.Spec.Reducers, Memory: slot / sortShare, Dir: w.dir, Buffers: &w.buffers, Laps: a.laps,
 	}
 	info := job.code.Info()
 	switch {
@@ -48,7 +49,10 @@ func (w *Worker) runMap(ctx context.Context, a *attempt, job loaded) (*wire.Outc
 		opts.By, opts.Bounds = shuffle.ByBounds, job.reply.Bounds
 	}
 	if info.Combines {
-		opts.Combine = func(in, out []byte) ([]byte, error) { return job.code.Combine(task, in, out) }
+		opts.Combine = func(in, out []byte) ([]byte, error) {
+			defer a.laps.To(a.laps.To(laps.Combine))
+			return job.code.Combine(task, in, out)
+		}
 	}
 	pairs, err := shuffle.NewWriter(opts)
 	if err != nil {
@@ -56,15 +60,19 @@ func (w *Worker) runMap(ctx context.Context, a *attempt, job loaded) (*wire.Outc
 	}
 	defer pairs.Close()
 
+	a.laps.To(laps.Map)
 	if err := job.code.Map(ctx, task, blocks, pairs); err != nil {
 		return nil, err
 	}
+	a.laps.To(laps.Write)
 	run, err := w.writeRun(ctx, a, job, pairs)
+	a.laps.To(laps.Other)
 	if err != nil {
 		return nil, err
 	}
 	return &wire.Outcome{
 		Map: run, Counters: task.Counters(), CountersCut: task.CountersCut(), Records: task.Records, Bytes: blocks.Bytes(), Spilled: pairs.Spilled(),
+		Work: &wire.Work{Emitted: task.Pairs},
 	}, nil
 }
 
@@ -158,7 +166,9 @@ func inputPiece(p plan.Piece, f jobs.Format) input.Piece {
 
 // Next implements jobs.BlockSource.
 func (b *splitBlocks) Next() (jobs.Block, error) {
+	was := b.attempt.laps.To(laps.Read)
 	block, err := b.Reader.Next()
+	b.attempt.laps.To(was)
 	b.attempt.bytes.Store(b.Bytes())
 	if err != nil {
 		if err == io.EOF {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -14,6 +15,7 @@ import (
 	"github.com/millrace/millrace/storage"
 	"github.com/millrace/millrace/storage/arrowfile"
 	"github.com/millrace/millrace/storage/manifest"
+	"github.com/millrace/millrace/worker/laps"
 	"github.com/millrace/millrace/worker/shuffle"
 )
 
@@ -33,7 +35,7 @@ const (
 func (w *Worker) runReduce(ctx context.Context, a *attempt, job loaded) (out *wire.Outcome, err error) {
 	slot := w.o.Memory / int64(w.o.Slots)
 	pairs := shuffle.NewReader(shuffle.ReaderOptions{
-		Partition: a.task.Attempt.Task.Index, Memory: slot / sortShare, Dir: w.dir, Open: w.runs.Opener(w.runURL, w.o.Store),
+		Partition: a.task.Attempt.Task.Index, Memory: slot / sortShare, Dir: w.dir, Open: w.runs.Opener(w.runURL, w.o.Store), Laps: a.laps,
 	})
 	// The group ends with the reduce function, also when that needs no more pairs; a failure ends it by itself, so that
 	// the first one is what Wait returns, and not that the others were cut off.
@@ -101,6 +103,7 @@ func (w *Worker) followRuns(ctx context.Context, a *attempt, pairs *shuffle.Read
 
 // reduceToPart runs the reduce function over the merged pairs and writes its rows as an Arrow file into a pending upload.
 func (w *Worker) reduceToPart(ctx context.Context, a *attempt, job loaded, pairs *shuffle.Reader) (_ *wire.Outcome, err error) {
+	defer a.laps.To(a.laps.To(laps.Write))
 	url := job.reply.Spec.Output + "/" + manifest.PartName(a.task.Attempt.Task.Index)
 	up, err := w.o.Store.Create(ctx, url, storage.UploadOptions{})
 	if err != nil {
@@ -117,9 +120,11 @@ func (w *Worker) reduceToPart(ctx context.Context, a *attempt, job loaded, pairs
 	}
 	task := &jobs.Task{Reducers: job.reply.Spec.Reducers}
 	in := &countedPairs{Reader: pairs, attempt: a}
-	if err := job.code.Reduce(ctx, task, in, rowSink{file}); err != nil {
+	a.laps.To(laps.Reduce)
+	if err := job.code.Reduce(ctx, task, in, rowSink{file, a.laps}); err != nil {
 		return nil, err
 	}
+	a.laps.To(laps.Write)
 	stats, err := file.Close()
 	if err != nil {
 		return nil, fmt.Errorf("write part: %w", err)
@@ -130,7 +135,16 @@ func (w *Worker) reduceToPart(ctx context.Context, a *attempt, job loaded, pairs
 	}
 	return &wire.Outcome{
 		Reduce: &wire.ReduceResult{Part: part, Rows: stats.Rows, Groups: task.Groups}, Counters: task.Counters(), CountersCut: task.CountersCut(), Bytes: pairs.Fetched(), Spilled: pairs.Spilled(),
+		Records: task.Records, Work: &wire.Work{Groups: task.Groups, Hot: hotKeys(task.Hot)},
 	}, nil
+}
+
+// hotKeys fits a program's hot keys into a report.
+func hotKeys(list []jobs.HotKey) (out []wire.HotKey) {
+	for _, k := range list[:min(len(list), wire.MaxHotKeys)] {
+		out = append(out, wire.HotKey{Key: strings.ToValidUTF8(k.Key[:min(len(k.Key), maxCounterName)], "?"), Pairs: k.Pairs})
+	}
+	return out
 }
 
 // countedPairs counts the attempt's progress: half of it is fetching, half is reducing.
@@ -150,9 +164,13 @@ func (p *countedPairs) Next() ([]byte, error) {
 }
 
 // rowSink puts batches of rows into an Arrow file.
-type rowSink struct{ file *arrowfile.Writer }
+type rowSink struct {
+	file *arrowfile.Writer
+	laps *laps.Watch
+}
 
 // Put implements jobs.RowSink.
 func (s rowSink) Put(c jobs.Columns) error {
+	defer s.laps.To(s.laps.To(laps.Write))
 	return s.file.Write(arrowfile.Batch{Rows: c.Rows, Columns: arrowColumns(c.Columns)})
 }

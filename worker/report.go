@@ -39,6 +39,12 @@ func outcomeBytes(o *wire.Outcome) int {
 	if o.Reduce != nil {
 		n += len(o.Reduce.Part.URL) + len(o.Reduce.Part.ID) + len(o.Reduce.Part.ETag)
 	}
+	if o.Work != nil {
+		n += 512 // some 30 numbers, and their types
+		for _, k := range o.Work.Hot {
+			n += len(k.Key) + 16
+		}
+	}
 	for name := range o.Counters {
 		n += len(name) + 16
 	}

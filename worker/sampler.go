@@ -8,6 +8,7 @@ import (
 
 	"github.com/millrace/millrace/jobs"
 	"github.com/millrace/millrace/master/wire"
+	"github.com/millrace/millrace/worker/laps"
 )
 
 // maxBound is the length to which a boundary is cut: any byte string is a valid boundary, and R of them go to every
@@ -27,6 +28,7 @@ func (w *Worker) runSample(ctx context.Context, a *attempt, job loaded) (*wire.O
 	defer blocks.Close()
 	keys := new(keySink)
 	task := &jobs.Task{Reducers: job.reply.Spec.Reducers, Memory: w.tableMemory(), Unordered: true}
+	a.laps.To(laps.Map)
 	if err := job.code.Map(ctx, task, blocks, keys); err != nil {
 		return nil, err
 	}

@@ -22,7 +22,7 @@ func main() {
 	}
 	root := millrace.Command("millrace", builtin.All()...)
 	root.AddCommand(
-		submitCommand(reg), listCommand(), statusCommand(), waitCommand(), cancelCommand(), logsCommand(),
+		submitCommand(reg), listCommand(), statusCommand(), waitCommand(), cancelCommand(), logsCommand(), explainCommand(),
 		masterCommand(reg), workerCommand(reg), clusterCommand(),
 		doctorCommand(), verifyCommand(), genCommand(), benchCommand(), versionCommand(),
 	)

@@ -39,7 +39,8 @@ type Report struct {
 	Counters    map[string]int64  `json:"counters"`
 	Stages      []ReportStage     `json:"stages,omitempty"` // of a chain; of very many only the newest
 	NumStages   int               `json:"num_stages,omitempty"`
-	Warnings    []string          `json:"warnings"` // what its user should know though it went on
+	Explained   *Explained        `json:"explained,omitempty"` // with run --explain
+	Warnings    []string          `json:"warnings"`            // what its user should know though it went on
 }
 
 // ReportTasks is the number of tasks of each phase.

@@ -3,7 +3,10 @@
 // messages or files. The master's loop feeds it and carries out what it returns; replaying its records rebuilds it.
 package sched
 
-import "fmt"
+import (
+	"fmt"
+	"time"
+)
 
 // JobID names a job: 128 random bits in hexadecimal, made by the submitter so that a repeated Submit is the same job.
 type JobID string
@@ -144,6 +147,7 @@ type Effect interface{ effect() }
 type Assign struct {
 	Worker  WorkerID
 	Attempt AttemptID
+	Backup  bool
 }
 
 // Kill makes a worker give an attempt up.
@@ -157,6 +161,8 @@ type Kill struct {
 type Selected struct {
 	Worker  WorkerID
 	Attempt AttemptID
+	Backup  bool
+	Saved   time.Duration // of a backup attempt: how much longer the other one is estimated to need
 }
 
 // RunLost takes back a Selected map attempt: its run can be fetched no more, and the task will run again if needed.

@@ -68,7 +68,7 @@ func (s *State) give(w *worker, c choice, backup bool) *attempt {
 	a := &attempt{job: c.job, phase: c.phase, worker: w, index: int32(c.index), since: s.now, moved: s.now, backup: backup}
 	c.phase.begin(a, s.base())
 	s.attach(a)
-	s.emit(Assign{Worker: w.id, Attempt: a.id()})
+	s.emit(Assign{Worker: w.id, Attempt: a.id(), Backup: a.backup})
 	return a
 }
 

@@ -98,7 +98,11 @@ func (s *State) succeed(a *attempt, sum uint64) {
 		s.end(j, JobFailed, nonDeterministic(a))
 		return
 	}
+	var saved time.Duration
 	if a.backup {
+		if a.twin != nil {
+			saved = s.left(a.twin)
+		}
 		s.note(j, a.worker, "backup attempt %v won", a.id())
 	}
 	if p.kind == Reduce {
@@ -106,7 +110,7 @@ func (s *State) succeed(a *attempt, sum uint64) {
 	}
 	p.took.add(s.now - max(a.since, p.ready))
 	s.emit(Record{Kind: RecordSelected, Job: j.id, Attempt: a.id(), Worker: a.worker.id, Checksum: sum})
-	s.emit(Selected{Worker: a.worker.id, Attempt: a.id()})
+	s.emit(Selected{Worker: a.worker.id, Attempt: a.id(), Backup: a.backup, Saved: saved})
 	for _, was := range s.choose(j, p, int(a.index), int(a.n), a.worker, sum) {
 		if was != nil && was != a {
 			s.kill(was, "another attempt was first")

@@ -154,7 +154,7 @@ func (s *State) reconcile(w *worker, p Poll) {
 			ignored = append(ignored, a)
 			return true
 		}
-		s.emit(Assign{Worker: w.id, Attempt: a.id()})
+		s.emit(Assign{Worker: w.id, Attempt: a.id(), Backup: a.backup})
 		return false
 	})
 	for _, a := range ignored {

@@ -166,6 +166,11 @@ func (c *Client) Logs(ctx context.Context, args *LogsArgs) (*LogsReply, error) {
 	return invoke[LogsArgs, LogsReply](ctx, c, "Logs", args, long, args.Wait)
 }
 
+// Explain asks where a job's time went.
+func (c *Client) Explain(ctx context.Context, args *ExplainArgs) (*Explanation, error) {
+	return invoke[ExplainArgs, Explanation](ctx, c, "Explain", args, short, 0)
+}
+
 // invoke makes a call, again if it may. Each try has a result of its own. pause is what the call asks the master to wait.
 func invoke[A, R any](ctx context.Context, c *Client, op string, args *A, l lane, pause time.Duration) (result *R, err error) {
 	err = c.retry(ctx, func() error {

@@ -1,6 +1,6 @@
 // Package wire is how workers and the CLI talk to a master: the messages, the bytes, a Server and a Client. It is all of
 // master/ that they may import. It knows no scheduler decisions, no files and no storage; what a call does is behind the
-// WorkerService and ClientService interfaces, which the master's loop implements.
+// WorkerService, ClientService and Inspector interfaces, which the master's loop implements.
 //
 // Calls go through net/rpc, which has no limits, deadlines, cancellation or protection from a panic, with messages in
 // gob, which was not made for hostile input. So both run behind a codec of our own that checks everything it can before

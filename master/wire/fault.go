@@ -25,6 +25,7 @@ const (
 	CodeAmbiguousID  Code = 12 // ErrAmbiguousID
 	CodeJobEnded     Code = 13 // ErrJobEnded
 	CodeJobExists    Code = 14 // ErrJobExists
+	CodeNoTask       Code = 15 // ErrNoTask
 )
 
 // The decisions that a caller takes on a fault. A Service returns errors that wrap them, and a Client's errors match them
@@ -41,6 +42,7 @@ var (
 	ErrAmbiguousID  = errors.New("the id is the beginning of several jobs' ids")          // give more of it
 	ErrJobEnded     = errors.New("the job has ended")                                     // too late for the call
 	ErrJobExists    = errors.New("a different job was submitted under the same id")       // make a new id
+	ErrNoTask       = errors.New("no such task")                                          // of that job
 	ErrInternal     = errors.New("the master failed")                                     // its log says more
 	ErrBadMessage   = errors.New("the call could not be understood")                      // program error, or damage
 	ErrUnknownCall  = errors.New("the master does not know the call or refuses the role") // another version, or the wrong role
@@ -75,12 +77,14 @@ func (c Code) sentinel() error {
 		return ErrJobEnded
 	case CodeJobExists:
 		return ErrJobExists
+	case CodeNoTask:
+		return ErrNoTask
 	}
 	return ErrInternal
 }
 
 // lastCode is the highest Code of this version.
-const lastCode = CodeJobExists
+const lastCode = CodeNoTask
 
 // Fault is an error as it travels: what to decide on, the call it came from, and the text for people.
 type Fault struct {

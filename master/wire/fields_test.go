@@ -91,6 +91,9 @@ func (e *echo) Cancel(_ context.Context, a *CancelArgs) (*CancelReply, error) {
 func (e *echo) Logs(_ context.Context, a *LogsArgs) (*LogsReply, error) {
 	return answer[LogsArgs, LogsReply](e, a)
 }
+func (e *echo) Explain(_ context.Context, a *ExplainArgs) (*Explanation, error) {
+	return answer[ExplainArgs, Explanation](e, a)
+}
 
 // carry makes a call with full arguments and checks both ways; then with empty ones, which must come as they are too.
 func carry[A, R any](t *testing.T, e *echo, call func(context.Context, *A) (*R, error)) {
@@ -124,7 +127,8 @@ func TestEveryFieldArrives(t *testing.T) {
 	carry(t, e, client.List)
 	carry(t, e, client.Cancel)
 	carry(t, e, client.Logs)
-	if calls := reflect.TypeFor[Service]().NumMethod(); calls != 8 {
-		t.Errorf("a Service has %d calls, this test makes 8: add the new one", calls)
+	carry(t, e, client.Explain)
+	if calls := reflect.TypeFor[Service]().NumMethod(); calls != 9 {
+		t.Errorf("a Service has %d calls, this test makes 9: add the new one", calls)
 	}
 }

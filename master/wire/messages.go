@@ -86,6 +86,8 @@ type Outcome struct {
 	Elapsed  time.Duration
 	// CountersCut says that the task used more names of counters than jobs.MaxCounters, of which Counters are the first.
 	CountersCut bool `json:",omitempty"`
+	// Work is for people. A journal has no room for it: some 500 bytes a task.
+	Work *Work `json:"-"`
 }
 
 // SampleResult is the partition boundaries: partition p gets the keys from Bounds[p-1] on and below Bounds[p].

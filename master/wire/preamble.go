@@ -30,7 +30,7 @@ type Role uint8
 
 const (
 	RoleWorker Role = 1 // may call WorkerService
-	RoleClient Role = 2 // may call ClientService
+	RoleClient Role = 2 // may call ClientService and Inspector
 )
 
 func (r Role) String() string {

@@ -20,8 +20,14 @@ type ClientService interface {
 	Logs(ctx context.Context, args *LogsArgs) (*LogsReply, error)
 }
 
+// Inspector is what a master tells those who look into a job; see WorkerService.
+type Inspector interface {
+	Explain(ctx context.Context, args *ExplainArgs) (*Explanation, error)
+}
+
 // Service is everything that a master does for others.
 type Service interface {
 	WorkerService
 	ClientService
+	Inspector
 }

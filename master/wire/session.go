@@ -317,7 +317,7 @@ func (s *session) door(role Role) any {
 	if role == RoleWorker {
 		return &workerDoor{s, s.server.svc}
 	}
-	return &clientDoor{s, s.server.svc}
+	return &clientDoor{s, s.server.svc, s.server.svc}
 }
 
 type workerDoor struct {
@@ -338,8 +338,9 @@ func (d *workerDoor) Runs(in *Incoming[RunsArgs], out *Answer[RunsReply]) error 
 }
 
 type clientDoor struct {
-	s   *session
-	svc ClientService
+	s    *session
+	svc  ClientService
+	look Inspector
 }
 
 func (d *clientDoor) Submit(in *Incoming[SubmitArgs], out *Answer[SubmitReply]) error {
@@ -360,4 +361,8 @@ func (d *clientDoor) Cancel(in *Incoming[CancelArgs], out *Answer[CancelReply]) 
 
 func (d *clientDoor) Logs(in *Incoming[LogsArgs], out *Answer[LogsReply]) error {
 	return perform(d.s, "Logs", in, out, d.svc.Logs)
+}
+
+func (d *clientDoor) Explain(in *Incoming[ExplainArgs], out *Answer[Explanation]) error {
+	return perform(d.s, "Explain", in, out, d.look.Explain)
 }

@@ -55,6 +55,9 @@ func (m *master) Cancel(ctx context.Context, a *CancelArgs) (*CancelReply, error
 func (m *master) Logs(ctx context.Context, a *LogsArgs) (*LogsReply, error) {
 	return do[LogsArgs, LogsReply](ctx, nil, a)
 }
+func (m *master) Explain(ctx context.Context, a *ExplainArgs) (*Explanation, error) {
+	return do[ExplainArgs, Explanation](ctx, nil, a)
+}
 
 var _ Service = (*master)(nil)
 
@@ -198,7 +201,7 @@ func TestFaultCodesAreFrozen(t *testing.T) {
 	t.Parallel()
 	want := []error{1: ErrInternal, 2: ErrBadMessage, 3: ErrUnknownCall, 4: ErrNoJob, 5: ErrNotLeader, 6: ErrWorkerLost,
 		7: ErrOldTerm, 8: ErrOutputTaken, 9: ErrBadSpec, 10: ErrBusy, 11: ErrShuttingDown, 12: ErrAmbiguousID,
-		13: ErrJobEnded, 14: ErrJobExists}
+		13: ErrJobEnded, 14: ErrJobExists, 15: ErrNoTask}
 	for n := 1; n < len(want); n++ {
 		if got := Code(n).sentinel(); got != want[n] {
 			t.Errorf("code %d: got %v, want %v", n, got, want[n])

@@ -67,7 +67,8 @@ func etag(body []byte) string {
 
 // List implements storage.Backend over a snapshot of the keys, so that yield may call the backend.
 func (b *Backend) List(ctx context.Context, prefix, delim string, yield func(storage.Object) bool) error {
-	last := ""
+	last, entries := "", 0
+	storage.CountRequests(ctx, storage.RequestList, 1)
 	for _, o := range b.snapshot(prefix) {
 		if err := ctx.Err(); err != nil {
 			return err
@@ -81,6 +82,10 @@ func (b *Backend) List(ctx context.Context, prefix, delim string, yield func(sto
 			continue
 		}
 		last = o.Key
+		if entries > 0 && entries%storage.PageSize == 0 {
+			storage.CountRequests(ctx, storage.RequestList, 1)
+		}
+		entries++
 		if !yield(o) {
 			return nil
 		}
@@ -106,6 +111,11 @@ func (b *Backend) Read(ctx context.Context, key string, off, n int64, etag strin
 	if err := ctx.Err(); err != nil {
 		return nil, storage.Object{}, err
 	}
+	kind := storage.RequestGet
+	if n == 0 {
+		kind = storage.RequestHead
+	}
+	storage.CountRequests(ctx, kind, 1)
 	b.mu.Lock()
 	o, ok := b.objects[key]
 	b.mu.Unlock()
@@ -142,6 +152,7 @@ func (b *Backend) Put(ctx context.Context, key string, body []byte, ifAbsent boo
 	if err := ctx.Err(); err != nil {
 		return storage.Object{}, err
 	}
+	storage.CountRequests(ctx, storage.RequestPut, 1)
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if _, ok := b.objects[key]; ok && ifAbsent {
@@ -158,6 +169,7 @@ func (b *Backend) putLocked(key string, body []byte, etag string) storage.Object
 
 // Remove implements storage.Backend.
 func (b *Backend) Remove(ctx context.Context, key string) error {
+	storage.CountRequests(ctx, storage.RequestDelete, 1)
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	delete(b.objects, key)
@@ -174,6 +186,7 @@ func (u uploads) Create(ctx context.Context, key string) (string, error) {
 	if err := ctx.Err(); err != nil {
 		return "", err
 	}
+	storage.CountRequests(ctx, storage.RequestCreate, 1)
 	u.b.mu.Lock()
 	defer u.b.mu.Unlock()
 	u.b.ids++
@@ -194,6 +207,7 @@ func (u uploads) Part(ctx context.Context, key, id string, n int, body []byte) (
 	if err := ctx.Err(); err != nil {
 		return "", err
 	}
+	storage.CountRequests(ctx, storage.RequestPart, 1)
 	u.b.mu.Lock()
 	defer u.b.mu.Unlock()
 	up, err := u.findLocked(key, id)
@@ -209,6 +223,7 @@ func (u uploads) Complete(ctx context.Context, key, id string, parts []storage.P
 	if err := ctx.Err(); err != nil {
 		return storage.Object{}, err
 	}
+	storage.CountRequests(ctx, storage.RequestComplete, 1)
 	u.b.mu.Lock()
 	defer u.b.mu.Unlock()
 	up, err := u.findLocked(key, id)
@@ -241,6 +256,7 @@ func (u uploads) PartsETag(parts []storage.Part) string {
 }
 
 func (u uploads) Abort(ctx context.Context, key, id string) error {
+	storage.CountRequests(ctx, storage.RequestAbort, 1)
 	u.b.mu.Lock()
 	defer u.b.mu.Unlock()
 	if _, err := u.findLocked(key, id); err == nil {
@@ -250,6 +266,7 @@ func (u uploads) Abort(ctx context.Context, key, id string) error {
 }
 
 func (u uploads) List(ctx context.Context, prefix, id string, yield func(storage.Part) bool) error {
+	storage.CountRequests(ctx, storage.RequestList, 1)
 	parts, err := u.snapshot(prefix, id)
 	if err != nil {
 		return err

@@ -7,6 +7,8 @@ import (
 	"io"
 	"net/http"
 	"time"
+
+	"github.com/millrace/millrace/storage"
 )
 
 // errStalled is the cause of a request's end when its peer was silent for too long.
@@ -33,6 +35,7 @@ func (w *watchdog) RoundTrip(req *http.Request) (*http.Response, error) {
 	if req.Body != nil && req.Body != http.NoBody {
 		req.Body = &sending{req.Body, s}
 	}
+	storage.CountRequests(ctx, kindOf(req), 1)
 	resp, err := w.base.RoundTrip(req)
 	s.timer.Stop()
 	if err != nil {
@@ -42,6 +45,34 @@ func (w *watchdog) RoundTrip(req *http.Request) (*http.Response, error) {
 	}
 	resp.Body = &receiving{resp.Body, s}
 	return resp, nil
+}
+
+// kindOf says what a request asks for.
+func kindOf(req *http.Request) storage.RequestKind {
+	q := req.URL.Query()
+	switch req.Method {
+	case http.MethodHead:
+		return storage.RequestHead
+	case http.MethodPut:
+		if q.Has("uploadId") {
+			return storage.RequestPart
+		}
+		return storage.RequestPut
+	case http.MethodPost:
+		if q.Has("uploads") {
+			return storage.RequestCreate
+		}
+		return storage.RequestComplete
+	case http.MethodDelete:
+		if q.Has("uploadId") {
+			return storage.RequestAbort
+		}
+		return storage.RequestDelete
+	}
+	if q.Has("list-type") || q.Has("uploads") || q.Has("uploadId") {
+		return storage.RequestList
+	}
+	return storage.RequestGet
 }
 
 // silence is the limit of one request.

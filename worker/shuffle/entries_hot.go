@@ -11,6 +11,8 @@ import (
 	"fmt"
 
 	"github.com/millrace/millrace/jobs"
+
+	"github.com/millrace/millrace/worker/laps"
 )
 
 // entry refers to one pair in the buffer.
@@ -135,7 +137,9 @@ func (w *Writer) drain(to *sink) error {
 	if cap(w.scratch) < len(w.entries) {
 		w.scratch = make([]entry, cap(w.entries))
 	}
+	was := w.o.Laps.To(laps.Sort)
 	sortEntries(w.entries, w.scratch[:len(w.entries)], w.batches)
+	w.o.Laps.To(was)
 	return w.writeEntries(to)
 }
 

@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/millrace/millrace/storage/runfile"
+	"github.com/millrace/millrace/worker/laps"
 )
 
 // ReaderOptions configure a Reader.
@@ -28,6 +29,7 @@ type ReaderOptions struct {
 	// Sleep waits between two tries, Rand (in [0, 1)) gives their jitter and the order of fetches. Default: real ones.
 	Sleep func(ctx context.Context, d time.Duration) error
 	Rand  func() float64
+	Laps  *laps.Watch // of the goroutine that calls Next; default: none
 }
 
 // maxParallel is how many sections are fetched at once at most: enough to hide the latency of small ones.
@@ -42,6 +44,9 @@ type Reader struct {
 	spilled atomic.Int64
 	done    chan struct{} // closed when Run has returned
 	err     error         // what Run returned; valid once done is closed
+	idle    time.Duration // of Run, without a run to fetch; valid once done is closed
+	merging time.Duration // of Run, until one merge was left; valid once done is closed
+	waited  bool          // Next has waited for done
 	changed chan struct{} // holds a token when something happened since Run looked
 
 	mu      sync.Mutex
@@ -151,7 +156,9 @@ func (r *Reader) Run(ctx context.Context) error {
 	defer close(r.done)
 	r.err = r.fetchAll(ctx)
 	if r.err == nil {
+		begun := time.Now()
 		r.err = r.prepare(ctx)
+		r.merging = time.Since(begun)
 	}
 	return r.err
 }
@@ -159,17 +166,27 @@ func (r *Reader) Run(ctx context.Context) error {
 func (r *Reader) fetchAll(ctx context.Context) error {
 	g, gctx := errgroup.WithContext(ctx)
 	g.SetLimit(r.parallel())
+	var busy atomic.Int64
 	for !r.complete() {
 		m := r.take()
 		if m == nil {
+			begun, idle := time.Now(), busy.Load() == 0
 			select {
 			case <-r.changed:
+				if idle {
+					r.idle += time.Since(begun)
+				}
 				continue
 			case <-gctx.Done():
 			}
 			break
 		}
-		g.Go(func() error { return r.fetchMap(gctx, m) })
+		busy.Add(1)
+		g.Go(func() error {
+			defer r.notify() // also when the run is lost: what follows is idle time
+			defer busy.Add(-1)
+			return r.fetchMap(gctx, m)
+		})
 	}
 	if err := g.Wait(); err != nil {
 		return err
@@ -234,7 +251,7 @@ func (r *Reader) fetchMap(ctx context.Context, m *mapRun) error {
 
 // Next returns the next batch of merged pairs, about 256 KiB in fresh memory, and io.EOF at the end. It waits for Run.
 func (r *Reader) Next() ([]byte, error) {
-	<-r.done
+	defer r.o.Laps.To(r.wait())
 	if r.err != nil {
 		return nil, r.err
 	}
@@ -253,6 +270,20 @@ func (r *Reader) Next() ([]byte, error) {
 		return nil, io.EOF
 	}
 	return batch, nil
+}
+
+// wait waits for Run, and begins to merge. It returns the step of the time before.
+func (r *Reader) wait() (was laps.Step) {
+	if r.waited {
+		return r.o.Laps.To(laps.Merge)
+	}
+	was = r.o.Laps.To(laps.Fetch)
+	<-r.done
+	r.waited = true
+	r.o.Laps.To(laps.Merge)
+	r.o.Laps.Move(laps.Fetch, laps.Wait, r.idle)
+	r.o.Laps.Move(laps.Fetch, laps.Merge, r.merging)
+	return was
 }
 
 // Close removes the temporary files. Run must have returned.

@@ -12,6 +12,7 @@ import (
 
 	"github.com/millrace/millrace/jobs"
 	"github.com/millrace/millrace/storage/runfile"
+	"github.com/millrace/millrace/worker/laps"
 )
 
 const (
@@ -79,6 +80,7 @@ func (w *Writer) firstBlock(blockSize int) int {
 
 // spillTo writes one temporary run: fill puts the pairs into it.
 func (w *Writer) spillTo(fill func(*sink) error) (s spill, err error) {
+	defer w.o.Laps.To(w.o.Laps.To(laps.Spill))
 	f, err := os.CreateTemp(w.o.Dir, "spill-*.run")
 	if err != nil {
 		return spill{}, fmt.Errorf("spill: %w", err)
@@ -151,6 +153,7 @@ func (w *Writer) fanIn(spills []spill) int {
 
 // mergeSpills merges spills into a sink.
 func (w *Writer) mergeSpills(ctx context.Context, spills []spill, to *sink) (err error) {
+	defer w.o.Laps.To(w.o.Laps.To(laps.Merge))
 	files := make([]*os.File, 0, len(spills))
 	defer func() {
 		for _, f := range files {

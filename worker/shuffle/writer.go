@@ -12,6 +12,7 @@ import (
 
 	"github.com/millrace/millrace/jobs"
 	"github.com/millrace/millrace/storage/runfile"
+	"github.com/millrace/millrace/worker/laps"
 )
 
 // Partitioning says how a pair's partition is found.
@@ -33,8 +34,9 @@ type WriterOptions struct {
 	// Memory is the budget in bytes, at least MinMemory: for batches, entries and the buffers of merging. Beyond it, the
 	// writer spills. Default: 64 MiB.
 	Memory  int64
-	Dir     string   // of temporary files; default: the system's
-	Buffers *Buffers // of the writers before this one; default: none
+	Dir     string      // of temporary files; default: the system's
+	Buffers *Buffers    // of the writers before this one; default: none
+	Laps    *laps.Watch // of the goroutine that uses the writer; default: none
 }
 
 const (
@@ -126,10 +128,12 @@ func (w *Writer) Put(b jobs.Pairs) (jobs.Pairs, error) {
 	if w.err != nil {
 		return jobs.Pairs{}, w.err
 	}
+	was := w.o.Laps.To(laps.Sort)
 	err := w.take(b)
 	if err == nil {
 		b, err = w.empty()
 	}
+	w.o.Laps.To(was)
 	if err != nil {
 		w.err = fmt.Errorf("sort the map's output: %w", err)
 		return jobs.Pairs{}, w.err
@@ -300,6 +304,7 @@ func (w *Writer) Finish(ctx context.Context, dst io.Writer) (runfile.Summary, er
 	w.err = errors.New("shuffle writer: it is finished")
 	w.o.Buffers.keepBatches([][]byte{w.lent}, w.batchBytes)
 	w.lent = nil
+	defer w.o.Laps.To(w.o.Laps.To(laps.Write))
 	buf := bufio.NewWriterSize(dst, fileBuffer)
 	to := w.newSink(buf, runfile.BlockSize)
 	if err := w.fill(ctx, to); err != nil {

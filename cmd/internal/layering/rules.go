@@ -41,11 +41,12 @@ const edges = `
 	master                   < jobs jobs/plan master/journal master/sched master/wire storage storage/manifest storage/output
 	master/status            < jobs/plan master master/sched master/wire
 	master/web               < master/status
-	master/console           < jobs jobs/plan master/wire storage/arrowfile storage/output
+	master/console           < jobs jobs/plan master/wire storage storage/arrowfile storage/output
 
 	# The data plane. It meets the control plane in master/wire only.
-	worker                   < jobs jobs/plan master/wire storage storage/arrowfile storage/input storage/manifest worker/shuffle
-	worker/shuffle           < jobs storage storage/runfile
+	worker                   < jobs jobs/plan master/wire storage storage/arrowfile storage/input storage/manifest worker/laps worker/shuffle
+	worker/shuffle           < jobs storage storage/runfile worker/laps
+	worker/laps              < none
 	worker/program           < jobs jobs/plan
 	worker/program/...       < jobs worker/program
 
