@@ -1,6 +1,7 @@
 package jobs
 
 import (
+	"bytes"
 	"reflect"
 	"strings"
 	"unsafe"
@@ -33,7 +34,8 @@ func newKeeper[V any](c *codec.Codec) *keeper[V] {
 			return spread * int64(len(buf))
 		},
 		copy: func(v V) V {
-			own, err := values.decode(values.append(nil, v))
+			buf = values.append(buf[:0], v)
+			own, err := values.decode(bytes.Clone(buf)) // which has the right size at once
 			if err != nil {
 				panic(codec.Fault{Err: err})
 			}

@@ -4,11 +4,13 @@ package builtin
 import (
 	"github.com/millrace/millrace/jobs"
 	"github.com/millrace/millrace/jobs/access"
+	"github.com/millrace/millrace/jobs/countdistinct"
 	"github.com/millrace/millrace/jobs/distinct"
 	"github.com/millrace/millrace/jobs/grep"
 	"github.com/millrace/millrace/jobs/histogram"
 	"github.com/millrace/millrace/jobs/invertedindex"
 	"github.com/millrace/millrace/jobs/links"
+	"github.com/millrace/millrace/jobs/quantiles"
 	"github.com/millrace/millrace/jobs/sortrecords"
 	"github.com/millrace/millrace/jobs/stats"
 	"github.com/millrace/millrace/jobs/topk"
@@ -19,11 +21,13 @@ import (
 func All() []*jobs.Job {
 	return []*jobs.Job{
 		access.Job(),
+		countdistinct.Job(),
 		distinct.Job(),
 		grep.Job(),
 		histogram.Job(),
 		invertedindex.Job(),
 		links.Job(),
+		quantiles.Job(),
 		sortrecords.Job(),
 		stats.Job(),
 		topk.Job(),

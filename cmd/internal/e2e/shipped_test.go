@@ -19,9 +19,11 @@ import (
 
 	"github.com/millrace/millrace"
 	"github.com/millrace/millrace/jobs/access"
+	"github.com/millrace/millrace/jobs/countdistinct"
 	"github.com/millrace/millrace/jobs/histogram"
 	"github.com/millrace/millrace/jobs/invertedindex"
 	"github.com/millrace/millrace/jobs/links"
+	"github.com/millrace/millrace/jobs/quantiles"
 	"github.com/millrace/millrace/jobs/topk"
 	"github.com/millrace/millrace/storage/storagetest/python"
 )
@@ -76,6 +78,9 @@ func shipped(t *testing.T) []workload {
 		{name: "access", job: access.Job(), reducers: 3, files: logs},
 		{name: "access-hour", job: access.Job(), params: map[string]string{"by": "hour"}, reducers: 1, files: logs},
 		{name: "access-agent", job: access.Job(), params: map[string]string{"by": "agent"}, reducers: 2, files: logs},
+		{name: "countdistinct", job: countdistinct.Job(), params: map[string]string{"field": "1", "separator": " "}, reducers: 1, files: logs},
+		{name: "countdistinct-key", job: countdistinct.Job(), params: map[string]string{"field": "1", "key": "9", "separator": " "}, reducers: 3, files: logs},
+		{name: "quantiles", job: quantiles.Job(), params: map[string]string{"quantiles": "0,0.1,0.5,0.99,1"}, reducers: 3, files: values},
 		{name: "topk", job: topk.Job(), params: map[string]string{"k": "100", "field": "7", "separator": " "}, reducers: 3, files: logs},
 		{name: "topk-words", job: topk.Job(), params: map[string]string{"k": "1000", "words": "true", "lower": "true"}, reducers: 1, files: books},
 		{name: "histogram", job: histogram.Job(), params: map[string]string{"width": "2.5", "decimals": "1"}, reducers: 3, files: values},

@@ -89,7 +89,9 @@ const doors = `
 	github.com/dustin/go-humanize    < millrace master/console cmd/...
 	github.com/jedib0t/go-pretty     < millrace master/console cmd/...
 	github.com/klauspost/compress    < storage/input storage/runfile
-	github.com/zeebo/xxh3            < storage/runfile worker/shuffle jobs/internal/codec
+	github.com/zeebo/xxh3            < storage/runfile worker/shuffle jobs/internal/codec jobs/countdistinct
+	github.com/axiomhq/hyperloglog   < jobs/countdistinct
+	github.com/DataDog/sketches-go   < jobs/quantiles
 	github.com/go-json-experiment    < jobs/jsonlines
 	github.com/google/uuid           < millrace cmd/...
 	golang.org/x/term                < millrace master/console cmd/...
@@ -126,7 +128,7 @@ const only = `
 
 // apart lists what a program that imports a package must not be made to link, by way of whatever it imports.
 const apart = `
-	millrace < go.etcd.io github.com/gin-gonic
+	millrace < go.etcd.io github.com/gin-gonic github.com/DataDog github.com/axiomhq
 	worker   < go.etcd.io github.com/gin-gonic
 	jobs     < golang.org github.com gopkg.in
 `
