@@ -188,6 +188,27 @@ func TestForgetOld(t *testing.T) {
 	})
 }
 
+// Who asks for the open jobs is told of those that run and not of those that have ended.
+func TestListOpen(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newWorld(t).lead(true)
+		l.mustSubmit(jobA, spec())
+		other := spec()
+		other.Output = "mem://b/other"
+		l.mustSubmit(jobB, other)
+		l.cancel(jobB)
+		l.status(jobB, wire.Cancelled)
+		synctest.Wait() // until it is cleaned up behind
+		for open, want := range map[bool]int{false: 2, true: 1} {
+			reply, err := l.c.List(t.Context(), &wire.ListArgs{Open: open})
+			if err != nil || len(reply.Jobs) != want || reply.Jobs[want-1].ID != jobA || reply.More {
+				t.Errorf("open %v: got %+v, %v", open, reply, err)
+			}
+		}
+		l.end()
+	})
+}
+
 // A master whose journal ends with it keeps no records of ended jobs.
 func TestForgetVolatile(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

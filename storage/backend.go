@@ -60,7 +60,7 @@ type Part struct {
 	Number int
 	Size   int64
 	ETag   string
-	Begun  time.Time
+	Begun  time.Time // of an upload; of a part, when it was written or, if that is not known, a time between
 }
 
 // PartsETag is what Uploads also implement when the ETag of an object can be told from its parts before Complete.
@@ -91,4 +91,11 @@ type InputLister interface {
 // for it hides next to nothing, and what was just read is best used by the processor that read it.
 type Prompt interface {
 	Prompt() bool
+}
+
+// Littered is what a Backend also implements when a crash can leave files of its own that neither List nor Uploads.List shows.
+// ListLitter calls yield for those whose key begins with prefix, those that are being written right now too; Remove removes
+// them.
+type Littered interface {
+	ListLitter(ctx context.Context, prefix string, yield func(Object) bool) error
 }

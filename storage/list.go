@@ -88,6 +88,42 @@ func (s *Store) Uploads(ctx context.Context, prefixURL string, yield func(url, i
 	return nil
 }
 
+// UploadParts tells what a pending upload of an object holds so far. The error wraps ErrNotFound if it is gone.
+func (s *Store) UploadParts(ctx context.Context, url, id string) ([]Part, error) {
+	t, err := s.object(ctx, "list parts", url)
+	if err != nil {
+		return nil, err
+	}
+	return s.parts(ctx, "list parts", t, id)
+}
+
+// Litter calls yield for the files below prefixURL that writes which were cut off left, and that nothing else lists: see
+// Littered. Most kinds of storage have none.
+func (s *Store) Litter(ctx context.Context, prefixURL string, yield func(Info) bool) error {
+	t, err := s.open(ctx, "list litter", prefixURL)
+	if err != nil {
+		return err
+	}
+	b, ok := t.b.(Littered)
+	if !ok {
+		return nil
+	}
+	var found []Object
+	err = s.do(ctx, "list litter", t.String(), func(ctx context.Context) error {
+		found = nil
+		return b.ListLitter(ctx, t.Key, func(o Object) bool {
+			found = append(found, o)
+			return true
+		})
+	})
+	for _, o := range found {
+		if err != nil || !yield(t.info(o)) {
+			break
+		}
+	}
+	return err
+}
+
 // parts gathers the parts of an upload, or with id "" the uploads, whole or not at all.
 func (s *Store) parts(ctx context.Context, op string, t target, id string) ([]Part, error) {
 	var parts []Part

@@ -140,6 +140,64 @@ func TestUploads(t *testing.T) {
 	}
 }
 
+// What an upload holds so far is told by its parts, over failures, until it is gone; a store without litter has none.
+func TestUploadParts(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, storagetest.Fault{Op: storagetest.OpUploads})
+	p, err := b.pend("mem://x/k", digits(1000))
+	if err != nil {
+		t.Fatal(err)
+	}
+	parts, err := b.s.UploadParts(t.Context(), p.URL, p.ID)
+	var size int64
+	for _, part := range parts {
+		size += part.Size
+	}
+	if err != nil || len(parts) != p.Parts || size != 1000 || parts[0].Begun.IsZero() {
+		t.Errorf("parts are %+v, %v", parts, err)
+	}
+	if err := b.s.Abort(t.Context(), p); err != nil {
+		t.Fatal(err)
+	}
+	_, err = b.s.UploadParts(t.Context(), p.URL, p.ID)
+	wantErr(t, "UploadParts of what is gone", err, storage.ErrNotFound, "list parts mem://x/k")
+	if err := b.s.Litter(t.Context(), "mem://x/", func(i storage.Info) bool { t.Errorf("litter: %+v", i); return true }); err != nil {
+		t.Error(err)
+	}
+}
+
+// littered is a backend with litter that fails at first.
+type littered struct {
+	storage.Backend
+	fails int
+}
+
+func (l *littered) ListLitter(_ context.Context, prefix string, yield func(storage.Object) bool) error {
+	for i := range 3 {
+		if !yield(storage.Object{Key: prefix + fmt.Sprint(i), Size: 1}) {
+			return nil
+		}
+	}
+	if l.fails--; l.fails >= 0 {
+		return storage.Transient(errors.New("500"))
+	}
+	return nil
+}
+
+// Litter is listed by URL, each file once also over a failure, until the caller has enough.
+func TestLitter(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	s := storage.New(storage.Options{Backoff: 1, MaxBackoff: 1, Schemes: map[string]storage.Opener{
+		"mem": func(context.Context, string) (storage.Backend, error) { return &littered{b.b, 1}, nil },
+	}})
+	var got []string
+	err := s.Litter(t.Context(), "mem://x/d/", func(i storage.Info) bool { got = append(got, i.URL); return len(got) < 2 })
+	if want := []string{"mem://x/d/0", "mem://x/d/1"}; err != nil || !slices.Equal(got, want) {
+		t.Errorf("got %q, %v; want %q", got, err, want)
+	}
+}
+
 // Transient marks survive wrapping, leave the sentinels visible, and are only where they belong.
 func TestTransient(t *testing.T) {
 	t.Parallel()

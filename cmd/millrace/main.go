@@ -24,7 +24,7 @@ func main() {
 	root.AddCommand(
 		submitCommand(reg), listCommand(), statusCommand(), waitCommand(), cancelCommand(), logsCommand(), explainCommand(),
 		masterCommand(reg), workerCommand(reg), clusterCommand(),
-		doctorCommand(), verifyCommand(), genCommand(), benchCommand(), versionCommand(),
+		doctorCommand(), verifyCommand(), gcCommand(), genCommand(), benchCommand(), versionCommand(),
 	)
 	os.Exit(millrace.Execute(root))
 }

@@ -226,7 +226,10 @@ type PhaseStatus struct {
 }
 
 // ListArgs asks for the jobs that the master knows, the newest first.
-type ListArgs struct{ Max int }
+type ListArgs struct {
+	Max  int
+	Open bool // only those that have not ended, or are still cleaned up behind
+}
 
 // ListReply is a page of jobs.
 type ListReply struct {

@@ -280,12 +280,16 @@ func (u uploads) List(ctx context.Context, prefix, id string, yield func(storage
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	_, l, err := u.load(prefix, id)
+	f, l, err := u.load(prefix, id)
 	if err != nil {
 		return err
 	}
+	written := l.begun
+	if fi, err := os.Stat(f.log); err == nil { // the last part was; gone meanwhile: its parts are then told as they were
+		written = fi.ModTime()
+	}
 	for _, e := range l.parts {
-		if !yield(storage.Part{Key: prefix, ID: id, Number: e.number, Size: e.size, ETag: e.etag, Begun: l.begun}) {
+		if !yield(storage.Part{Key: prefix, ID: id, Number: e.number, Size: e.size, ETag: e.etag, Begun: written}) {
 			return nil
 		}
 	}

@@ -34,6 +34,11 @@ func (b *Backend) ListInputs(ctx context.Context, prefix, delim string, skip fun
 	return b.walk(ctx, &walker{skip: skip, readable: true}, prefix, delim, yield)
 }
 
+// ListLitter implements storage.Littered: temporary files, and the bytes of uploads that have no log.
+func (b *Backend) ListLitter(ctx context.Context, prefix string, yield func(storage.Object) bool) error {
+	return b.walk(ctx, &walker{litter: true}, prefix, "", yield)
+}
+
 func (b *Backend) walk(ctx context.Context, w *walker, prefix, delim string, yield func(storage.Object) bool) error {
 	if delim != "" && delim != "/" {
 		return fmt.Errorf("list by %q: files are listed by \"/\" only", delim)
@@ -60,6 +65,7 @@ type walker struct {
 	skip     func(name string) bool // leaves names out, nil: none
 	readable bool                   // a file that may not be read is an error
 	logs     bool                   // the logs of pending uploads instead of objects
+	litter   bool                   // what ListLitter lists instead of objects
 
 	ctx   context.Context
 	wg    *sync.WaitGroup
@@ -173,6 +179,12 @@ func (w *walker) entry(d *dir, de fs.DirEntry) (e entry, ok bool, err error) {
 	if w.logs && !de.IsDir() {
 		return entry{object: storage.Object{Key: d.prefix + name}}, suffix == partsSuffix, nil
 	}
+	if w.litter && !de.IsDir() {
+		if suffix != tmpSuffix && suffix != pendingSuffix || !strings.HasPrefix(name, d.begins) {
+			return entry{}, false, nil
+		}
+		return litter(d, path, de, suffix)
+	}
 	if hidden || !strings.HasPrefix(name, d.begins) || w.skip != nil && w.skip(name) {
 		return entry{}, false, nil
 	}
@@ -190,6 +202,24 @@ func (w *walker) entry(d *dir, de fs.DirEntry) (e entry, ok bool, err error) {
 		}
 	}
 	return entry{object: describe(d.prefix+name, fi)}, true, nil
+}
+
+// litter describes a hidden file that no upload's log stands for.
+func litter(d *dir, path string, de fs.DirEntry, suffix string) (e entry, ok bool, err error) {
+	if suffix == pendingSuffix {
+		logged, err := exists(strings.TrimSuffix(path, pendingSuffix) + partsSuffix)
+		if logged || err != nil {
+			return entry{}, false, explainAt(path, err)
+		}
+	}
+	fi, err := de.Info()
+	if errors.Is(err, fs.ErrNotExist) || err == nil && !fi.Mode().IsRegular() {
+		return entry{}, false, nil
+	}
+	if err != nil {
+		return entry{}, false, explainAt(path, err)
+	}
+	return entry{object: describe(d.prefix+de.Name(), fi)}, true, nil
 }
 
 // fileInfo describes a file, or the one that a link leads to. nil without an error means that there is none.

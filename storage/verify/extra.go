@@ -43,8 +43,16 @@ func (c *checker) extra(ctx context.Context) error {
 	return nil
 }
 
-// hidden says whether a name, or a folder that it lies in, is one that readers leave out.
-func hidden(name string) bool { return strings.HasPrefix(name, ".") || strings.Contains(name, "/.") }
+// hidden says whether a name, or a folder that it lies in, is one that readers leave out: it begins with a dot, or with a line
+// as that of a chain's stages does.
+func hidden(name string) bool {
+	for segment := range strings.SplitSeq(name, "/") {
+		if strings.HasPrefix(segment, ".") || strings.HasPrefix(segment, "_") {
+			return true
+		}
+	}
+	return false
+}
 
 // inside says whether a name lies in one of folders.
 func inside(name string, folders map[string]bool) bool {

@@ -132,6 +132,7 @@ func TestGood(t *testing.T) {
 	w.good()
 	w.put(".millrace-0f/map-0.arrow", []byte("a run"))
 	w.put("README.md", []byte("mine"))
+	w.put("_stages/001-links/part-00000.arrow", []byte("of a chain that was stopped"))
 	w.put("other/A.arrow", []byte("sorts before the manifest beside it"))
 	w.put("other/_SUCCESS", []byte("{}"))
 	w.put("other/deep/part-00000.arrow", []byte("another output's"))

@@ -29,6 +29,7 @@ const edges = `
 	storage/manifest         < none
 	storage/output           < storage storage/arrowfile storage/manifest
 	storage/doctor           < storage
+	storage/leftovers        < storage
 	storage/verify           < storage storage/arrowfile storage/manifest storage/output
 
 	# The control plane.

@@ -59,9 +59,18 @@ type rewrite struct {
 	Path string `param:"path" help:"file to change"`
 }
 
-// wait is a job that connects to an address for each record, and goes on when that connection ends.
+// wait is a job that connects to an address for each record, or for each key, and goes on when that connection ends.
 type wait struct {
 	Address string `param:"address" help:"where to ask"`
+}
+
+func (w wait) ask() error {
+	c, err := net.Dial("tcp", w.Address)
+	if err != nil {
+		return err
+	}
+	_, _ = io.Copy(io.Discard, c)
+	return c.Close()
 }
 
 func main() {
@@ -86,13 +95,19 @@ func main() {
 		jobs.Define("wait", func(_ *jobs.Task, p wait) (jobs.Code, error) {
 			return jobs.MapReduce(func(line string, emit func(string, int64)) error {
 				emit(line, 1)
-				c, err := net.Dial("tcp", p.Address)
-				if err != nil {
+				return p.ask()
+			}, count), nil
+		}),
+		jobs.Define("wait-reduce", func(_ *jobs.Task, p wait) (jobs.Code, error) {
+			return jobs.MapReduce(func(line string, emit func(string, int64)) error {
+				emit(line, 1)
+				return nil
+			}, func(line string, ns jobs.Values[int64], emit func(Row)) error {
+				if err := p.ask(); err != nil {
 					return err
 				}
-				_, _ = io.Copy(io.Discard, c)
-				return c.Close()
-			}, count), nil
+				return count(line, ns, emit)
+			}), nil
 		}),
 	)
 }
