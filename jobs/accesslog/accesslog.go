@@ -80,7 +80,7 @@ func (e *Entry) parse(line string) error {
 func (e *Entry) client(line string) (rest string, err error) {
 	var ok bool
 	if e.Host, rest, ok = strings.Cut(line, " "); !ok || e.Host == "" {
-		return "", errors.New("it does not begin with a host")
+		return "", errors.New("it does not begin with a host and a space")
 	}
 	if e.Ident, rest, ok = strings.Cut(rest, " "); !ok || e.Ident == "" {
 		return "", errors.New("no ident (or \"-\") after the host")

@@ -11,8 +11,10 @@ import (
 	"github.com/millrace/millrace/jobs/invertedindex"
 	"github.com/millrace/millrace/jobs/links"
 	"github.com/millrace/millrace/jobs/quantiles"
+	"github.com/millrace/millrace/jobs/sessions"
 	"github.com/millrace/millrace/jobs/sortrecords"
 	"github.com/millrace/millrace/jobs/stats"
+	"github.com/millrace/millrace/jobs/termvector"
 	"github.com/millrace/millrace/jobs/topk"
 	"github.com/millrace/millrace/jobs/wordcount"
 )
@@ -28,8 +30,10 @@ func All() []*jobs.Job {
 		invertedindex.Job(),
 		links.Job(),
 		quantiles.Job(),
+		sessions.Job(),
 		sortrecords.Job(),
 		stats.Job(),
+		termvector.Job(),
 		topk.Job(),
 		wordcount.Job(),
 	}

@@ -26,7 +26,7 @@ func TestAll(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	if want := []string{"access", "countdistinct", "distinct", "grep", "histogram", "invertedindex", "links", "quantiles", "sort", "stats", "topk", "wordcount"}; !slices.Equal(names, want) {
+	if want := []string{"access", "countdistinct", "distinct", "grep", "histogram", "invertedindex", "links", "quantiles", "sessions", "sort", "stats", "termvector", "topk", "wordcount"}; !slices.Equal(names, want) {
 		t.Errorf("got %q, want %q", names, want)
 	}
 }

@@ -75,8 +75,9 @@ func Job() *jobs.Job {
 			return jobs.Code{}, err
 		}
 		return jobs.MapReduce(measure(cut, by), estimate(by, wanted), jobs.Combine(by.join)), nil
-	}, jobs.Doc("Estimates quantiles of the values of each key, from lines of \"key;value\", by a sketch (DDSketch). One row per key and\n"+
-		"quantile: key, quantile, value, count. An estimate is within a relative error, 1 % unless stated, of a true value."))
+	}, jobs.Doc("Estimates quantiles of the values of each key, from lines of \"key;value\", by a sketch (DDSketch).\n"+
+		"One row per key and quantile: key, quantile, value, count. An estimate is within a relative error, 1 % unless stated, of a\n"+
+		"true value."))
 }
 
 // measure returns the map function: a sketch of one value for each line.

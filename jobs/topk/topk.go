@@ -6,13 +6,12 @@
 package topk
 
 import (
-	"container/heap"
 	"fmt"
-	"slices"
 	"strings"
 	"unicode/utf8"
 
 	"github.com/millrace/millrace/jobs"
+	"github.com/millrace/millrace/jobs/internal/best"
 )
 
 // Params are what a submitter may choose.
@@ -51,8 +50,7 @@ const end = "\xff"
 // Job returns the job "topk".
 func Job() *jobs.Job {
 	return jobs.Define("topk", func(_ *jobs.Task, p Params) (jobs.Code, error) {
-		best := &best{k: p.K}
-		return jobs.MapReduce(p.count(), best.reduce, jobs.Combine(jobs.Sum[int64]),
+		return jobs.MapReduce(p.count(), ranking(p.K), jobs.Combine(jobs.Sum[int64]),
 			jobs.Reducers(1), jobs.Partition(together)), nil
 	}, jobs.Doc("Finds the K most frequent lines, values of a field, or words. One row for each: rank, value, count; in order of rank.\n"+
 		"Counts are exact. Of values that are equally frequent, the lesser one comes first."))
@@ -92,55 +90,18 @@ func (p Params) count() func(string, func(string, int64)) error {
 	}
 }
 
-// best is the state of one reduce attempt: the k best values so far, as a heap with the worst at its root.
-type best struct {
-	k    int
-	rows []Row
-}
-
-// reduce is the reduce function: keys come in order, end last.
-func (b *best) reduce(value string, ns jobs.Values[int64], emit func(Row)) error {
-	n := jobs.Total(ns)
-	if value != end {
-		b.see(value, n)
+// ranking returns the reduce function of one attempt: keys come in order, end last.
+func ranking(k int) func(string, jobs.Values[int64], func(Row)) error {
+	top := best.New(k)
+	return func(value string, ns jobs.Values[int64], emit func(Row)) error {
+		n := jobs.Total(ns)
+		if value != end {
+			top.See(value, n)
+			return nil
+		}
+		for i, c := range top.Take() {
+			emit(Row{int64(i + 1), c.Value, c.Count})
+		}
 		return nil
 	}
-	slices.SortFunc(b.rows, compare)
-	for i, row := range b.rows {
-		row.Rank = int64(i + 1)
-		emit(row)
-	}
-	return nil
 }
-
-// see takes a value with its count. Values come in order, so one that is no more frequent than the worst is behind it.
-func (b *best) see(value string, n int64) {
-	switch {
-	case len(b.rows) < b.k:
-		heap.Push(b, Row{Value: strings.Clone(value), Count: n})
-	case n > b.rows[0].Count:
-		b.rows[0] = Row{Value: strings.Clone(value), Count: n}
-		heap.Fix(b, 0)
-	}
-}
-
-// compare orders rows: the more frequent first, and of those equally frequent the lesser value.
-func compare(a, b Row) int {
-	if a.Count != b.Count {
-		if a.Count > b.Count {
-			return -1
-		}
-		return 1
-	}
-	return strings.Compare(a.Value, b.Value)
-}
-
-// The methods of heap.Interface.
-
-func (b *best) Len() int           { return len(b.rows) }
-func (b *best) Less(i, j int) bool { return compare(b.rows[i], b.rows[j]) > 0 }
-func (b *best) Swap(i, j int)      { b.rows[i], b.rows[j] = b.rows[j], b.rows[i] }
-func (b *best) Push(row any)       { b.rows = append(b.rows, row.(Row)) }
-
-// Pop is never called: the worst is replaced in its place.
-func (b *best) Pop() any { panic("topk: the heap shrinks") }

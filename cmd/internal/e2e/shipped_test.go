@@ -24,6 +24,8 @@ import (
 	"github.com/millrace/millrace/jobs/invertedindex"
 	"github.com/millrace/millrace/jobs/links"
 	"github.com/millrace/millrace/jobs/quantiles"
+	"github.com/millrace/millrace/jobs/sessions"
+	"github.com/millrace/millrace/jobs/termvector"
 	"github.com/millrace/millrace/jobs/topk"
 	"github.com/millrace/millrace/storage/storagetest/python"
 )
@@ -81,6 +83,9 @@ func shipped(t *testing.T) []workload {
 		{name: "countdistinct", job: countdistinct.Job(), params: map[string]string{"field": "1", "separator": " "}, reducers: 1, files: logs},
 		{name: "countdistinct-key", job: countdistinct.Job(), params: map[string]string{"field": "1", "key": "9", "separator": " "}, reducers: 3, files: logs},
 		{name: "quantiles", job: quantiles.Job(), params: map[string]string{"quantiles": "0,0.1,0.5,0.99,1"}, reducers: 3, files: values},
+		{name: "sessions", job: sessions.Job(), params: map[string]string{"idle": "3s"}, reducers: 3, files: logs},
+		{name: "sessions-visitor", job: sessions.Job(), params: map[string]string{"by": "visitor"}, reducers: 1, files: logs},
+		{name: "termvector", job: termvector.Job(), params: map[string]string{"terms": "50", "lower": "true", "host": "file"}, reducers: 2, files: books},
 		{name: "topk", job: topk.Job(), params: map[string]string{"k": "100", "field": "7", "separator": " "}, reducers: 3, files: logs},
 		{name: "topk-words", job: topk.Job(), params: map[string]string{"k": "1000", "words": "true", "lower": "true"}, reducers: 1, files: books},
 		{name: "histogram", job: histogram.Job(), params: map[string]string{"width": "2.5", "decimals": "1"}, reducers: 3, files: values},

@@ -11,10 +11,19 @@ import (
 
 	"github.com/millrace/millrace/cmd/internal/gen"
 	"github.com/millrace/millrace/jobs"
+	"github.com/millrace/millrace/jobs/access"
+	"github.com/millrace/millrace/jobs/countdistinct"
 	"github.com/millrace/millrace/jobs/distinct"
 	"github.com/millrace/millrace/jobs/grep"
+	"github.com/millrace/millrace/jobs/histogram"
+	"github.com/millrace/millrace/jobs/invertedindex"
+	"github.com/millrace/millrace/jobs/links"
+	"github.com/millrace/millrace/jobs/quantiles"
+	"github.com/millrace/millrace/jobs/sessions"
 	"github.com/millrace/millrace/jobs/sortrecords"
 	"github.com/millrace/millrace/jobs/stats"
+	"github.com/millrace/millrace/jobs/termvector"
+	"github.com/millrace/millrace/jobs/topk"
 	"github.com/millrace/millrace/jobs/wordcount"
 )
 
@@ -128,7 +137,29 @@ func tiny() []workload {
 		{"a", []byte("the mill\r\n\r\n\nü")}, {"b", nil}, {"c", []byte("水 mill\n")}, {"d", []byte("\n")},
 		{"e", []byte("a\rthe\r\nthe\na b")},
 	}
-	return overText(text, append(text[:len(text):len(text)], file{"f", []byte("\xffa\xc3\nb")}), fixed(5), measured(3))
+	list := overText(text, append(text[:len(text):len(text)], file{"f", []byte("\xffa\xc3\nb")}), fixed(5), measured(3))
+	return append(list, overLess(text, measured(3))...)
+}
+
+// overLess is the jobs that ship and are in no other list, over text and keys with values: that they are right over more is
+// for TestShippedJobs.
+func overLess(text, values []file) []workload {
+	first := "10.0.0.7 - - [10/Oct/2025:13:55:36 +0000] \"GET / HTTP/1.1\" 200 7\r\n"
+	log := []file{{"a", []byte(first)}, {"b", []byte(strings.Replace(first, "13:55", "11:11", 1) + strings.Replace(first, "7", "8", 1))}}
+	edges := []file{{"a", []byte("x\ty\nz\ty\n")}, {"b", []byte("x\ty\ny\tx")}}
+	return []workload{
+		{name: "access", job: access.Job(), reducers: 2, files: log},
+		{name: "countdistinct", job: countdistinct.Job(), params: map[string]string{"key": "1", "separator": "e"}, reducers: 3, files: text},
+		{name: "histogram", job: histogram.Job(), params: map[string]string{"width": "0.5"}, reducers: 2, files: values},
+		{name: "invertedindex", job: invertedindex.Job(), params: map[string]string{"positions": "true"}, reducers: 3, files: text},
+		{name: "invertedindex-rows", job: invertedindex.Job(), params: map[string]string{"layout": "rows"}, reducers: 2, files: text},
+		{name: "links", job: links.Job(), reducers: 2, files: edges},
+		{name: "links-rows", job: links.Job(), params: map[string]string{"layout": "rows"}, reducers: 3, files: edges},
+		{name: "quantiles", job: quantiles.Job(), reducers: 2, files: values},
+		{name: "sessions", job: sessions.Job(), params: map[string]string{"idle": "1h"}, reducers: 2, files: log},
+		{name: "termvector", job: termvector.Job(), params: map[string]string{"terms": "2"}, reducers: 2, files: text},
+		{name: "topk", job: topk.Job(), params: map[string]string{"k": "2"}, reducers: 2, files: text},
+	}
 }
 
 // small is all jobs over an input of one or two kilobytes.

@@ -13,6 +13,10 @@ const edges = `
 	jobs/builtin             < jobs jobs/...
 	jobs/access              < jobs jobs/accesslog
 	jobs/accesslog           < none
+	jobs/internal/best       < none
+	jobs/sessions            < jobs jobs/accesslog
+	jobs/termvector          < jobs jobs/internal/best
+	jobs/topk                < jobs jobs/internal/best
 	jobs/...                 < jobs
 
 	# Bytes at rest. They know no jobs, master or worker.

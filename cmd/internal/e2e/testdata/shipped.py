@@ -144,6 +144,38 @@ def links():
     return [{"target": t, "links": n, "count": len(sources), "sources": sources} for t, (n, sources) in rows.items()]
 
 
+def sessions():
+    idle = datetime.timedelta(**{{"m": "minutes", "s": "seconds"}[params.get("idle", "30m")[-1]]: int(params.get("idle", "30m")[:-1])})
+    groups = defaultdict(list)
+    for hit in hits():
+        groups[hit["host"] + (" " + hit["agent"] if params.get("by") == "visitor" else "")].append((hit["time"], hit["bytes"]))
+    rows = []
+    for key, group in groups.items():
+        group.sort()
+        n = 0
+        for i, (time, size) in enumerate(group):
+            if i == 0 or time - group[i - 1][0] > idle:
+                n += 1
+                rows.append({"key": key, "session": n, "start": time, "end": time, "hits": 0, "bytes": 0})
+            row = rows[-1]
+            row["end"] = time
+            row["hits"] += 1
+            row["bytes"] += size
+    return rows
+
+
+def termvector():
+    rows = []
+    for name, data in texts():
+        found = [word.lower() if flag("lower") else word for _, word in words(data.decode())]
+        counts = Counter(found)
+        best = sorted(counts.items(), key=lambda item: (-item[1], item[0]))[: int(params["terms"])]
+        terms = [{"term": term, "count": n} for term, n in best]
+        if found:
+            rows.append({"host": name, "words": len(found), "distinct": len(counts), "terms": terms})
+    return rows
+
+
 def quantiles():
     """Has the exact values at the ranks next to the wanted one, of which an estimate is near to one."""
     groups = defaultdict(list)
