@@ -288,6 +288,8 @@ func JobFlags(c *cobra.Command, reg *program.Registry, o *Options) {
 	SizeFlag(fs, &o.SplitSize, "split-size", "input a map task (default: equal shares of up to 64MiB, 32MiB without a combiner, or a quarter of a task's memory)")
 	fs.StringVar(&o.Shuffle, "shuffle", "", "where runs lie: local, on the worker, or bucket, beside the output (default local)")
 	fs.StringVar(&o.Compression, "compression", "", "of the parts: none, lz4 or zstd (default none)")
+	fs.StringVar(&o.Decompress, "decompress", "", "of the input: auto, where its first bytes say gzip, bzip2, zstd, lz4 or snappy, or none (default auto)")
+	SizeFlag(fs, &o.MaxDecompressed, "max-decompressed", "what one compressed object may come to (default: 4TiB, and from 4GiB on 10,000 times its size)")
 	fs.BoolVar(&o.NoBackup, "no-backup", false, "run no backup attempts of slow tasks")
 	fs.BoolVar(&o.Overwrite, "overwrite", false, "replace a finished output")
 	fs.BoolVar(&o.KeepStages, "keep-stages", false, "of a chain: leave what its stages wrote, below _stages in the output")
@@ -296,6 +298,7 @@ func JobFlags(c *cobra.Command, reg *program.Registry, o *Options) {
 	for name, f := range map[string]cobra.CompletionFunc{
 		"param":       completeParam(reg),
 		"shuffle":     cobra.FixedCompletions([]cobra.Completion{"local", "bucket"}, cobra.ShellCompDirectiveNoFileComp),
+		"decompress":  cobra.FixedCompletions([]cobra.Completion{"auto", "none"}, cobra.ShellCompDirectiveNoFileComp),
 		"compression": cobra.FixedCompletions([]cobra.Completion{"none", "lz4", "zstd"}, cobra.ShellCompDirectiveNoFileComp),
 	} {
 		_ = c.RegisterFlagCompletionFunc(name, f) // fails only for an unknown name

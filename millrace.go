@@ -47,9 +47,14 @@ type Options struct {
 	SplitSize   int64  // bytes of input a map task; default: equal shares of up to 64 MiB, 32 without a combiner, or a quarter of a slot's memory
 	Shuffle     string // where runs lie: "local" (default), on the worker that made them, or "bucket", beside the output
 	Compression string // of the parts: "none" (default), "lz4" or "zstd"
+	Decompress  string // "auto" (default): compressed input, as its first bytes tell; "none": input as it is
 	NoBackup    bool   // run no backup attempts of slow tasks
 	KeepStages  bool   // of a chain: leave what its stages wrote below _stages in the output
 	Resume      bool   // of a chain: do not run again what one that failed left there
+
+	// MaxDecompressed is how many bytes one compressed object, or a piece of it, may come to; default: 4 TiB, and from 4 GiB on
+	// 10,000 times its size.
+	MaxDecompressed int64
 
 	Workers int    // in this process; default 1
 	Slots   int    // tasks at a time, of each worker; default: the CPUs, shared out
@@ -239,7 +244,8 @@ func (o *Options) Spec(reg *program.Registry, job string) (plan.Spec, error) {
 	}
 	spec := plan.Spec{
 		Job: job, Params: o.Params, Program: reg.Digest(job), Info: info, Output: o.Output, Overwrite: o.Overwrite,
-		Reducers: o.Reducers, SplitSize: o.SplitSize, Shuffle: o.Shuffle, Compression: o.Compression, Backup: !o.NoBackup,
+		Reducers: o.Reducers, SplitSize: o.SplitSize, Shuffle: o.Shuffle, Compression: o.Compression,
+		Decompress: o.Decompress, MaxDecompressed: o.MaxDecompressed, Backup: !o.NoBackup,
 	}
 	spec.Chain, spec.KeepStages, spec.Resume = j.IsChain(), o.KeepStages, o.Resume
 	if !spec.Chain && (o.KeepStages || o.Resume) {

@@ -18,6 +18,7 @@ type settings struct {
 	order      any // *valueOrder[V]
 	totalOrder bool
 	length     int // bytes a record; 0: records are lines
+	raw        bool
 	reducers   int
 	doc        string
 
@@ -85,6 +86,12 @@ func FixedLength(n int) Option {
 		}
 		s.length = n
 	}}
+}
+
+// Raw takes compressed objects as they are. Without it an object whose first bytes say that it is compressed with gzip, bzip2,
+// zstd, lz4 or snappy is decompressed before it is cut into records.
+func Raw() Option {
+	return Option{"Raw", func(s *settings) { s.raw = true }}
 }
 
 // Reducers sets the number of partitions, unless the submitter states one. 0 lets the size of the input decide.

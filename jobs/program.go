@@ -43,8 +43,10 @@ type Input struct {
 
 // Format is how an input's bytes are cut into records.
 type Format struct {
-	Kind   FormatKind
-	Length int // bytes a record, for FormatFixed
+	Kind    FormatKind
+	Length  int  // bytes a record, for FormatFixed
+	Offsets bool // a record tells where in its object it lies
+	Raw     bool // compressed objects are taken as they are
 }
 
 // FormatKind names a way to cut records.

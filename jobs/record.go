@@ -73,7 +73,9 @@ func recordsOf[R, K, V any](m func(R, func(K, V)) error, length int) (Format, bl
 		}
 	case func(Line, func(K, V)) error:
 		each = eachLine(m)
+		format.Offsets = true
 	case func(Lines, func(K, V)) error:
+		format.Offsets = true
 		each = func(b Block, at *int64, emit func(K, V)) (int64, error) {
 			*at = b.Offset
 			return countLines(b.Data), m(Lines{b.URL, b.Offset, view(b.Data)}, emit)

@@ -36,6 +36,7 @@ func newTyped[R, K, V, Out any](m func(R, func(K, V)) error, r func(K, Values[V]
 	if err != nil {
 		return nil, err
 	}
+	format.Raw = s.raw
 	p.known.Inputs, p.each = []Input{{Format: format}}, each
 	compileKey := codec.Key
 	if s.order != nil { // more comes behind the key

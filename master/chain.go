@@ -272,6 +272,7 @@ func (m *Master) planStage(ctx context.Context, j *job, s *jobs.StageSpec) (*pla
 	spec.Overwrite = j.spec.Overwrite || !s.Last // what a chain that failed left there
 	spec.SplitSize, spec.Shuffle, spec.Backup = j.spec.SplitSize, j.spec.Shuffle, j.spec.Backup
 	spec.MaxAttempts, spec.Weight = j.spec.MaxAttempts, j.spec.Weight
+	spec.Decompress, spec.MaxDecompressed = j.spec.Decompress, j.spec.MaxDecompressed
 	if s.Last {
 		spec.Compression = j.spec.Compression
 		spec.Resume = true // the stages that lie in its output are this chain's
@@ -292,7 +293,7 @@ func (m *Master) planStage(ctx context.Context, j *job, s *jobs.StageSpec) (*pla
 	if len(s.From) == 0 && digest(listed.Objects) != j.chain.digest {
 		return nil, fmt.Errorf("input changed during the job: its objects are not those that the chain began with: run it again when nothing writes to its input")
 	}
-	return plan.Make(listed.Spec, listed.Objects)
+	return makePlan(ctx, m.o.Store, listed)
 }
 
 // submitStage hands the job of a stage to the scheduler; the one that an earlier master submitted it finds.

@@ -149,7 +149,7 @@ func Plan(ctx context.Context, st *storage.Store, spec plan.Spec) (*plan.Plan, e
 	if err != nil {
 		return nil, err
 	}
-	p, err := plan.Make(listed.Spec, listed.Objects)
+	p, err := makePlan(ctx, st, listed)
 	if err != nil {
 		return nil, err
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/millrace/millrace/jobs/plan"
 	"github.com/millrace/millrace/master/wire"
 	"github.com/millrace/millrace/storage"
+	"github.com/millrace/millrace/storage/encoding"
 	"github.com/millrace/millrace/storage/input"
 	"github.com/millrace/millrace/worker/laps"
 	"github.com/millrace/millrace/worker/shuffle"
@@ -33,7 +34,7 @@ func (w *Worker) tableMemory() int64 { return min(w.o.Memory/int64(w.o.Slots)/ta
 //
 //	split -> blocks of whole records -> the program's map function -> pairs, partitioned, combined and sorted -> one run
 func (w *Worker) runMap(ctx context.Context, a *attempt, job loaded) (*wire.Outcome, error) {
-	blocks := w.openSplit(ctx, a, job.code.Info())
+	blocks := w.openSplit(ctx, a, job)
 	defer blocks.Close()
 
 	slot := w.o.Memory / int64(w.o.Slots)
@@ -132,15 +133,19 @@ type splitBlocks struct {
 }
 
 // openSplit starts reading the attempt's split.
-func (w *Worker) openSplit(ctx context.Context, a *attempt, info jobs.Info) *splitBlocks {
+func (w *Worker) openSplit(ctx context.Context, a *attempt, job loaded) *splitBlocks {
+	info, spec := job.code.Info(), job.reply.Spec
 	pieces := make([]input.Piece, len(a.task.Split.Pieces))
 	var total int64
 	for i, p := range a.task.Split.Pieces {
 		pieces[i] = inputPiece(p, info.Inputs[p.Input].Format)
+		pieces[i].Raw = !spec.Decompresses(info.Inputs[p.Input].Format)
 		total += p.Length
 	}
 	a.total.Store(total)
-	return &splitBlocks{Reader: input.Open(ctx, w.o.Store, pieces, w.inputOptions()), attempt: a}
+	o := w.inputOptions()
+	o.Unpacked.Plain = spec.MaxDecompressed
+	return &splitBlocks{Reader: input.Open(ctx, w.o.Store, pieces, o), attempt: a}
 }
 
 // readAheadShare is the part of a slot's memory for blocks that are read ahead of the computation, and readBlock the size of
@@ -151,16 +156,28 @@ const (
 	maxReadAhead   = 16
 )
 
+// What compressed data may refer back to lies in memory: a share of a slot's, at least what any zstd decoder must have, and at
+// most what its command line program takes without being asked to.
+const (
+	windowShare = 8
+	leastWindow = 8 << 20
+	mostWindow  = 128 << 20
+)
+
 // inputOptions fits the reading ahead to a slot's memory.
 func (w *Worker) inputOptions() input.Options {
-	blocks := w.o.Memory / int64(w.o.Slots) / readAheadShare / readBlock
-	return input.Options{BlockSize: readBlock, ReadAhead: int(min(max(blocks, 1), maxReadAhead))}
+	slot := w.o.Memory / int64(w.o.Slots)
+	return input.Options{
+		BlockSize: readBlock, ReadAhead: int(min(max(slot/readAheadShare/readBlock, 1), maxReadAhead)),
+		Unpacked: encoding.Limits{Window: min(max(slot/windowShare, leastWindow), mostWindow)},
+	}
 }
 
 func inputPiece(p plan.Piece, f jobs.Format) input.Piece {
 	return input.Piece{
 		URL: p.URL, ETag: p.ETag, Size: p.Size, Offset: p.Offset, Length: p.Length, Input: p.Input,
-		Format: input.Format{Kind: input.Kind(f.Kind), Length: f.Length},
+		Format:   input.Format{Kind: input.Kind(f.Kind), Length: f.Length},
+		Encoding: encoding.Kind(p.Encoding), Most: p.Most, Every: p.Every,
 	}
 }
 

@@ -24,7 +24,7 @@ const (
 // runSample is the sample task: it maps records at fixed places of the input and cuts their sorted keys into as many
 // equal shares as there are partitions. The places depend on the input alone, so the boundaries do too.
 func (w *Worker) runSample(ctx context.Context, a *attempt, job loaded) (*wire.Outcome, error) {
-	blocks := w.openSplit(ctx, a, job.code.Info())
+	blocks := w.openSplit(ctx, a, job)
 	defer blocks.Close()
 	keys := new(keySink)
 	task := &jobs.Task{Reducers: job.reply.Spec.Reducers, Memory: w.tableMemory(), Unordered: true}

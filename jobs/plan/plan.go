@@ -5,7 +5,8 @@
 //	size   who chooses no split size gets splits of equal size, 64 MiB or a little less, from the size of the input alone
 //	pack   objects of at most one split size share a split, in listed order
 //	cut    a larger object is cut at multiples of the split size; a last piece under a tenth of it joins the one before
-//	whole  files that are one record each are never cut
+//	whole  files that are one record each are never cut, nor are compressed objects of which nothing can be read without
+//	       what comes before it
 package plan
 
 import (
@@ -44,6 +45,10 @@ type Object struct {
 	Size  int64
 	ETag  string
 	Input int // which of Spec.Info.Inputs it belongs to
+
+	// Encoding is how the object is compressed, as storage/encoding names it: PlainEncoding if it is not, "" if nobody has
+	// looked, since the plan does not depend on it.
+	Encoding string `json:",omitempty"`
 }
 
 // Piece is a byte range of one object. A record belongs to the piece in which it begins.
@@ -51,6 +56,10 @@ type Piece struct {
 	Object
 	Offset int64
 	Length int64
+
+	// Of a sample, and of a compressed object: how many of its plain bytes are read at most, and every how many of them some
+	// are taken; 0: all.
+	Most, Every int64 `json:",omitempty"`
 }
 
 // Split is the input of one map task: a byte range of one object, or several small objects of one input, in input order.
@@ -140,7 +149,7 @@ func (p *Plan) measure() error {
 			return fmt.Errorf("plan %s: size %d is negative", o.URL, o.Size)
 		case o.Size > math.MaxInt64-p.InBytes:
 			return fmt.Errorf("plan %s: the inputs are larger than %d bytes in all", o.URL, int64(math.MaxInt64))
-		case f.Kind == jobs.FormatFixed && o.Size%int64(f.Length) != 0:
+		case f.Kind == jobs.FormatFixed && o.Size%int64(f.Length) != 0 && !p.packed(o):
 			return fmt.Errorf("plan %s: %d bytes are not a whole number of %d-byte records: %d bytes are left over; "+
 				"mend the object or choose another record length", o.URL, o.Size, f.Length, o.Size%int64(f.Length))
 		}
@@ -166,8 +175,8 @@ func (p *Plan) cut(spec Spec) error {
 		if !hasRecords(o, f) {
 			continue
 		}
-		size := splitOf(spec.SplitSize, f)
-		whole := f.Kind == jobs.FormatFile || o.Size <= size
+		size := p.splitOf(spec.SplitSize, o)
+		whole := f.Kind == jobs.FormatFile || o.Size <= size || p.packed(o) && uncut(o, f) != ""
 		if !whole || pieces == MaxPieces || pieces > 0 && (o.Size > size-pack.bytes || o.Input != p.Objects[pack.object].Input) {
 			flush()
 		}
@@ -199,9 +208,10 @@ func (p *Plan) cut(spec Spec) error {
 // format is how an object is cut into records.
 func (p *Plan) format(o Object) jobs.Format { return p.Spec.Info.Inputs[o.Input].Format }
 
-// splitOf is the split size of objects of that format: fixed records are cut between two of them only.
-func splitOf(size int64, f jobs.Format) int64 {
-	if n := int64(f.Length); f.Kind == jobs.FormatFixed {
+// splitOf is the split size of an object: fixed records are cut between two of them only.
+func (p *Plan) splitOf(size int64, o Object) int64 {
+	f := p.format(o)
+	if n := int64(f.Length); f.Kind == jobs.FormatFixed && !p.packed(o) {
 		return max(1, size/n) * n
 	}
 	return size
@@ -261,7 +271,7 @@ func (p *Plan) span(i int) span {
 // part returns the byte range of split i of a span that cuts one object.
 func (p *Plan) part(s span, i int) (off, n int64) {
 	k := int64(i - s.split)
-	size := splitOf(p.Spec.SplitSize, p.format(p.Objects[s.object]))
+	size := p.splitOf(p.Spec.SplitSize, p.Objects[s.object])
 	off = k * size
 	if k == int64(s.count)-1 {
 		return off, s.bytes - off

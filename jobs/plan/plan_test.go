@@ -227,7 +227,7 @@ func TestDefaults(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := plan.Spec{Info: info, Reducers: 1, SplitSize: 5, Shuffle: "local", Compression: "none", MaxAttempts: 4, Weight: 1}
+	want := plan.Spec{Info: info, Reducers: 1, SplitSize: 5, Shuffle: "local", Compression: "none", MaxAttempts: 4, Decompress: "auto", Weight: 1}
 	if !reflect.DeepEqual(p.Spec, want) {
 		t.Errorf("got %+v, want %+v", p.Spec, want)
 	}

@@ -39,8 +39,12 @@ type Spec struct {
 	Shuffle     string // "local" or "bucket"; "": local
 	Compression string // "none", "lz4" or "zstd"; "": none
 	MaxAttempts int    // per task; 0: 4
-	Backup      bool   // run backup attempts of slow tasks
-	Weight      int    // share of the slots relative to other jobs; 0: 1
+
+	Decompress      string // "auto", by an object's first bytes, or "none"; "": auto
+	MaxDecompressed int64  // bytes that one object, or a piece of it, may come to; 0: storage/encoding's limits
+
+	Backup bool // run backup attempts of slow tasks
+	Weight int  // share of the slots relative to other jobs; 0: 1
 }
 
 // Check reports the first value of the spec that no job can have, by its name and with what to do instead. It looks at
@@ -66,10 +70,15 @@ func (s Spec) Check() error {
 	case s.MaxAttempts < 0 || s.MaxAttempts > maxAttempts:
 		return fmt.Errorf("max attempts %d: must be between 1 and %d; leave it out for %d",
 			s.MaxAttempts, maxAttempts, defaultAttempts)
+	case s.MaxDecompressed < 0:
+		return fmt.Errorf("max decompressed %d: must be at least 1 byte; leave it out for the default", s.MaxDecompressed)
 	case s.Weight < 0 || s.Weight > MaxWeight:
 		return fmt.Errorf("weight %d: must be between 1 and %d; leave it out for 1", s.Weight, MaxWeight)
 	}
 	if err := oneOf("shuffle", s.Shuffle, "local", "bucket"); err != nil {
+		return err
+	}
+	if err := oneOf("decompress", s.Decompress, "auto", "none"); err != nil {
 		return err
 	}
 	return oneOf("compression", s.Compression, "none", "lz4", "zstd")
@@ -104,6 +113,7 @@ func (s Spec) filled(input int64) Spec {
 	}
 	s.Reducers = cmp.Or(s.Reducers, s.Info.Reducers)
 	s.Shuffle = cmp.Or(s.Shuffle, "local")
+	s.Decompress = cmp.Or(s.Decompress, "auto")
 	s.Compression = cmp.Or(s.Compression, "none")
 	s.MaxAttempts = cmp.Or(s.MaxAttempts, defaultAttempts)
 	s.Weight = cmp.Or(s.Weight, 1)

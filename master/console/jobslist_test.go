@@ -6,6 +6,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -106,6 +107,7 @@ func TestPlan(t *testing.T) {
 	t.Parallel()
 	p, err := plan.Make(plan.Spec{Info: jobs.Info{Inputs: make([]jobs.Input, 1)}, SplitSize: 1 << 20, Reducers: 3}, []plan.Object{
 		{URL: "mem://x/a", Size: 5 << 19}, {URL: "mem://x/b", Size: 10}, {URL: "mem://x/c", Size: 20}, {URL: "mem://x/d", Size: 1 << 20},
+		{URL: "mem://x/e.gz", Size: 2 << 20, Encoding: "gzip"}, {URL: "mem://x/f.gz", Size: 3 << 20, Encoding: "gzip"},
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -118,19 +120,21 @@ func TestPlan(t *testing.T) {
 	if err := json.Unmarshal(out.Bytes(), &got); err != nil {
 		t.Fatal(err)
 	}
-	want := PlanReport{Objects: 4, Bytes: 7<<19 + 30, Splits: p.Maps, Reducers: 3, Largest: 1 << 20, Smallest: p.SplitBytes(0), Fetches: int64(3 * p.Maps), PlannedIn: 0.012}
+	want := PlanReport{Objects: 6, Bytes: 17<<19 + 30, Splits: p.Maps, Reducers: 3, Largest: 3 << 20, Smallest: p.SplitBytes(0), Fetches: int64(3 * p.Maps), PlannedIn: 0.012}
 	for i := range p.Maps {
 		want.Smallest = min(want.Smallest, p.SplitBytes(i))
 		want.Reads += len(p.Split(i).Pieces)
 	}
-	if got != want || got.Smallest == got.Largest || got.Reads <= got.Splits {
+	want.Notes = p.Notes()
+	if !reflect.DeepEqual(got, want) || len(got.Notes) != 1 || got.Smallest == got.Largest || got.Reads <= got.Splits {
 		t.Errorf("got %+v, want %+v", got, want)
 	}
 	out.Reset()
 	if err := Plan(&out, p, 12*time.Millisecond, false); err != nil {
 		t.Fatal(err)
 	}
-	for _, text := range []string{"input      3.5 MiB in 4 objects\n", " to 1.0 MiB, ", "reduce     3 partitions, ", "output     3 parts\n", "planned in 0.012 s\n"} {
+	for _, text := range []string{"input      8.5 MiB in 6 objects\n", " to 3.0 MiB, ", "reduce     3 partitions, ", "output     3 parts\n", "planned in 0.012 s\n",
+		"note: 2 objects of gzip not cut, of 5.0 MiB: nothing of it can be read without what comes before it\n      the first: mem://x/e.gz\n"} {
 		if !strings.Contains(out.String(), text) {
 			t.Errorf("%q is not in\n%s", text, out.String())
 		}

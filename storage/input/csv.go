@@ -69,8 +69,8 @@ func (o *object) csv(ctx context.Context, opts Options) error {
 	}
 	o.first = begin
 	for {
-		atEnd := o.pos == p.Size
-		n, last := cutCSV(data, p.end()-begin, p.Format, begin == 0, atEnd)
+		atEnd := o.ended()
+		n, last := cutCSV(data, o.end()-begin, p.Format, begin == 0, atEnd)
 		if csvTooLong(data, p.Format, begin == 0, atEnd, opts.MaxRecord) {
 			return o.fail("%w: the record at byte %d is longer than %d bytes: look for a quote that is not closed; if quotes mean "+
 				"nothing in this file, read it with CSVOptions.NoQuotes", ErrRecord, begin, opts.MaxRecord)
@@ -122,7 +122,7 @@ func (o *object) headerBefore(ctx context.Context) ([]byte, error) {
 		h := object{src: o.src, piece: p}
 		data := make([]byte, min(want, p.Size))
 		h.until = int64(len(data))
-		err := h.fill(ctx, data)
+		err := h.fetch(ctx, data)
 		if h.body != nil {
 			h.body.Close() // after an error, which says more
 		}

@@ -10,6 +10,9 @@
 //	        (see startSearch), and ends as lines do; Reader.Cut says where, so that a false guess is found out
 //	file    the object is one record
 //
+// An object whose first bytes say that it is compressed is decompressed on the way: what is cut into records are its plain
+// bytes, and offsets count them. Pieces of it are ranges of its own bytes.
+//
 // An object is read as it was listed (by its ETag) or not at all.
 package input
 
@@ -26,6 +29,7 @@ import (
 	"golang.org/x/sync/semaphore"
 
 	"github.com/millrace/millrace/storage"
+	"github.com/millrace/millrace/storage/encoding"
 )
 
 // errClosed is a block that is asked for after Close.
@@ -54,6 +58,15 @@ type Piece struct {
 	Length int64
 	Format Format // how it is cut into records
 	Input  int    // the caller's, given back in the blocks
+
+	// Encoding is how the object's bytes are compressed, as far as the caller knows. Of one that it has not looked at the
+	// first bytes decide, when it is read as a whole; a piece of one is not compressed.
+	Encoding encoding.Kind
+	Raw      bool // take the bytes as they are, compressed or not
+
+	// Most is how many plain bytes of a compressed object are read at the most, and Every every how many of them a small block
+	// is given, for a sample; 0: all.
+	Most, Every int64
 }
 
 func (p Piece) end() int64 { return p.Offset + p.Length }
@@ -106,6 +119,8 @@ type Options struct {
 	// ReadAhead is the memory for blocks that Next has not returned yet, in blocks; 0: 4. Pieces that fit are opened in
 	// parallel, up to 16. Pieces that a Prompter says are prompt are not read ahead but in Next.
 	ReadAhead int
+	// Unpacked bounds what compressed objects may come to, and the memory for it.
+	Unpacked encoding.Limits
 }
 
 const maxOpen = 16 // pieces read at the same time: hides the latency of a bucket's small objects
@@ -139,7 +154,8 @@ type Reader struct {
 	done    sync.WaitGroup
 	room    *semaphore.Weighted // of Options.ReadAhead; a stream holds its share until Next has its last block
 
-	cut   *Cut // of the last piece of CSV that was read to its end
+	cut   *Cut              // of the last piece of CSV that was read to its end
+	dec   *encoding.Decoder // of the stream that is now, or of the piece that is read in place; nil until one needs it
 	now   *stream
 	read  int64 // of the block that Next returned last
 	err   error // that ended the reader
@@ -151,6 +167,7 @@ type stream struct {
 	blocks chan progress
 	ahead  *semaphore.Weighted // of aheadOf, in blocks; a block that waits for Next holds its share
 	share  int64               // of Reader.room
+	turn   chan struct{}       // closed when the stream is Reader.now
 	err    error               // set before blocks is closed, as is rest
 	rest   int64               // of the piece's Length, which held no record of its own
 	cut    *Cut
@@ -203,7 +220,7 @@ func Open(ctx context.Context, src Source, pieces []Piece, o Options) *Reader {
 				r.stopped = context.Cause(ctx)
 				return
 			}
-			s := &stream{blocks: make(chan progress, ahead), ahead: semaphore.NewWeighted(ahead), share: share}
+			s := &stream{blocks: make(chan progress, ahead), ahead: semaphore.NewWeighted(ahead), share: share, turn: make(chan struct{})}
 			r.done.Go(func() {
 				defer close(s.blocks)
 				in := newObject(src, p, func(b progress) error {
@@ -215,6 +232,16 @@ func Open(ctx context.Context, src Source, pieces []Piece, o Options) *Reader {
 					s.blocks <- b // never blocks: it has room for all that hold a share
 					return nil
 				})
+				// Objects are decompressed one at a time, in order: each decoder takes memory. What was read of them until
+				// then is read.
+				in.turn = func(ctx context.Context) (*encoding.Decoder, error) {
+					select {
+					case <-s.turn:
+						return r.decoder(o), nil
+					case <-ctx.Done():
+						return nil, context.Cause(ctx)
+					}
+				}
 				s.err = in.read(ctx, o)
 				s.rest, s.cut = p.end()-in.sent, in.cut()
 			})
@@ -267,6 +294,7 @@ func openPrompt(ctx context.Context, src Source, pieces []Piece, o Options) *Rea
 				}
 				return context.Cause(ctx)
 			})
+			in.turn = func(context.Context) (*encoding.Decoder, error) { return r.decoder(o), nil }
 			if r.err = in.read(ctx, o); r.err != nil {
 				return
 			}
@@ -312,11 +340,20 @@ func (r *Reader) nextStream() {
 	switch {
 	case ok:
 		r.now = s
+		close(s.turn)
 	case r.stopped != nil:
 		r.err = fmt.Errorf("read input: %w", r.stopped)
 	default:
 		r.err = io.EOF
 	}
+}
+
+// decoder returns the Reader's decoder to the one stream whose turn it is.
+func (r *Reader) decoder(o Options) *encoding.Decoder {
+	if r.dec == nil {
+		r.dec = encoding.NewDecoder(o.Unpacked)
+	}
+	return r.dec
 }
 
 // endStream settles the stream that has no more blocks. After an error the others are not worth reading.

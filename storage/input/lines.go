@@ -17,7 +17,7 @@ func (o *object) lines(ctx context.Context, opts Options) error {
 	o.plan()
 	var line []byte // begun in the buffer before
 	for found := p.Offset == 0; ; {
-		begin := o.pos - int64(len(line)) // of the buffer, in the object
+		begin := o.offset() - int64(len(line)) // of the buffer, in the object
 		data, err := o.more(ctx, line, opts)
 		if err != nil {
 			return err
@@ -25,17 +25,17 @@ func (o *object) lines(ctx context.Context, opts Options) error {
 		if !found {
 			n := bytes.IndexByte(data, '\n') + 1
 			if found = n > 0; !found {
-				if o.pos >= p.end() { // one line covers the piece, and begins before it
+				if o.offset() >= o.end() || o.ended() { // one line covers the piece, and begins before it
 					return nil
 				}
 				continue
 			}
 			data, begin = data[n:], begin+int64(n)
-			if begin >= p.end() {
+			if begin >= o.end() {
 				return nil
 			}
 		}
-		n, last := cut(data, p.end()-begin, o.pos == p.Size)
+		n, last := cut(data, o.end()-begin, o.ended())
 		if tooLong(data, n, opts.MaxRecord) {
 			return o.fail("%w: the line at byte %d is longer than %d bytes: if this is not text, use a job that reads "+
 				"fixed records or whole files; otherwise break the line", ErrRecord, begin, opts.MaxRecord)
@@ -55,6 +55,9 @@ func (o *object) lines(ctx context.Context, opts Options) error {
 // plan sets where to begin and how far the first request goes.
 func (o *object) plan() {
 	p := o.piece
+	if o.packed != nil {
+		return
+	}
 	if p.Offset > 0 {
 		o.pos = p.Offset - 1 // an LF there means that a line begins with the piece
 	}
@@ -68,15 +71,37 @@ func (o *object) plan() {
 // It is never asked for more at the end of the object.
 func (o *object) more(ctx context.Context, line []byte, opts Options) ([]byte, error) {
 	want := int64(min(max(opts.BlockSize, len(line)), opts.MaxRecord))
-	if o.pos < o.until { // no more than is asked for already
+	switch {
+	case o.packed != nil:
+		return o.morePacked(line, want)
+	case o.pos < o.until: // no more than is asked for already
 		want = min(want, o.until-o.pos)
-	} else {
+	default:
 		want = min(max(int64(len(line)), minBeyond), want, o.piece.Size-o.pos)
 	}
 	buf := fresh(len(line) + int(want))
 	copy(buf, line)
-	return buf, o.fill(ctx, buf[len(line):])
+	_, err := o.fill(ctx, buf[len(line):])
+	return buf, err
 }
+
+// morePacked is more of a compressed object, of which nobody knows how much there is.
+func (o *object) morePacked(line []byte, want int64) ([]byte, error) {
+	if o.plain == 0 { // most objects are small: they come to a few times their size
+		want = min(want, max(minBeyond, packedRatio*o.piece.Size))
+	}
+	buf := fresh(len(line) + int(want))
+	copy(buf, line)
+	n, err := o.unpacked(buf[len(line):])
+	buf = buf[:len(line)+n]
+	if len(buf) < cap(buf)/2 { // records keep the whole buffer in memory
+		buf = append(fresh(len(buf))[:0], buf...)
+	}
+	return buf, err
+}
+
+// packedRatio is how many times its own size a small compressed object mostly comes to at the most.
+const packedRatio = 8
 
 // cut returns how many bytes of data are whole lines of the piece, which ends at data[end] or beyond, and whether the
 // piece ends with them. atEnd says that data reaches to the end of the object. data begins with a line of the piece.

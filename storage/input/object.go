@@ -7,6 +7,7 @@ import (
 	"io"
 
 	"github.com/millrace/millrace/storage"
+	"github.com/millrace/millrace/storage/encoding"
 )
 
 const (
@@ -16,7 +17,8 @@ const (
 	maxBeyond = 64 << 10
 )
 
-// object reads one piece of an object, front to back, in as few requests as possible.
+// object reads one piece of an object, front to back, in as few requests as possible. What cuts it into records asks for plain
+// bytes with fill, and for offset, end and ended, whether the object is compressed or not.
 type object struct {
 	src   Source
 	piece Piece
@@ -25,6 +27,10 @@ type object struct {
 	until int64         // where the current request ends
 	to    func(progress) error
 	sent  int64 // progress was reported up to here
+
+	turn    func(context.Context) (*encoding.Decoder, error) // waits until a decoder is free for this piece
+	looked  bool                                             // at the object's first bytes
+	*packed                                                  // of a compressed object, else nil
 
 	// Of CSV.
 	header      []byte // for the blocks to send
@@ -47,19 +53,19 @@ func (o *object) cut() *Cut {
 // read sends the blocks of the piece.
 func (o *object) read(ctx context.Context, opts Options) error {
 	err := o.check(opts)
-	if err == nil {
-		switch f := o.piece.Format; f.Kind {
-		case Lines:
-			err = o.lines(ctx, opts)
-		case Fixed:
-			err = o.fixed(ctx, f.Length, opts)
-		case File:
-			err = o.whole(ctx)
-		case CSV:
-			err = o.csv(ctx, opts)
-		}
+	if err == nil && o.piece.Encoding.Packed() {
+		err = o.unpack(ctx, o.piece.Encoding, nil)
 	}
 	if err == nil {
+		err = o.records(ctx, opts)
+	}
+	var seen *isPacked
+	if errors.As(err, &seen) { // before any record was cut
+		if err = o.unpack(ctx, seen.kind, seen.head); err == nil {
+			err = o.records(ctx, opts)
+		}
+	}
+	if err == nil && !o.stops() {
 		err = o.finish()
 	}
 	if o.body != nil {
@@ -69,6 +75,23 @@ func (o *object) read(ctx context.Context, opts Options) error {
 		return fmt.Errorf("input changed during the job: %w", err)
 	}
 	return err
+}
+
+// records sends the piece's records.
+func (o *object) records(ctx context.Context, opts Options) error {
+	if o.packed != nil && o.piece.Every > 0 {
+		opts.BlockSize = min(opts.BlockSize, sampleBlock)
+	}
+	switch f := o.piece.Format; f.Kind {
+	case Lines:
+		return o.lines(ctx, opts)
+	case Fixed:
+		return o.fixed(ctx, f.Length, opts)
+	case CSV:
+		return o.csv(ctx, opts)
+	default:
+		return o.whole(ctx, opts)
+	}
 }
 
 // fail is an error of this package's own; those of the source name the object themselves.
@@ -89,22 +112,36 @@ func (o *object) check(opts Options) error {
 		return o.fail("bytes %d+%d of an object of %d bytes: not a piece of it", p.Offset, p.Length, p.Size)
 	case f.Kind == Fixed && (f.Length < 1 || f.Length > opts.MaxRecord):
 		return o.fail("%w: record length %d: must be between 1 and %d bytes", ErrRecord, f.Length, opts.MaxRecord)
-	case f.Kind == Fixed && p.Size%int64(f.Length) != 0:
-		return o.fail("%w: %d bytes are not a whole number of %d-byte records: the last one has %d bytes; "+
-			"mend the object or choose another record length", ErrRecord, p.Size, f.Length, p.Size%int64(f.Length))
-	case f.Kind == Fixed && (p.Offset%int64(f.Length) != 0 || p.Length%int64(f.Length) != 0):
-		return o.fail("bytes %d+%d: not whole records of %d bytes", p.Offset, p.Length, f.Length)
 	case f.Kind == File && p.Length != p.Size:
 		return o.fail("bytes %d+%d of %d: a file that is one record is not cut", p.Offset, p.Length, p.Size)
 	case f.Kind == File && p.Size > opts.MaxFile:
-		return o.fail("%w: %d bytes are more than the %d that a file read as one record may have: "+
-			"use a job that reads lines or fixed records, or smaller files", ErrRecord, p.Size, opts.MaxFile)
+		return o.failFile(fmt.Sprint(p.Size), opts)
 	}
 	return nil
 }
 
-// fill reads len(buf) bytes at pos. No request may have to be made for more than the object holds.
-func (o *object) fill(ctx context.Context, buf []byte) error {
+// failFile reports a file that is too large for one record.
+func (o *object) failFile(size string, opts Options) error {
+	return o.fail("%w: %s bytes are more than the %d that a file read as one record may have: "+
+		"use a job that reads lines or fixed records, or smaller files", ErrRecord, size, opts.MaxFile)
+}
+
+// fill reads len(buf) plain bytes, fewer only of a compressed object that ends, or near the end of a piece of it. Of others no more
+// may be asked for than the object holds.
+func (o *object) fill(ctx context.Context, buf []byte) (int, error) {
+	if o.packed != nil {
+		return o.unpacked(buf)
+	}
+	if !o.looked {
+		if done, err := o.look(ctx, buf); done || err != nil {
+			return len(buf), err
+		}
+	}
+	return len(buf), o.fetch(ctx, buf)
+}
+
+// fetch reads len(buf) of the object's own bytes at pos. No request may have to be made for more than the object holds.
+func (o *object) fetch(ctx context.Context, buf []byte) error {
 	for len(buf) > 0 {
 		if o.body == nil {
 			if err := o.request(ctx, int64(len(buf))); err != nil {
@@ -172,7 +209,15 @@ func (o *object) short() error {
 
 // send hands a block to the reader.
 func (o *object) send(off int64, data []byte) error {
-	p := min(off+int64(len(data)), o.piece.end())
+	p := off + int64(len(data))
+	if o.packed != nil {
+		if off < o.due {
+			return nil
+		}
+		o.due = off + o.piece.Every
+		p = max(o.sent, o.dec.Taken())
+	}
+	p = min(p, o.piece.end())
 	b := progress{Block: Block{URL: o.piece.URL, Input: o.piece.Input, Offset: off, Data: data, Header: o.header}, read: p - o.sent}
 	o.sent = p
 	return o.to(b)

@@ -27,7 +27,8 @@ const edges = `
 	storage/backends         < storage storage/localstore storage/memstore storage/s3store
 	storage/storagetest      < storage
 	storage/storagetest/...  < storage storage/storagetest
-	storage/input            < storage
+	storage/encoding         < none
+	storage/input            < storage storage/encoding
 	storage/runfile          < none
 	storage/arrowfile        < none
 	storage/manifest         < none
@@ -43,13 +44,13 @@ const edges = `
 	master/journal/journaltest < master/journal
 	master/memha             < master/journal
 	master/etcdha            < master/journal
-	master                   < jobs jobs/plan master/journal master/sched master/wire storage storage/manifest storage/output
+	master                   < jobs jobs/plan master/journal master/sched master/wire storage storage/encoding storage/manifest storage/output
 	master/status            < jobs/plan master master/sched master/wire
 	master/web               < master/status
 	master/console           < jobs jobs/plan master/wire storage storage/arrowfile storage/output
 
 	# The data plane. It meets the control plane in master/wire only.
-	worker                   < jobs jobs/plan master/wire storage storage/arrowfile storage/input storage/manifest worker/laps worker/shuffle
+	worker                   < jobs jobs/plan master/wire storage storage/arrowfile storage/encoding storage/input storage/manifest worker/laps worker/shuffle
 	worker/shuffle           < jobs storage storage/runfile worker/laps
 	worker/laps              < none
 	worker/program           < jobs jobs/plan
@@ -93,7 +94,8 @@ const doors = `
 	github.com/bmatcuk/doublestar    < storage storage/storagetest
 	github.com/dustin/go-humanize    < millrace master/console cmd/...
 	github.com/jedib0t/go-pretty     < millrace master/console cmd/...
-	github.com/klauspost/compress    < storage/input storage/runfile
+	github.com/klauspost/compress    < storage/encoding storage/runfile
+	github.com/pierrec/lz4           < storage/encoding
 	github.com/zeebo/xxh3            < storage/runfile worker/shuffle jobs/internal/codec jobs/countdistinct
 	github.com/axiomhq/hyperloglog   < jobs/countdistinct
 	github.com/DataDog/sketches-go   < jobs/quantiles

@@ -1,0 +1,181 @@
+package input
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+
+	"github.com/millrace/millrace/storage/encoding"
+)
+
+// packed is the state of a compressed object: its plain bytes take the place of the object's own, and offsets count them.
+type packed struct {
+	dec   *encoding.Decoder
+	plain int64 // offset of the next plain byte
+	stop  int64 // of the first plain byte that is the next piece's; the largest number as long as that is not known
+	all   bool  // there is no further plain byte
+	due   int64 // offset from which on the next block is given, of a sample
+}
+
+// isPacked is the discovery that an object is compressed, from its first bytes.
+type isPacked struct {
+	kind encoding.Kind
+	head []byte
+}
+
+func (p *isPacked) Error() string { return "it is compressed: " + string(p.kind) }
+
+// unreadable is compressed data that no attempt can read.
+type unreadable struct{ error }
+
+func (u unreadable) Unwrap() error { return u.error }
+
+func (u unreadable) Is(target error) bool { return target == ErrRecord }
+
+// offset returns where in the plain bytes the next one that fill reads lies.
+func (o *object) offset() int64 {
+	if o.packed != nil {
+		return o.plain
+	}
+	return o.pos
+}
+
+// end returns the offset of the first plain byte behind the piece. Of a compressed one it may be known only when it is reached.
+func (o *object) end() int64 {
+	if o.packed != nil {
+		return o.stop
+	}
+	return o.piece.end()
+}
+
+// ended says whether fill has read the last byte there is.
+func (o *object) ended() bool {
+	if o.packed != nil {
+		return o.all
+	}
+	return o.pos == o.piece.Size
+}
+
+// sampleBlock is how much of a compressed object is given at each place of a sample, bytes.
+const sampleBlock = 8 << 10
+
+// stops says whether the piece may end before the object's own bytes do, so that what is left of them is not worth reading.
+func (o *object) stops() bool { return o.packed != nil && o.piece.Most > 0 }
+
+// looks says whether the object's first bytes must tell whether it is compressed: whoever cut it into pieces has not looked.
+func (o *object) looks() bool {
+	p := o.piece
+	return !p.Raw && !p.Encoding.Packed() && p.Offset == 0 && p.Size > 0
+}
+
+// look reads the object's first bytes to see whether it is compressed. If buf has room for them it is filled, and look returns
+// true, so that an object that is not costs nothing more.
+func (o *object) look(ctx context.Context, buf []byte) (bool, error) {
+	if o.looked || !o.looks() {
+		o.looked = true
+		return false, nil
+	}
+	o.looked = true
+	n := min(encoding.HeadBytes, int(o.piece.Size))
+	enough := len(buf) >= n
+	if !enough && o.piece.Length != o.piece.Size { // not worth a request of its own
+		return false, nil
+	}
+	if !enough {
+		buf = make([]byte, n)
+	}
+	if err := o.fetch(ctx, buf); err != nil {
+		return false, err
+	}
+	if err := o.checkForeign(buf[:n]); err != nil {
+		return false, err
+	}
+	if kind := encoding.Detect(buf[:n]); kind.Packed() && o.piece.Encoding == encoding.Unknown {
+		if o.piece.Length != o.piece.Size {
+			return false, o.fail("it is %s data, of which %d bytes are no piece: plan the job anew, or read them as they are with "+
+				"--decompress none", kind, o.piece.Length)
+		}
+		return false, &isPacked{kind, buf}
+	}
+	if !enough { // from the beginning again
+		if o.body != nil {
+			o.body.Close() // it was not read to its end
+			o.body = nil
+		}
+		o.pos = 0
+	}
+	return enough, nil
+}
+
+// checkForeign reports text that is none, but compressed in a way that nobody here can read.
+func (o *object) checkForeign(head []byte) error {
+	if name := encoding.Foreign(head); name != "" && (o.piece.Format.Kind == Lines || o.piece.Format.Kind == CSV) {
+		return o.fail("%w: it is %s data, which millrace does not decompress: decompress them, or compress them with gzip, bzip2, "+
+			"zstd, lz4 or snappy; read them as they are with --decompress none", ErrRecord, name)
+	}
+	return nil
+}
+
+// unpack makes the object one of plain bytes. Of its own the first ones have been read already: head.
+func (o *object) unpack(ctx context.Context, kind encoding.Kind, head []byte) error {
+	dec, err := o.turn(ctx)
+	if err != nil {
+		return err
+	}
+	o.packed = &packed{dec: dec, stop: math.MaxInt64}
+	if o.piece.Most > 0 {
+		o.stop = o.piece.Most
+	}
+	dec.Reset(kind, io.MultiReader(bytes.NewReader(head), &rest{ctx, o}))
+	return nil
+}
+
+// unpacked reads plain bytes into buf.
+func (o *object) unpacked(buf []byte) (n int, err error) {
+	for n < len(buf) && !o.all {
+		m, err := o.dec.Read(buf[n:])
+		n += m
+		o.plain += int64(m)
+		switch {
+		case err == io.EOF:
+			o.all = true
+		case errors.Is(err, encoding.ErrData):
+			return n, fmt.Errorf("read %s: %w", o.piece.URL, unreadable{err})
+		case err != nil:
+			return n, err
+		}
+	}
+	return n, nil
+}
+
+// rest is what follows of an object's own bytes.
+type rest struct {
+	ctx context.Context // of the object's reading, in which the decoder calls Read
+	*object
+}
+
+func (r *rest) Read(p []byte) (int, error) {
+	o := r.object
+	if o.body == nil {
+		if o.pos == o.piece.Size {
+			return 0, io.EOF
+		}
+		if err := o.request(r.ctx, o.piece.Size-o.pos); err != nil {
+			return 0, err
+		}
+	}
+	n, err := o.body.Read(p[:min(int64(len(p)), o.until-o.pos)])
+	o.pos += int64(n)
+	switch {
+	case err == io.EOF && o.pos < o.until:
+		return n, o.short()
+	case err != nil && err != io.EOF:
+		return n, fmt.Errorf("input at byte %d: %w", o.pos, err)
+	case o.pos == o.until:
+		return n, o.finish()
+	}
+	return n, nil
+}
