@@ -22,9 +22,9 @@ func (s *Store) Lookup(ctx context.Context, p Pending) error {
 	return err
 }
 
-// Complete makes a pending upload visible. Anyone who holds p may call it, any number of times: if the upload is gone,
-// the object must be there with this size and CRC32C, else the error wraps ErrPendingLost. After an answer that was lost
-// it looks again.
+// Complete makes a pending upload visible. Anyone who holds p may call it, any number of times and at the same time: if the
+// upload is gone, the object must be there with this size and CRC32C, else the error wraps ErrPendingLost. After an answer
+// that was lost it looks again.
 func (s *Store) Complete(ctx context.Context, p Pending) error {
 	t, err := s.object(ctx, "complete", p.URL)
 	if err != nil {
@@ -54,9 +54,23 @@ func (s *Store) Complete(ctx context.Context, p Pending) error {
 	}
 }
 
+// lookAgain is how often Complete looks for the object of an upload that is gone. While somebody else completes it, versitygw
+// shows neither for a moment.
+const lookAgain = 5
+
+// errNeither is what such a moment looks like, and the loss of an upload too.
+var errNeither = fmt.Errorf("%w: neither the upload nor the object is there", ErrPendingLost)
+
 // forgotten ends a Complete whose upload is gone.
 func (s *Store) forgotten(ctx context.Context, t target, p Pending) error {
-	if err := s.verify(ctx, "complete", t, p); err != nil {
+	err := s.verify(ctx, "complete", t, p)
+	for n := 1; n < lookAgain && errors.Is(err, errNeither); n++ {
+		if s.o.Sleep(ctx, s.pause(n)) != nil {
+			return context.Cause(ctx)
+		}
+		err = s.verify(ctx, "complete", t, p)
+	}
+	if err != nil {
 		return err
 	}
 	// What a crash in the midst of an earlier Complete may have left behind goes now: nobody asks for this id again.
@@ -106,7 +120,7 @@ func (s *Store) whole(ctx context.Context, op string, t target, p Pending) ([]Pa
 func (s *Store) verify(ctx context.Context, op string, t target, p Pending) error {
 	body, info, err := s.Read(ctx, t.String(), 0, -1, "")
 	if errors.Is(err, ErrNotFound) {
-		return fail(op, t.String(), 1, fmt.Errorf("%w: neither the upload nor the object is there", ErrPendingLost))
+		return fail(op, t.String(), 1, errNeither)
 	}
 	if err != nil {
 		return err

@@ -1,8 +1,11 @@
 package storage_test
 
 import (
+	"context"
 	"errors"
+	"io"
 	"testing"
+	"time"
 
 	"github.com/millrace/millrace/storage"
 	"github.com/millrace/millrace/storage/storagetest"
@@ -90,6 +93,59 @@ func TestPendingLost(t *testing.T) {
 		c.change(b, &p)
 		wantErr(t, c.name+": Lookup", b.s.Lookup(t.Context(), p), storage.ErrPendingLost, "look up mem://x/k", c.text)
 		wantErr(t, c.name+": Complete", b.s.Complete(t.Context(), p), storage.ErrPendingLost, "complete mem://x/k", c.text)
+	}
+}
+
+// moment is a server that shows neither an upload nor its object while somebody else completes it.
+type moment struct {
+	storage.Backend
+	key   string
+	looks int // at the object, before it is there
+}
+
+func (m *moment) Read(ctx context.Context, key string, off, n int64, etag string) (io.ReadCloser, storage.Object, error) {
+	if m.looks--; key == m.key && m.looks >= 0 {
+		return nil, storage.Object{}, storage.ErrNotFound
+	}
+	return m.Backend.Read(ctx, key, off, n, etag)
+}
+
+// An upload that somebody else completes right now is not taken for lost; one that is nowhere to be seen after some looks is,
+// and the end of the context ends the looking.
+func TestCompleteBesideAnother(t *testing.T) {
+	t.Parallel()
+	for looks, want := range map[int]error{0: nil, 1: nil, 4: nil, 5: storage.ErrPendingLost} {
+		b := newBench(t)
+		p, err := b.pend("mem://x/k", digits(1000))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := b.s.Complete(t.Context(), p); err != nil { // somebody else
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		ends := false
+		s := storage.New(storage.Options{
+			Schemes: map[string]storage.Opener{"mem": func(context.Context, string) (storage.Backend, error) {
+				return &moment{b.mem, "k", looks}, nil
+			}},
+			Sleep: func(ctx context.Context, _ time.Duration) error {
+				if ends {
+					cancel()
+				}
+				return ctx.Err()
+			},
+		})
+		if err := s.Complete(ctx, p); !errors.Is(err, want) || (err == nil) != (want == nil) {
+			t.Errorf("after %d looks: %v, want %v", looks, err, want)
+		}
+		if ends = true; looks == 5 {
+			b.s.Remove(t.Context(), p.URL)
+			if err := s.Complete(ctx, p); !errors.Is(err, context.Canceled) {
+				t.Errorf("cancelled over the looks: %v", err)
+			}
+		}
 	}
 }
 

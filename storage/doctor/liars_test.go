@@ -301,20 +301,34 @@ func uploadLies() map[string]lie {
 			}},
 		"one of several is sent away": {check: "upload completed by several", seen: "found neither", warns: true,
 			lie: func(l *liar, mem *memstore.Backend) {
+				// The others wait until the first has looked for the object as often as it does.
+				const looks = 5
 				var asked, read memory
+				gone := make(chan struct{})
 				l.uploads.list = func(ctx context.Context, prefix, id string, yield func(storage.Part) bool) error {
 					if strings.HasSuffix(prefix, "/several") && asked.add("") == 0 {
 						return storage.ErrNotFound
 					}
 					return mem.Uploads().List(ctx, prefix, id, yield)
 				}
+				l.uploads.complete = func(ctx context.Context, key, id string, parts []storage.Part) (storage.Object, error) {
+					if strings.HasSuffix(key, "/several") {
+						<-gone
+					}
+					return mem.Uploads().Complete(ctx, key, id, parts)
+				}
 				l.read = func(ctx context.Context, key string, off, n int64, etag string) (io.ReadCloser, storage.Object, error) {
-					if strings.HasSuffix(key, "/several") && read.add("") == 0 {
-						return nil, storage.Object{}, storage.ErrNotFound
+					if strings.HasSuffix(key, "/several") {
+						look := read.add("")
+						if look == looks-1 {
+							close(gone)
+						}
+						if look < looks {
+							return nil, storage.Object{}, storage.ErrNotFound
+						}
 					}
 					return mem.Read(ctx, key, off, n, etag)
 				}
-				// Who is sent away does not abort the upload, so that another one completes it.
 			}},
 		"is not aborted": {check: "upload aborted", seen: "could still write", leaves: true,
 			also: []string{"pending uploads listed"},

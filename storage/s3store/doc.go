@@ -26,7 +26,9 @@
 //	             and compared here (uploads.List). It forgets in that listing, not otherwise, those of before its last
 //	             start
 //	versitygw    answers an unknown access key with 404: that is ErrDenied here. It keeps keys as paths: a/b cannot be
-//	             there while a is an object. Its conditional writes are atomic since 1.8.0, on file systems with locks
+//	             there while a is an object. Its conditional writes are atomic since 1.8.0, on file systems with locks.
+//	             While one caller completes an upload, others see neither it nor the object for a moment: Store.Complete
+//	             looks again
 //	both         want each part's CRC32C again when an upload is completed: a part's ETag carries it (uploads)
 //	AWS          names a region in the error when another is asked for: the error says what to set
 //	any          cannot say in the answer to a HEAD why an object is missing: a listing is asked once (bucket.missing)
