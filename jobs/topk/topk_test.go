@@ -42,7 +42,7 @@ func TestWords(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		texts = append(texts, string(data[:200_000]))
+		texts = append(texts, string(data[:60_000]))
 	}
 	words := strings.FieldsFunc(strings.Join(texts, "\n"), func(r rune) bool { return !unicode.IsLetter(r) })
 	lower := strings.FieldsFunc(strings.ToLower(strings.Join(texts, "\n")), func(r rune) bool { return !unicode.IsLetter(r) })
