@@ -73,7 +73,6 @@ func (r *Result) count(t *jobs.Task) {
 	for name, n := range t.Counters() {
 		r.Counters[name] += n
 	}
-	r.Records += t.Records
 	r.Pairs += t.Pairs
 }
 
@@ -89,6 +88,7 @@ func mapObject(prog jobs.Program, o Object, reducers int, partition func([]byte,
 		return err
 	}
 	result.count(t)
+	result.Records += t.Records
 	for _, batch := range out.batches {
 		if err := deal(batch, prog.Info().Partitions, reducers, partition, groups); err != nil {
 			return fmt.Errorf("oracle: map %s: %w", o.URL, err)
