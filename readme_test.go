@@ -1,6 +1,7 @@
 package millrace_test
 
 import (
+	"flag"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -12,6 +13,8 @@ import (
 
 	"github.com/millrace/millrace/jobs/builtin"
 )
+
+var update = flag.Bool("update", false, "rewrite what the commands of docs/jobs.md show")
 
 // Proves that the README is true: its commands run, and those over the books give the tables that it shows; the commands,
 // flags, variables, make targets, exit codes and files that it names exist; its program is the one that is tested.
@@ -193,6 +196,19 @@ func (r *page) checkLinks(t *testing.T) {
 	}
 }
 
+// show writes into an exact page what a command gives, in place of what it shows.
+func (r *page) show(t *testing.T, c call, output string) {
+	t.Helper()
+	old := strings.Join(append([]string{"$ " + c.line}, c.output...), "\n") + "\n"
+	if strings.Count(r.text, old) != 1 {
+		t.Fatalf("%s: %s is there %d times: change one", r.path, c.line, strings.Count(r.text, old))
+	}
+	r.text = strings.Replace(r.text, old, "$ "+c.line+"\n"+output, 1)
+	if err := os.WriteFile(r.path, []byte(r.text), 0o666); err != nil {
+		t.Fatal(err)
+	}
+}
+
 var (
 	section      = regexp.MustCompile("(?m)^## `([a-z-]+)`\n")
 	parameterRow = regexp.MustCompile("(?m)^\\| `([a-z-]+)` \\|")
@@ -270,7 +286,11 @@ func (r *page) runCalls(t *testing.T) {
 			t.Errorf("%s: %v\n%s", c.line, err, stderr.String())
 		}
 		if shown := strings.Join(append(c.output, ""), "\n"); r.exact && shown != string(out) {
-			t.Errorf("%s: %s shows\n%s\nbut it gave\n%s", c.line, r.path, shown, out)
+			if *update {
+				r.show(t, c, string(out))
+			} else {
+				t.Errorf("%s: %s shows\n%s\nbut it gave\n%s\n(go test -run TestJobsPage -update . rewrites it)", c.line, r.path, shown, out)
+			}
 		}
 		if !strings.Contains(c.line, "testdata/text") {
 			continue // what it gives depends on the version of Go
