@@ -20,7 +20,7 @@ import (
 type Params struct {
 	Positions bool      `param:"positions" default:"false" help:"say at which byte offsets of a document the word begins"`
 	Layout    string    `param:"layout" default:"lists" oneof:"lists|rows" help:"lists: a row per word, with the list of its documents; rows: a row per word and document"`
-	MaxList   jobs.Size `param:"max-list" default:"32MiB" help:"largest list, for layout=lists: a reduce task holds one in memory; a larger one fails the job"`
+	MaxList   jobs.Size `param:"max-list" default:"16MiB" help:"largest list, for layout=lists: a reduce task holds one in memory; a larger one fails the job"`
 	Lower     bool      `param:"lower" default:"false" help:"index words in lower case: The and the are one word"`
 	MinLength int       `param:"min-length" default:"1" help:"leave out words with fewer letters"`
 }

@@ -21,7 +21,7 @@ type Params struct {
 	Separator string    `param:"separator" default:"\t" help:"what stands between fields; a tab if not stated"`
 	Comment   string    `param:"comment" default:"" help:"lines that begin so are left out, such as # in many published graphs"`
 	Layout    string    `param:"layout" default:"lists" oneof:"lists|rows" help:"lists: a row per target, with the list of its sources; rows: a row per target and source"`
-	MaxList   jobs.Size `param:"max-list" default:"32MiB" help:"largest list, for layout=lists: a reduce task holds one in memory; a larger one fails the job"`
+	MaxList   jobs.Size `param:"max-list" default:"16MiB" help:"largest list, for layout=lists: a reduce task holds one in memory; a larger one fails the job"`
 }
 
 // maxMaxList is below what a row may take.

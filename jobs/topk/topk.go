@@ -16,15 +16,15 @@ import (
 
 // Params are what a submitter may choose.
 type Params struct {
-	K         int    `param:"k" default:"10" help:"how many values to find, at most 1,000,000"`
+	K         int    `param:"k" default:"10" help:"how many values to find, at most 100,000"`
 	Words     bool   `param:"words" default:"false" help:"count words, maximal runs of Unicode letters, not whole lines or fields"`
 	Lower     bool   `param:"lower" default:"false" help:"count values in lower case"`
 	Field     int    `param:"field" default:"0" help:"number of the field to look at, from 1; 0: the whole line"`
 	Separator string `param:"separator" default:"\t" help:"what stands between fields; a tab if not stated"`
 }
 
-// maxK keeps what a reduce task holds small: a million values of 60 bytes are some 100 MB.
-const maxK = 1_000_000
+// maxK keeps what a reduce task holds small: 100,000 values of 60 bytes are some 10 MB.
+const maxK = 100_000
 
 // Validate reports a parameter that makes no sense.
 func (p Params) Validate() error {
