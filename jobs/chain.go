@@ -129,6 +129,20 @@ func (d *Done) Rows() int64 { return d.result.Rows }
 // Drop says that no stage to come reads this one's output: it is removed before the chain's end, unless stages are kept.
 func (d *Done) Drop() { d.chain.dropped[d.n] = true }
 
+// Collected returns the first rows of a stage that was run with Stage.Collect, in the order of its parts. T is the stage's
+// row type.
+func Collected[T any](d *Done) ([]T, error) {
+	var rows []T
+	for _, batch := range d.result.Collected {
+		more, err := rowsOf[T](batch)
+		if err != nil {
+			return nil, fmt.Errorf("rows of stage %s: %w", d.result.Spec.label(), err)
+		}
+		rows = append(rows, more...)
+	}
+	return rows, nil
+}
+
 // StageSpec is a stage for the engine to run.
 type StageSpec struct {
 	N        int               `json:"n"`   // its place in the chain, from 0

@@ -19,7 +19,8 @@ type rowPlan struct {
 // columnPlan is one column, or one part of a nested column.
 type columnPlan struct {
 	field    Field
-	path     string  // for messages: "order.lines[].price"
+	path     string // for messages: "order.lines[].price"
+	typ      reflect.Type
 	offset   uintptr // in the struct or row around it
 	add      addFunc // for a nullable column: of the value behind the pointer
 	quick    quick   // how addRow fills the column without add
@@ -126,13 +127,13 @@ func (c *rowCompiler) listed(t reflect.Type, path string, base uintptr) ([]colum
 
 // column compiles a column of type t.
 func (c *rowCompiler) column(t reflect.Type, name, path string) (columnPlan, error) {
-	col := columnPlan{field: Field{Name: name}, path: path, size: t.Size()}
+	col := columnPlan{field: Field{Name: name}, path: path, typ: t, size: t.Size()}
 	if t.Kind() == reflect.Pointer {
 		elem, err := c.column(t.Elem(), name, path)
 		if err == nil && elem.field.Nullable {
 			err = fmt.Errorf("column %s: type %v: a pointer to a pointer has no meaning as a column", path, t)
 		}
-		elem.field.Nullable, elem.quick = true, quickNone
+		elem.field.Nullable, elem.quick, elem.typ = true, quickNone, t
 		return elem, err
 	}
 	if typ, add := scalarColumn(t.Kind()); add != nil {

@@ -13,8 +13,6 @@ import (
 	"github.com/millrace/millrace/jobs/plan"
 	"github.com/millrace/millrace/master/sched"
 	"github.com/millrace/millrace/master/wire"
-	"github.com/millrace/millrace/storage"
-	"github.com/millrace/millrace/storage/manifest"
 	"github.com/millrace/millrace/storage/output"
 )
 
@@ -172,7 +170,7 @@ func (m *Master) runChain(ctx context.Context, j *job) error {
 	begins := len(j.chain.done) == 0 && m.jobs[stageID(j.id, 0)] == nil
 	m.mu.Unlock()
 	if begins && !j.spec.Resume { // what a chain that failed left, which --overwrite replaces
-		if err := m.removeAll(ctx, j.spec.Output+"/"+StagesFolder); err != nil {
+		if err := m.o.Store.RemoveFolder(ctx, j.spec.Output+"/"+StagesFolder); err != nil {
 			return fmt.Errorf("remove old stages: %w", err)
 		}
 	}
@@ -189,7 +187,7 @@ func (m *Master) runChain(ctx context.Context, j *job) error {
 		}
 		if !j.spec.KeepStages {
 			for _, n := range next.Drop {
-				if err := m.removeAll(ctx, j.stageFolder(done[n].Spec)); err != nil {
+				if err := m.o.Store.RemoveFolder(ctx, j.stageFolder(done[n].Spec)); err != nil {
 					return fmt.Errorf("remove stage %d: %w", n+1, err)
 				}
 			}
@@ -384,7 +382,8 @@ func sameParams(a, b map[string]string) bool {
 
 // stageResult reads off a committed output what a chain's code may ask for.
 func (m *Master) stageResult(ctx context.Context, s *jobs.StageSpec, out *output.Output) (*jobs.StageResult, error) {
-	return &jobs.StageResult{Spec: *s, Rows: out.Manifest.Rows, Counters: out.Manifest.Counters}, nil
+	rows, err := collect(ctx, out, s.Collect)
+	return &jobs.StageResult{Spec: *s, Rows: out.Manifest.Rows, Counters: out.Manifest.Counters, Collected: rows}, err
 }
 
 // endChain ends a chain, nil for its completion, and cleans up behind it.
@@ -417,7 +416,7 @@ func (m *Master) endChain(ctx context.Context, j *job, err error) {
 func (m *Master) afterChain(ctx context.Context, j *job, kept bool) {
 	if !kept {
 		sctx, cancel := context.WithTimeout(ctx, sweepTimeout)
-		if err := m.removeAll(sctx, j.spec.Output+"/"+StagesFolder); err != nil {
+		if err := m.o.Store.RemoveFolder(sctx, j.spec.Output+"/"+StagesFolder); err != nil {
 			m.o.Log.Warn("remove stages", "job", j.id, "output", j.spec.Output, "error", err)
 		}
 		cancel()
@@ -430,31 +429,6 @@ func (m *Master) afterChain(ctx context.Context, j *job, kept bool) {
 	j.swept = true
 	j.touch()
 	m.forgetOldLocked(ctx)
-}
-
-// removeAll removes a folder: the manifest of an output first, so that it is never complete and wrong.
-func (m *Master) removeAll(ctx context.Context, folder string) error {
-	var first, rest []string
-	err := m.o.Store.List(ctx, folder+"/", func(o storage.Info) bool {
-		if strings.HasSuffix(o.URL, "/"+manifest.Name) {
-			first = append(first, o.URL)
-		} else {
-			rest = append(rest, o.URL)
-		}
-		return true
-	})
-	if errors.Is(err, storage.ErrNotFound) {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	for _, url := range append(first, rest...) {
-		if err := m.o.Store.Remove(ctx, url); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 // cancelChain ends a chain, unless the commit of its last stage is decided.

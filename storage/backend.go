@@ -87,6 +87,12 @@ type InputLister interface {
 	ListInputs(ctx context.Context, prefix, delim string, skip func(name string) bool, yield func(Object) bool) error
 }
 
+// Folders is what a Backend also implements when folders are things of their own, which stay when the last object in them is
+// removed. RemoveFolders removes those below prefix, which ends in a slash, and that one, as far as nothing lies in them.
+type Folders interface {
+	RemoveFolders(ctx context.Context, prefix string) error
+}
+
 // Prompt is what a Backend also implements when a read is answered by this machine itself, as a local file's is: waiting
 // for it hides next to nothing, and what was just read is best used by the processor that read it.
 type Prompt interface {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 )
 
 // Put writes a small object at once. With ifAbsent an object that is there already gives an error that wraps
@@ -61,4 +62,39 @@ func (s *Store) Remove(ctx context.Context, url string) error {
 	return s.do(ctx, "remove", t.String(), func(ctx context.Context) error {
 		return t.b.Remove(ctx, t.Key)
 	})
+}
+
+// RemoveFolder deletes all objects below a folder, and the folder where such a thing exists. Manifests go first, so that no
+// output is ever complete and wrong. A folder that is not there is no error; pending uploads stay.
+func (s *Store) RemoveFolder(ctx context.Context, url string) error {
+	url = strings.TrimSuffix(url, "/") + "/"
+	t, err := s.open(ctx, "remove", url)
+	if err != nil {
+		return err
+	}
+	var manifests, others []string
+	err = s.List(ctx, url, func(o Info) bool {
+		if strings.HasSuffix(o.URL, "/"+Success) {
+			manifests = append(manifests, o.URL)
+		} else {
+			others = append(others, o.URL)
+		}
+		return true
+	})
+	if errors.Is(err, ErrNotFound) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	for _, object := range append(manifests, others...) {
+		if err := s.Remove(ctx, object); err != nil {
+			return err
+		}
+	}
+	f, ok := t.b.(Folders)
+	if !ok {
+		return nil
+	}
+	return s.do(ctx, "remove", t.String(), func(ctx context.Context) error { return f.RemoveFolders(ctx, t.Key) })
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/millrace/millrace/jobs/grep"
 	"github.com/millrace/millrace/jobs/histogram"
 	"github.com/millrace/millrace/jobs/invertedindex"
+	"github.com/millrace/millrace/jobs/kmeans"
 	"github.com/millrace/millrace/jobs/links"
 	"github.com/millrace/millrace/jobs/quantiles"
 	"github.com/millrace/millrace/jobs/sessions"
@@ -28,6 +29,7 @@ func All() []*jobs.Job {
 		grep.Job(),
 		histogram.Job(),
 		invertedindex.Job(),
+		kmeans.Job(),
 		links.Job(),
 		quantiles.Job(),
 		sessions.Job(),

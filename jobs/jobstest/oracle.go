@@ -25,6 +25,8 @@ type Result struct {
 	Counters   map[string]int64 // of all tasks together
 	Records    int64            // mapped
 	Pairs      int64            // emitted
+
+	batches []jobs.Columns // the rows again, as they were put
 }
 
 // Rows returns the rows of all partitions, one partition after the other.
@@ -59,6 +61,7 @@ func Oracle(prog jobs.Program, objects []Object, reducers int, partition func(ke
 			return nil, err
 		}
 		result.Partitions[i] = out.rows
+		result.batches = append(result.batches, out.batches...)
 		result.count(t)
 	}
 	return result, nil

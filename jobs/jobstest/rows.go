@@ -1,9 +1,11 @@
 package jobstest
 
 import (
+	"bytes"
 	"encoding/binary"
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 	"time"
 
@@ -185,12 +187,25 @@ func decodeLists(f jobs.Field, c jobs.Column, rows int) ([]any, error) {
 
 // rowSink keeps all rows.
 type rowSink struct {
-	schema jobs.Schema
-	rows   []Row
+	schema  jobs.Schema
+	rows    []Row
+	batches []jobs.Columns
 }
 
 func (s *rowSink) Put(batch jobs.Columns) error {
 	rows, err := Decode(s.schema, batch)
 	s.rows = append(s.rows, rows...)
+	s.batches = append(s.batches, jobs.Columns{Rows: batch.Rows, Columns: clone(batch.Columns)})
 	return err
+}
+
+// clone copies columns, whose buffers their maker uses again.
+func clone(in []jobs.Column) []jobs.Column {
+	var out []jobs.Column
+	for _, c := range in {
+		out = append(out, jobs.Column{
+			Nulls: c.Nulls, Valid: bytes.Clone(c.Valid), Offsets: slices.Clone(c.Offsets), Data: bytes.Clone(c.Data), Children: clone(c.Children),
+		})
+	}
+	return out
 }

@@ -23,8 +23,11 @@ func Run(t testing.TB, job *jobs.Job, params map[string]string, inputs ...string
 }
 
 // RunObjects binds a job and runs it over objects with so many partitions. Unless the job partitions by itself, all pairs
-// go to partition 0.
+// go to partition 0. Of a chain it is the last stage's result; its stages say how many partitions they have, or it is 1.
 func RunObjects(job *jobs.Job, params map[string]string, objects []Object, reducers int) (*Result, error) {
+	if job.IsChain() {
+		return runChain(job, params, objects)
+	}
 	prog, err := job.Bind(params)
 	if err != nil {
 		return nil, err

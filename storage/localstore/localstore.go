@@ -9,7 +9,7 @@
 //	.NAME.<id>.pending.parts   which of those bytes are which part, see partlog.go
 //
 // with an id of 32 hexadecimal digits and a NAME cut to 200 bytes. Folders are made when the first file needs them and are
-// never removed.
+// removed only by RemoveFolders.
 //
 // Symbolic links to files are files. Links to folders are not followed below the folder that is listed, so that nothing is
 // read twice or for ever; links to nothing are no objects. Sockets, devices and pipes are errors.
@@ -23,6 +23,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -283,6 +284,28 @@ func (b *Backend) Remove(ctx context.Context, key string) error {
 		return nil // a folder is no object
 	}
 	return removeFile(name)
+}
+
+// RemoveFolders implements storage.Folders.
+func (b *Backend) RemoveFolders(ctx context.Context, prefix string) error {
+	top, err := b.path(strings.TrimSuffix(prefix, "/"))
+	if err != nil {
+		return err
+	}
+	var folders []string // each before those in it
+	err = filepath.WalkDir(top, func(name string, d fs.DirEntry, err error) error {
+		if err == nil && d.IsDir() {
+			folders = append(folders, name)
+		}
+		if errors.Is(err, fs.ErrNotExist) {
+			err = nil
+		}
+		return errors.Join(err, ctx.Err())
+	})
+	for _, name := range slices.Backward(folders) {
+		_ = os.Remove(name) // fails, and is to, where something lies in it
+	}
+	return explain(err)
 }
 
 // removeFile removes a file that may be gone already.

@@ -14,10 +14,11 @@ const edges = `
 	jobs/access              < jobs jobs/accesslog
 	jobs/accesslog           < none
 	jobs/internal/best       < none
+	jobs/exact               < none
 	jobs/sessions            < jobs jobs/accesslog
 	jobs/termvector          < jobs jobs/internal/best
 	jobs/topk                < jobs jobs/internal/best
-	jobs/...                 < jobs
+	jobs/...                 < jobs jobs/exact
 
 	# Bytes at rest. They know no jobs, master or worker.
 	storage                  < none
@@ -44,7 +45,7 @@ const edges = `
 	master/journal/journaltest < master/journal
 	master/memha             < master/journal
 	master/etcdha            < master/journal
-	master                   < jobs jobs/plan master/journal master/sched master/wire storage storage/encoding storage/manifest storage/output
+	master                   < jobs jobs/plan master/journal master/sched master/wire storage storage/arrowfile storage/encoding storage/manifest storage/output
 	master/status            < jobs/plan master master/sched master/wire
 	master/web               < master/status
 	master/console           < jobs jobs/plan master/wire storage storage/arrowfile storage/output

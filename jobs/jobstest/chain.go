@@ -1,0 +1,47 @@
+package jobstest
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+
+	"github.com/millrace/millrace/jobs"
+)
+
+// runChain runs a chain's stages one after the other, each in memory as any job.
+func runChain(job *jobs.Job, params map[string]string, objects []Object) (*Result, error) {
+	var done []jobs.StageResult
+	var results []*Result
+	for {
+		next, err := job.Advance(params, done)
+		if err != nil {
+			return nil, err
+		}
+		if next == nil {
+			return results[len(results)-1], nil
+		}
+		if len(next.From) > 0 {
+			return nil, fmt.Errorf("stage %d (%s): it reads what other stages wrote: run such a chain with millrace.Run", next.N+1, next.Job)
+		}
+		i := slices.IndexFunc(job.Stages(), func(s *jobs.Job) bool { return s.Name() == next.Job })
+		r, err := RunObjects(job.Stages()[i], next.Params, objects, cmp.Or(next.Reducers, 1))
+		if err != nil {
+			return nil, fmt.Errorf("stage %d (%s): %w", next.N+1, next.Job, err)
+		}
+		results = append(results, r)
+		done = append(done, jobs.StageResult{Spec: *next, Rows: int64(len(r.Rows())), Counters: r.Counters, Collected: r.head(next.Collect)})
+	}
+}
+
+// head is the first n rows as they were put.
+func (r *Result) head(n int) []jobs.Columns {
+	var out []jobs.Columns
+	for _, b := range r.batches {
+		b.Rows = min(b.Rows, n)
+		if b.Rows > 0 {
+			out = append(out, b)
+		}
+		n -= b.Rows
+	}
+	return out
+}
