@@ -508,12 +508,13 @@ func jobsCommand(name string, reg *program.Registry) *cobra.Command {
 
 func catCommand(name string) *cobra.Command {
 	o := console.RowOptions{Format: console.FormatTable, Limit: 20}
+	var side string
 	c := &cobra.Command{
 		Use:   "cat OUTPUT",
 		Short: "Print the rows of an output",
 		Long: "Print the rows of a finished output, part by part. raw prints a one-column output's values as they are: text with a newline " +
-			"each, bytes with nothing.",
-		Example: fmt.Sprintf("  %[1]s cat words --limit 5\n  %[1]s cat words --format csv --limit 0 > words.csv", name),
+			"each, bytes with nothing. A job can write rows of several kinds: --side names a side output, and so does its folder, OUTPUT/NAME.",
+		Example: fmt.Sprintf("  %[1]s cat words --limit 5\n  %[1]s cat words --format csv --limit 0 > words.csv\n  %[1]s cat events --side errors", name),
 		Args:    Arguments(1, "output"),
 		RunE: func(c *cobra.Command, args []string) error {
 			if !slices.Contains(console.Formats(), o.Format) {
@@ -525,7 +526,10 @@ func catCommand(name string) *cobra.Command {
 			if _, err := storage.ParseURL(args[0]); err != nil {
 				return Usage(fmt.Errorf("output: %w", err))
 			}
-			out, err := output.Open(c.Context(), backends.New(backends.Options{}), args[0])
+			out, err := output.Locate(c.Context(), backends.New(backends.Options{}), args[0])
+			if err == nil && side != "" {
+				out, err = out.Side(side)
+			}
 			if err != nil {
 				return err
 			}
@@ -534,6 +538,7 @@ func catCommand(name string) *cobra.Command {
 		},
 	}
 	c.Flags().StringVar(&o.Format, "format", o.Format, "table, csv, ndjson or raw")
+	c.Flags().StringVar(&side, "side", "", "the side output to print (default: the job's rows)")
 	c.Flags().Int64Var(&o.Limit, "limit", o.Limit, "rows at most; 0: all")
 	_ = c.RegisterFlagCompletionFunc("format", cobra.FixedCompletions(console.Formats(), cobra.ShellCompDirectiveNoFileComp)) // fails only for an unknown name
 	return c

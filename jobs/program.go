@@ -26,13 +26,20 @@ type Program interface {
 
 // Info is what the engine knows of a program.
 type Info struct {
-	Inputs     []Input // what the job reads, each with a map function of its own; one at least
-	Combines   bool    // Combine may be called, any number of times, on any subset of a key's values
-	Partitions bool    // the program fills Pairs.Partitions; otherwise the engine partitions by the key's bytes
-	Ordered    bool    // the job orders the values of a key: behind the key, a pair's has what its value is ordered by
-	TotalOrder bool    // partition p holds only keys below those of partition p+1; the engine samples the boundaries
-	Reducers   int     // the number of partitions unless the submitter states one; 0: by the size of the input
-	Schema     Schema  // of the rows
+	Inputs     []Input  // what the job reads, each with a map function of its own; one at least
+	Combines   bool     // Combine may be called, any number of times, on any subset of a key's values
+	Partitions bool     // the program fills Pairs.Partitions; otherwise the engine partitions by the key's bytes
+	Ordered    bool     // the job orders the values of a key: behind the key, a pair's has what its value is ordered by
+	TotalOrder bool     // partition p holds only keys below those of partition p+1; the engine samples the boundaries
+	Reducers   int      // the number of partitions unless the submitter states one; 0: by the size of the input
+	Schema     Schema   // of the rows
+	Outputs    []Output // where rows of other kinds go, by name
+}
+
+// Output is a side output of a job, as its code declares it: rows of another kind than the job's, in files of their own.
+type Output struct {
+	Name   string
+	Schema Schema
 }
 
 // Input is one of the inputs of a job, as its code declares it. Most jobs have one, without a name.

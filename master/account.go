@@ -172,11 +172,9 @@ func taskDetail(id sched.AttemptID, worker string, o *wire.Outcome) wire.TaskDet
 		Task: taskName(id.Task), Attempt: id.N, Worker: worker, Elapsed: o.Elapsed, Time: o.Work.Time, Bytes: o.Bytes, Records: o.Records,
 		Emitted: o.Work.Emitted, Groups: o.Work.Groups, Spilled: o.Spilled, Hot: o.Work.Hot, Counters: o.Counters, State: stateSelected,
 	}
-	switch {
-	case o.Map != nil:
-		t.Pairs, t.Out = o.Map.Pairs, o.Map.Size
-	case o.Reduce != nil:
-		t.Rows, t.Out = o.Reduce.Rows, o.Reduce.Part.Size
+	t.Rows, t.Out = sizeOf(o.Parts)
+	if o.Map != nil {
+		t.Pairs, t.Out = o.Map.Pairs, t.Out+o.Map.Size
 	}
 	return t
 }

@@ -356,7 +356,7 @@ func (m *Master) reuse(ctx context.Context, s *jobs.StageSpec, p *plan.Plan) (*j
 		return nil, nil, err
 	}
 	f := out.Manifest
-	if f.Job != p.Spec.Job || f.Program != p.Spec.Program || f.Inputs.Digest != digest(p.Objects) || !sameParams(f.Params, p.Spec.Params) || len(f.Parts) != p.Reducers {
+	if f.Job != p.Spec.Job || f.Program != p.Spec.Program || f.Inputs.Digest != digest(p.Objects) || !sameParams(f.Params, p.Spec.Params) || len(f.Parts) != rowsParts(p) {
 		return nil, nil, nil
 	}
 	status := wire.StageStatus{
@@ -498,7 +498,7 @@ func (m *Master) chainStatusLocked(j *job, s *wire.JobStatus) {
 		if i == 0 {
 			s.Records = st.Records
 		}
-		s.Rows, s.OutBytes, s.NumParts = st.Rows, st.OutBytes, st.NumParts
+		s.Rows, s.OutBytes, s.NumParts, s.Outputs = st.Rows, st.OutBytes, st.NumParts, st.Outputs
 		if j.chain.current == nil {
 			s.Shuffled += st.Shuffled
 		}
@@ -525,7 +525,7 @@ func (m *Master) stageStatusLocked(c *job, s *jobs.StageSpec) wire.StageStatus {
 	}
 	return wire.StageStatus{
 		N: s.N, Job: s.Job, State: st.State, Objects: st.Objects, InBytes: st.InBytes, Records: st.Records, Pairs: st.Pairs,
-		Shuffled: st.Shuffled, Spilled: st.Spilled, Rows: st.Rows, OutBytes: st.OutBytes, NumParts: st.NumParts, Retries: st.Retries,
+		Shuffled: st.Shuffled, Spilled: st.Spilled, Rows: st.Rows, OutBytes: st.OutBytes, NumParts: st.NumParts, Outputs: st.Outputs, Retries: st.Retries,
 		Elapsed: max(0, end.Sub(st.Submitted).Round(time.Millisecond)),
 	}
 }

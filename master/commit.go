@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -160,7 +161,7 @@ func (m *Master) decide(ctx context.Context, j *job) error {
 		return fmt.Errorf("commit: %w", err)
 	}
 	if len(lost) > 0 {
-		return m.step(ctx, sched.PartsLost{Job: j.id, Parts: lost}, nil)
+		return m.step(ctx, sched.PartsLost{Job: j.id, Attempts: lost}, nil)
 	}
 	if err := m.checkOutput(ctx, j.spec); err != nil {
 		return fmt.Errorf("commit: %w", err)
@@ -168,18 +169,20 @@ func (m *Master) decide(ctx context.Context, j *job) error {
 	return m.step(ctx, sched.Decided{Job: j.id}, nil)
 }
 
-// lookup returns the partitions whose pending uploads are gone.
-func (m *Master) lookup(ctx context.Context, j *job) (lost []int, err error) {
+// lookup returns the attempts of which pending uploads are gone.
+func (m *Master) lookup(ctx context.Context, j *job) (lost []sched.AttemptID, err error) {
 	var mu sync.Mutex
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(commitLimit)
-	for p, r := range m.pending(j) {
+	for _, p := range m.placed(j) {
 		g.Go(func() error {
-			err := m.o.Store.Lookup(ctx, r)
+			err := m.o.Store.Lookup(ctx, p.Pending)
 			if errors.Is(err, storage.ErrPendingLost) || errors.Is(err, storage.ErrNotFound) {
 				mu.Lock()
-				lost = append(lost, p)
-				mu.Unlock()
+				defer mu.Unlock()
+				if !slices.Contains(lost, p.attempt) {
+					lost = append(lost, p.attempt)
+				}
 				return nil
 			}
 			return err
@@ -188,14 +191,10 @@ func (m *Master) lookup(ctx context.Context, j *job) (lost []int, err error) {
 	return lost, g.Wait()
 }
 
-func (m *Master) pending(j *job) []storage.Pending {
+func (m *Master) placed(j *job) []placed {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	out := make([]storage.Pending, len(j.parts))
-	for p, r := range j.parts {
-		out[p] = r.Part
-	}
-	return out
+	return j.placed()
 }
 
 // finish does steps 3 to 6. Each can be repeated.
@@ -211,8 +210,8 @@ func (m *Master) finish(ctx context.Context, j *job) error {
 	}
 	g, gctx := errgroup.WithContext(ctx)
 	g.SetLimit(commitLimit)
-	for _, p := range m.pending(j) {
-		g.Go(func() error { return m.o.Store.Complete(gctx, p) })
+	for _, p := range m.placed(j) {
+		g.Go(func() error { return m.o.Store.Complete(gctx, p.Pending) })
 	}
 	if err := g.Wait(); err != nil {
 		return err
@@ -271,8 +270,8 @@ func (m *Master) clearOld(ctx context.Context, j *job) error {
 		return err
 	}
 	keep := map[string]bool{}
-	for p := range j.parts {
-		keep[manifest.PartName(p)] = true // replaced as it is completed, perhaps already
+	for _, p := range m.placed(j) {
+		keep[p.Name] = true // replaced as it is completed, perhaps already
 	}
 	var old []string
 	folder := j.spec.Output + "/"

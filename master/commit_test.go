@@ -129,7 +129,7 @@ func TestPartsLost(t *testing.T) {
 		l.mustSubmit(jobA, spec())
 		h := l.hire("w", 4)
 		h.work(wire.Map, 3)
-		lost := h.do(wire.Reduce).Reduce.Part
+		lost := h.do(wire.Reduce).Parts[0].Pending
 		if err := l.st.Abort(t.Context(), lost); err != nil {
 			t.Fatal(err)
 		}

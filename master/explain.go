@@ -72,11 +72,12 @@ func (j *job) explain() *wire.Explanation {
 		Tasks: a.requests, Read: a.read, Written: a.written, Counters: j.counterSpreads(), Missing: a.missing,
 	}
 	var in, rows, out []int64
-	for p, r := range j.parts {
-		if r.Part.URL == "" {
+	for p, left := range j.parts[sched.Reduce] {
+		if left.parts == nil {
 			continue // it has not ended
 		}
-		in, rows, out = append(in, a.in[p]), append(rows, r.Rows), append(out, r.Part.Size)
+		part := left.parts[0] // of the job's rows
+		in, rows, out = append(in, a.in[p]), append(rows, part.Rows), append(out, part.Pending.Size)
 		x.Reduced += a.pairs[p]
 	}
 	x.In, x.Rows, x.Out = spreadOf(in), spreadOf(rows), spreadOf(out)
@@ -193,7 +194,9 @@ func (m *Master) explainTaskLocked(j *job, x *wire.Explanation, id sched.TaskID)
 		if a, _, ok := m.sched.Selected(id); ok {
 			t.Attempt = a.N
 		}
-		t.Records, t.Pairs, t.Rows, t.Spilled, t.Out = s.records, s.pairs, s.rows, s.spilled, s.shuffled+s.bytes
+		t.Records, t.Pairs, t.Spilled = s.records, s.pairs, s.spilled
+		t.Rows, t.Out = sizeOf(j.leftBy(id))
+		t.Out += s.shuffled
 		if id.Phase == sched.Reduce {
 			t.Bytes, t.Records = j.account.in[id.Index], j.account.pairs[id.Index]
 		}

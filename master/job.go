@@ -35,7 +35,8 @@ type job struct {
 	live      int             // maps whose run can be read
 	maps      []share         // what each map task's newest selected attempt added to the totals
 	reduces   []share
-	parts     []wire.ReduceResult // by partition
+	parts     [3][]leftParts               // by phase and task; nil where no task has left any
+	outputs   map[string]wire.OutputStatus // totals of the parts by output; "" is the job's rows
 	total     share
 	counters  counters
 	retries   int
@@ -71,8 +72,8 @@ func (j *job) counted() map[string]int64 {
 // share is what one task's selected attempt contributes to the job's totals. A task that is selected again replaces its
 // share, so that counters are exact under retries.
 type share struct {
-	records, pairs, shuffled, spilled, rows, bytes int64
-	counters                                       []counted // not nil once the task has been selected
+	records, pairs, shuffled, spilled int64
+	counters                          []counted // not nil once the task has been selected
 }
 
 func (s share) known() bool { return s.counters != nil }
@@ -80,7 +81,7 @@ func (s share) known() bool { return s.counters != nil }
 func newJob(id sched.JobID, p *plan.Plan, now time.Time) *job {
 	return &job{
 		id: id, spec: p.Spec, plan: p, objects: len(p.Objects), submitted: now, state: sched.Running,
-		maps: make([]share, p.Maps), reduces: make([]share, p.Reducers), parts: make([]wire.ReduceResult, p.Reducers),
+		maps: make([]share, p.Maps), reduces: make([]share, p.Reducers), outputs: map[string]wire.OutputStatus{},
 		sampled: !needsSample(p),
 		changed: make(chan struct{}),
 		account: newAccount(p.Reducers),
@@ -102,11 +103,6 @@ func (j *job) work() string {
 	return j.spec.Output + "/.millrace-" + string(j.id)
 }
 
-// partURL is where partition p's part will be.
-func (j *job) partURL(p int) string {
-	return j.spec.Output + "/" + manifest.PartName(p)
-}
-
 // selected takes the result of a selected attempt, by the worker of that name, into the job.
 func (j *job) selected(e sched.Selected, worker string, o *wire.Outcome) {
 	t := e.Attempt.Task
@@ -115,13 +111,17 @@ func (j *job) selected(e sched.Selected, worker string, o *wire.Outcome) {
 	case sched.Sample:
 		j.bounds, j.sampled = o.Sample.Bounds, true
 	case sched.Map:
-		j.runs = append(j.runs, wire.RunEvent{Attempt: e.Attempt, Run: *o.Map})
-		j.live++
-		j.count(&j.maps[t.Index], o, share{records: o.Records, pairs: o.Map.Pairs, shuffled: o.Map.Size, spilled: o.Spilled})
+		add := share{records: o.Records, spilled: o.Spilled}
+		if o.Map != nil { // not in a job of maps only
+			j.runs = append(j.runs, wire.RunEvent{Attempt: e.Attempt, Run: *o.Map})
+			j.live++
+			add.pairs, add.shuffled = o.Map.Pairs, o.Map.Size
+		}
+		j.count(&j.maps[t.Index], o, add)
 	case sched.Reduce:
-		j.parts[t.Index] = *o.Reduce
-		j.count(&j.reduces[t.Index], o, share{spilled: o.Spilled, rows: o.Reduce.Rows, bytes: o.Reduce.Part.Size})
+		j.count(&j.reduces[t.Index], o, share{spilled: o.Spilled})
 	}
+	j.leave(e.Attempt, o.Parts)
 	j.touch()
 }
 
@@ -139,11 +139,12 @@ func (t *share) add(s share, sign int64) {
 	t.pairs += sign * s.pairs
 	t.shuffled += sign * s.shuffled
 	t.spilled += sign * s.spilled
-	t.rows += sign * s.rows
-	t.bytes += sign * s.bytes
 }
 
 func (j *job) runLost(e sched.RunLost) {
+	if j.rowsPhase() == sched.Map { // there are no runs: what was lost is a part
+		return
+	}
 	j.runs = append(j.runs, wire.RunEvent{Attempt: e.Attempt, Lost: true})
 	j.live--
 	j.touch()
@@ -155,7 +156,7 @@ func (j *job) end(now time.Time, state sched.JobState, reason string) {
 	j.account = &account{meter: j.account.meter, in: j.account.in, pairs: j.account.pairs}
 	// What only its tasks and its commit needed goes: a thousand ended jobs are kept, of up to a million tasks each.
 	j.plan = &plan.Plan{Maps: j.plan.Maps, Reducers: j.plan.Reducers, InBytes: j.plan.InBytes}
-	j.bounds, j.runs, j.maps, j.reduces, j.parts = nil, nil, nil, nil, nil
+	j.bounds, j.runs, j.maps, j.reduces, j.parts = nil, nil, nil, nil, [3][]leftParts{}
 	text := state.String()
 	if reason != "" {
 		text += ": " + reason
@@ -183,7 +184,7 @@ func (m *Master) statusLocked(j *job) *wire.JobStatus {
 		Version: j.version, ID: j.id, Job: j.spec.Job, Params: j.spec.Params, Inputs: j.spec.Inputs, Output: j.spec.Output,
 		State: j.state, Error: j.reason, Submitted: j.submitted, Retries: j.retries,
 		Objects: j.objects, InBytes: j.plan.InBytes, Records: j.total.records, Pairs: j.total.pairs, Shuffled: j.total.shuffled,
-		Spilled: j.total.spilled, Rows: j.total.rows, OutBytes: j.total.bytes, NumParts: j.plan.Reducers,
+		Spilled: j.total.spilled, Rows: j.outputs[""].Rows, OutBytes: j.outputs[""].Bytes, NumParts: j.rowsParts(), Outputs: j.sideTotals(),
 		Counters: j.counted(), Workers: len(m.workers), Warnings: slices.Clip(j.warnings),
 	}
 	if j.swept { // not earlier: a client that sees the end may look into the output at once
@@ -203,7 +204,7 @@ func (m *Master) statusLocked(j *job) *wire.JobStatus {
 	}
 	if s.State == sched.Done {
 		for p := range min(s.NumParts, wire.MaxPartsShown) {
-			s.Parts = append(s.Parts, j.partURL(p))
+			s.Parts = append(s.Parts, j.spec.Output+"/"+manifest.PartName(p))
 		}
 	}
 	return s
@@ -224,16 +225,14 @@ func (j *job) manifest() (*manifest.Manifest, error) {
 		Inputs: manifest.Inputs{
 			URLs: j.spec.Inputs, Objects: j.objects, Bytes: j.plan.InBytes, Records: j.total.records, Digest: digest(j.plan.Objects),
 		},
-		Schema: schema, Rows: j.total.rows, Bytes: j.total.bytes, Counters: j.counted(),
+		Schema: schema, Rows: j.outputs[""].Rows, Bytes: j.outputs[""].Bytes, Counters: j.counted(),
 		Submitted: j.submitted.UTC(), Decided: j.decided.UTC(),
 	}
 	for _, o := range j.plan.Objects[:min(len(j.plan.Objects), manifest.MaxListed)] {
 		m.Inputs.Listed = append(m.Inputs.Listed, manifest.Input{URL: o.URL, Size: o.Size, ETag: o.ETag})
 	}
-	for p, r := range j.parts {
-		m.Parts = append(m.Parts, manifest.Part{Name: manifest.PartName(p), Rows: r.Rows, Bytes: r.Part.Size, CRC32C: r.Part.CRC32C})
-	}
-	return m, nil
+	m.Parts, m.Outputs, err = j.manifestParts()
+	return m, err
 }
 
 // digest identifies what a job read.

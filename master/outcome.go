@@ -77,20 +77,17 @@ func (j *job) unfit(o *wire.Outcome) string {
 		}
 	case sched.Map:
 		switch {
-		case o.Map == nil:
+		case o.Map == nil && j.plan.Reducers > 0:
 			return "there is no run in it"
-		case o.Map.Size < 0 || o.Map.Pairs < 0:
-			return fmt.Sprintf("a run of %d bytes and %d pairs", o.Map.Size, o.Map.Pairs)
+		case o.Map != nil && (j.plan.Reducers == 0 || o.Map.Size < 0 || o.Map.Pairs < 0):
+			return fmt.Sprintf("a run of %d bytes and %d pairs for %d reducers", o.Map.Size, o.Map.Pairs, j.plan.Reducers)
 		}
+		return j.unfitParts(t, o.Parts)
 	case sched.Reduce:
-		switch {
-		case o.Reduce == nil:
-			return "there is no part in it"
-		case o.Reduce.Part.URL != j.partURL(t.Index):
-			return fmt.Sprintf("its part is %q, not %s", cut(o.Reduce.Part.URL, 1<<10), j.partURL(t.Index))
-		case o.Reduce.Part.Size < 0 || o.Reduce.Rows < 0:
-			return fmt.Sprintf("a part of %d bytes and %d rows", o.Reduce.Part.Size, o.Reduce.Rows)
+		if o.Reduce == nil {
+			return "there is no result of a reduce task in it"
 		}
+		return j.unfitParts(t, o.Parts)
 	}
 	return ""
 }

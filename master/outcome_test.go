@@ -23,9 +23,12 @@ func TestUnfitSuccess(t *testing.T) {
 		"2 boundaries for 2 partitions":      {wire.Sample, func(o *wire.Outcome) { o.Sample.Bounds = make([][]byte, 2) }},
 		"no run in it":                       {wire.Map, func(o *wire.Outcome) { o.Map = nil }},
 		"a run of -1 bytes":                  {wire.Map, func(o *wire.Outcome) { o.Map.Size = -1 }},
-		"no part in it":                      {wire.Reduce, func(o *wire.Outcome) { o.Reduce = nil }},
-		"a part of 0 bytes and -1 rows":      {wire.Reduce, func(o *wire.Outcome) { o.Reduce.Rows, o.Reduce.Part.Size = -1, 0 }},
-		`its part is "mem://b/in/0", not me`: {wire.Reduce, func(o *wire.Outcome) { o.Reduce.Part.URL = "mem://b/in/0" }},
+		"no result of a reduce task":         {wire.Reduce, func(o *wire.Outcome) { o.Reduce = nil }},
+		"no part part-0000":                  {wire.Reduce, func(o *wire.Outcome) { o.Parts = nil }},
+		`part "errors/part-0000`:             {wire.Reduce, func(o *wire.Outcome) { o.Parts = append(o.Parts, wire.Part{Name: "errors/part-00000.arrow", Rows: 1}) }},
+		`part "part-00000.arrow" of 1 rows`:  {wire.Map, func(o *wire.Outcome) { o.Parts = []wire.Part{{Name: "part-00000.arrow", Rows: 1}} }},
+		"a part of 0 bytes and -1 rows":      {wire.Reduce, func(o *wire.Outcome) { o.Parts[0].Rows, o.Parts[0].Pending.Size = -1, 0 }},
+		`its part is "mem://b/in/0", not me`: {wire.Reduce, func(o *wire.Outcome) { o.Parts[0].Pending.URL = "mem://b/in/0" }},
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			l := newWorld(t).lead(true)

@@ -190,6 +190,7 @@ type hand struct {
 	tasks []wire.Task // given and not done
 	had   map[wire.AttemptID]bool
 	reply *wire.PollReply
+	sides bool // its maps and reduces leave parts in the side output errors, of 3 and 4 rows
 }
 
 func (l *leader) hire(id wire.WorkerID, slots int) *hand {
@@ -252,6 +253,9 @@ func (h *hand) result(t wire.Task) wire.Outcome {
 		o.Sample = &wire.SampleResult{Bounds: [][]byte{[]byte("m")}}
 	case wire.Map:
 		o.Records = 10
+		if h.sides {
+			o.Parts = []wire.Part{h.part("out", manifest.MapSideName("errors", index), 3)}
+		}
 		o.Map = &wire.MapResult{URL: fmt.Sprintf("http://%s/runs/%d", h.args.Worker, index), Size: 100, Checksum: uint64(index), Pairs: 5}
 	case wire.Reduce:
 		j, err := h.c.Job(h.l.t.Context(), &wire.JobArgs{Job: t.Attempt.Task.Job})
@@ -259,9 +263,19 @@ func (h *hand) result(t wire.Task) wire.Outcome {
 			h.l.t.Fatal(err)
 		}
 		out := strings.TrimPrefix(j.Spec.Output, "mem://b/")
-		o.Reduce = &wire.ReduceResult{Part: h.l.pending(out+"/"+manifest.PartName(index), fmt.Sprint("part ", index)), Rows: 10}
+		o.Reduce = &wire.ReduceResult{}
+		o.Parts = []wire.Part{h.part(out, manifest.PartName(index), 10)}
+		if h.sides {
+			o.Parts = append(o.Parts, h.part(out, manifest.SideName("errors", index), 4))
+		}
 	}
 	return o
+}
+
+// part makes a part with so many rows, in an output folder.
+func (h *hand) part(folder, name string, rows int64) wire.Part {
+	h.l.t.Helper()
+	return wire.Part{Name: name, Pending: h.l.pending(folder+"/"+name, "part 0"), Rows: rows}
 }
 
 // pending makes a pending upload.

@@ -61,7 +61,7 @@ func TestPartLostAfterDecision(t *testing.T) {
 		l.mustSubmit(jobA, spec())
 		h := l.hire("w", 4)
 		h.work(wire.Map, 3)
-		part := h.do(wire.Reduce).Reduce.Part
+		part := h.do(wire.Reduce).Parts[0].Pending
 		h.do(wire.Reduce)
 		l.bad.Plan(storagetest.Fault{Op: storagetest.OpComplete, Times: -1})
 		if err := h.poll(); err != nil {

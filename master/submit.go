@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"path"
 	"strings"
 	"time"
 
@@ -204,7 +203,7 @@ func (m *Master) checkOutput(ctx context.Context, spec plan.Spec) error {
 		switch name := strings.TrimPrefix(o.URL, folder); {
 		case name == manifest.Name:
 			success = true
-		case strings.HasPrefix(name, "."): // a pending upload's file, or what a dead job left
+		case isHidden(name):
 		case isPart(name) && spec.Overwrite:
 		case strings.HasPrefix(name, StagesFolder+"/"):
 			stages = true
@@ -228,12 +227,6 @@ func (m *Master) checkOutput(ctx context.Context, spec plan.Spec) error {
 		return refuse(wire.ErrOutputTaken, "output "+spec.Output, "the folder is not empty (it holds "+foreign+"): choose another output")
 	}
 	return nil
-}
-
-// isPart says whether a name is that of a part file.
-func isPart(name string) bool {
-	ok, err := path.Match("part-[0-9][0-9][0-9][0-9][0-9]*.arrow", name)
-	return err == nil && ok
 }
 
 // asRefusal gives an error that crosses the wire its code. Its text names the thing already.
@@ -343,8 +336,7 @@ func (m *Master) trySweep(ctx context.Context, j *job) error {
 	folder := j.spec.Output + "/"
 	var uploads []storage.Pending
 	err := m.o.Store.Uploads(ctx, folder, func(url, id string, _ time.Time) bool {
-		// Folders below may be another job's output.
-		if name := strings.TrimPrefix(url, folder); isPart(name) || strings.HasPrefix(url, j.work()+"/") {
+		if j.owns(strings.TrimPrefix(url, folder)) || strings.HasPrefix(url, j.work()+"/") {
 			uploads = append(uploads, storage.Pending{URL: url, ID: id})
 		}
 		return true

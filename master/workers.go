@@ -45,7 +45,7 @@ func (m *Master) Poll(ctx context.Context, args *wire.PollArgs) (*wire.PollReply
 	for _, o := range args.Done {
 		out := sched.Outcome{Attempt: o.Attempt, Failure: o.Failure}
 		if o.Map != nil {
-			out.Checksum = o.Map.Checksum
+			out.Checksum = o.Map.Checksum ^ sumOf(o.Parts)
 		}
 		ev.Done = append(ev.Done, out)
 	}
@@ -131,7 +131,7 @@ func (m *Master) selectedLocked(done []wire.Outcome) (list []wire.AttemptID) {
 			continue
 		}
 		j, p := m.jobs[o.Attempt.Task.Job], o.Attempt.Task.Index
-		if j != nil && p < len(j.parts) && j.parts[p] == *o.Reduce {
+		if j != nil && p < len(j.parts[sched.Reduce]) && j.parts[sched.Reduce][p].is(o.Attempt.N) {
 			list = append(list, o.Attempt)
 		}
 	}

@@ -144,7 +144,7 @@ func TestReduceWithoutMaster(t *testing.T) {
 		let(time.Minute)
 		r.script.publish(r.outcome(m))
 		let(3 * time.Second)
-		if o := r.outcome(red); o.Failure != nil || o.Reduce.Rows != 2 {
+		if o := r.outcome(red); o.Failure != nil || o.Parts[0].Rows != 2 {
 			t.Errorf("got %+v, %+v", o, o.Failure)
 		}
 		r.stop()

@@ -192,7 +192,11 @@ func (w *Worker) orphanLocked(o *wire.Outcome) {
 
 // inBucket says whether an outcome's result lies outside of the worker, where nothing but an order removes it.
 func (w *Worker) inBucket(o *wire.Outcome) bool {
-	return o.Reduce != nil || o.Map != nil && !strings.HasPrefix(o.Map.URL, w.runURL)
+	return len(o.Parts) > 0 || w.runInBucket(o)
+}
+
+func (w *Worker) runInBucket(o *wire.Outcome) bool {
+	return o.Map != nil && !strings.HasPrefix(o.Map.URL, w.runURL)
 }
 
 // discardTimeout bounds the removal of results that nobody needs: a store that hangs must not keep a worker from its end.
@@ -204,13 +208,9 @@ func (w *Worker) discard(ctx context.Context, outcomes []wire.Outcome) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), discardTimeout)
 	defer cancel()
 	for _, o := range outcomes {
-		var err error
-		switch {
-		case !w.inBucket(&o): // it goes with the job's runs
-		case o.Reduce != nil:
-			err = w.o.Store.Abort(ctx, o.Reduce.Part)
-		default:
-			err = w.o.Store.Remove(ctx, o.Map.URL)
+		err := w.abortParts(ctx, o.Parts)
+		if w.runInBucket(&o) { // any other goes with the job's runs
+			err = errors.Join(err, w.o.Store.Remove(ctx, o.Map.URL))
 		}
 		if err != nil {
 			w.o.Log.Warn("remove what an attempt made in vain", "attempt", o.Attempt.String(), "error", err)

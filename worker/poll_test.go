@@ -33,7 +33,7 @@ func TestTasks(t *testing.T) {
 			r.script.publish(o)
 			let(3 * time.Second)
 			o = r.outcome(red)
-			if o.Failure != nil || o.Reduce == nil || o.Reduce.Rows != 2 || o.Reduce.Groups != 2 || o.Reduce.Part.URL != "mem://b/out/part-00000.arrow" {
+			if o.Failure != nil || o.Reduce == nil || o.Parts[0].Rows != 2 || o.Reduce.Groups != 2 || o.Parts[0].Pending.URL != "mem://b/out/part-00000.arrow" {
 				t.Fatalf("the reduce reports %+v, %+v", o, o.Failure)
 			}
 			if got := r.names(); !slices.Contains(got, "pending part-00000.arrow") {
@@ -370,7 +370,7 @@ func TestDrainDiscards(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		r.finished("a former incarnation", &wire.Outcome{Attempt: reduceTask("count", 0).Attempt, Reduce: &wire.ReduceResult{Part: part}})
+		r.finished("a former incarnation", &wire.Outcome{Attempt: reduceTask("count", 0).Attempt, Parts: []wire.Part{{Pending: part}}})
 		if err := r.o.Store.Put(t.Context(), "mem://b/out/.work/run", []byte("x"), false); err != nil {
 			t.Fatal(err)
 		}
@@ -394,7 +394,7 @@ func TestDiscardIsBounded(t *testing.T) {
 		r.bad.Plan(storagetest.Fault{Op: storagetest.OpAbort, Kind: storagetest.Stall, Times: -1})
 		part := storage.Pending{URL: "mem://b/out/part-00000.arrow", ID: "1"}
 		begun := time.Now()
-		r.discard(t.Context(), []wire.Outcome{{Attempt: reduceTask("count", 0).Attempt, Reduce: &wire.ReduceResult{Part: part}}})
+		r.discard(t.Context(), []wire.Outcome{{Attempt: reduceTask("count", 0).Attempt, Parts: []wire.Part{{Pending: part}}}})
 		if d := time.Since(begun); d > discardTimeout {
 			t.Errorf("it took %v", d)
 		}

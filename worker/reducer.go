@@ -12,8 +12,6 @@ import (
 
 	"github.com/millrace/millrace/jobs"
 	"github.com/millrace/millrace/master/wire"
-	"github.com/millrace/millrace/storage"
-	"github.com/millrace/millrace/storage/arrowfile"
 	"github.com/millrace/millrace/storage/manifest"
 	"github.com/millrace/millrace/worker/laps"
 	"github.com/millrace/millrace/worker/shuffle"
@@ -64,7 +62,7 @@ func (w *Worker) runReduce(ctx context.Context, a *attempt, job loaded) (out *wi
 		err = ctx.Err()
 	}
 	if out != nil && err != nil { // given up over its last steps: nobody will hear of the part
-		return nil, errors.Join(err, w.o.Store.Abort(context.WithoutCancel(ctx), out.Reduce.Part))
+		return nil, errors.Join(err, w.abortParts(context.WithoutCancel(ctx), out.Parts))
 	}
 	return out, err
 }
@@ -101,40 +99,32 @@ func (w *Worker) followRuns(ctx context.Context, a *attempt, pairs *shuffle.Read
 	}
 }
 
-// reduceToPart runs the reduce function over the merged pairs and writes its rows as an Arrow file into a pending upload.
+// reduceToPart runs the reduce function over the merged pairs and writes its rows as Arrow files into pending uploads.
 func (w *Worker) reduceToPart(ctx context.Context, a *attempt, job loaded, pairs *shuffle.Reader) (_ *wire.Outcome, err error) {
 	defer a.laps.To(a.laps.To(laps.Write))
-	url := job.reply.Spec.Output + "/" + manifest.PartName(a.task.Attempt.Task.Index)
-	up, err := w.o.Store.Create(ctx, url, storage.UploadOptions{})
-	if err != nil {
-		return nil, fmt.Errorf("write part: %w", err)
-	}
+	parts := w.newParts(ctx, a, &job.reply.Spec)
 	defer func() {
-		if err != nil { // nothing of a failed attempt stays in the output
-			err = errors.Join(err, up.Abort(context.WithoutCancel(ctx)))
+		if err != nil {
+			err = parts.abort(err)
 		}
 	}()
-	file, err := arrowfile.NewWriter(up, arrowSchema(job.code.Info().Schema), arrowfile.Options{Compression: job.reply.Spec.Compression})
-	if err != nil {
+	rows := parts.add(manifest.PartName(a.task.Attempt.Task.Index), job.code.Info().Schema, true)
+	if err := rows.begin(); err != nil {
 		return nil, err
 	}
 	task := &jobs.Task{Reducers: job.reply.Spec.Reducers}
 	in := &countedPairs{Reader: pairs, attempt: a}
 	a.laps.To(laps.Reduce)
-	if err := job.code.Reduce(ctx, task, in, rowSink{file, a.laps}); err != nil {
+	if err := job.code.Reduce(ctx, task, in, rows); err != nil {
 		return nil, err
 	}
 	a.laps.To(laps.Write)
-	stats, err := file.Close()
+	done, err := parts.finish()
 	if err != nil {
-		return nil, fmt.Errorf("write part: %w", err)
-	}
-	part, err := up.Finish(ctx)
-	if err != nil {
-		return nil, fmt.Errorf("write part: %w", err)
+		return nil, err
 	}
 	return &wire.Outcome{
-		Reduce: &wire.ReduceResult{Part: part, Rows: stats.Rows, Groups: task.Groups}, Counters: task.Counters(), CountersCut: task.CountersCut(), Bytes: pairs.Fetched(), Spilled: pairs.Spilled(),
+		Reduce: &wire.ReduceResult{Groups: task.Groups}, Parts: done, Counters: task.Counters(), CountersCut: task.CountersCut(), Bytes: pairs.Fetched(), Spilled: pairs.Spilled(),
 		Records: task.Records, Work: &wire.Work{Groups: task.Groups, Hot: hotKeys(task.Hot)},
 	}, nil
 }
@@ -161,16 +151,4 @@ func (p *countedPairs) Next() ([]byte, error) {
 	p.attempt.bytes.Store(read)
 	p.attempt.total.Store(max(read, p.Fetched()))
 	return b, err
-}
-
-// rowSink puts batches of rows into an Arrow file.
-type rowSink struct {
-	file *arrowfile.Writer
-	laps *laps.Watch
-}
-
-// Put implements jobs.RowSink.
-func (s rowSink) Put(c jobs.Columns) error {
-	defer s.laps.To(s.laps.To(laps.Write))
-	return s.file.Write(arrowfile.Batch{Rows: c.Rows, Columns: arrowColumns(c.Columns)})
 }

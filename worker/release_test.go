@@ -51,7 +51,7 @@ func TestRelease(t *testing.T) {
 		}
 		r.script.publish(o)
 		let(3 * time.Second)
-		if o := r.outcome(red); o.Failure != nil || o.Reduce.Rows != 20_000 {
+		if o := r.outcome(red); o.Failure != nil || o.Parts[0].Rows != 20_000 {
 			t.Fatalf("the reduce reports %+v, %+v", o, o.Failure)
 		}
 		if err := open(); err != nil {

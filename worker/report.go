@@ -36,8 +36,8 @@ func outcomeBytes(o *wire.Outcome) int {
 	if o.Map != nil {
 		n += len(o.Map.URL)
 	}
-	if o.Reduce != nil {
-		n += len(o.Reduce.Part.URL) + len(o.Reduce.Part.ID) + len(o.Reduce.Part.ETag)
+	for _, p := range o.Parts {
+		n += 64 + len(p.Name) + len(p.Pending.URL) + len(p.Pending.ID) + len(p.Pending.ETag)
 	}
 	if o.Work != nil {
 		n += 512 // some 30 numbers, and their types

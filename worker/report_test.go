@@ -35,7 +35,7 @@ func TestReportsAreBounded(t *testing.T) {
 			case i%5 == 1:
 				o = wire.Outcome{Attempt: o.Attempt, Sample: bounds}
 			case i%2 == 0:
-				o = wire.Outcome{Attempt: o.Attempt, Counters: counters, Reduce: &wire.ReduceResult{Part: storage.Pending{URL: "mem://b/x", ID: "1"}}}
+				o = wire.Outcome{Attempt: o.Attempt, Counters: counters, Parts: []wire.Part{{Name: "x", Pending: storage.Pending{URL: "mem://b/x", ID: "1"}}}}
 			}
 			r.finished(r.id, &o)
 		}

@@ -45,7 +45,7 @@ func TestWork(t *testing.T) {
 		if h := o.Work.Hot; len(h) != 2 || h[0] != want[0] || h[1] != want[1] || o.Records != 3 || o.Work.Groups != 2 {
 			t.Errorf("hot keys %+v, of %d pairs", h, o.Records)
 		}
-		if q := o.Work.Requests; q.Create != 1 || q.Part != 1 || q.Get == 0 || q.Put+q.Complete != 0 || o.Work.Out != o.Reduce.Part.Size {
+		if q := o.Work.Requests; q.Create != 1 || q.Part != 1 || q.Get == 0 || q.Put+q.Complete != 0 || o.Work.Out != o.Parts[0].Pending.Size {
 			t.Errorf("the reduce asked %+v", q)
 		}
 		r.script.once(assign(mapTask("broken", 0)))

@@ -12,7 +12,7 @@ import (
 
 // Cat writes the rows of a committed output, part by part.
 func Cat(ctx context.Context, w io.Writer, out *output.Output, o RowOptions) error {
-	o.Total = out.Manifest.Rows
+	o.Total = out.Rows()
 	buf := bufio.NewWriterSize(w, 64<<10)
 	var rows *Rows
 	var werr error

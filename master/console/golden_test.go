@@ -54,6 +54,7 @@ func finished() wire.JobStatus {
 		Workers: 4, Retries: 1, Objects: 12,
 		InBytes: 1_800_000_000, Records: 23_456_789, Pairs: 1_234_567, Shuffled: 34_500_000, Spilled: 12_000_000,
 		Rows: 123_456, OutBytes: 4_500_000, NumParts: 4,
+		Outputs: []wire.OutputStatus{{Name: "errors", Parts: 3, Rows: 17, Bytes: 5_100}, {Name: "strange"}},
 		Parts: []string{"file:///tmp/words/part-00000.arrow", "file:///tmp/words/part-00001.arrow",
 			"file:///tmp/words/part-00002.arrow", "file:///tmp/words/part-00003.arrow"},
 		Counters: map[string]int64{"words": 98_765_432, "bad lines": 12},

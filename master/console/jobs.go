@@ -108,7 +108,8 @@ func StatusText(out io.Writer, st wire.JobStatus, now time.Time) error {
 	}
 	facts = append(facts, fact{"input", inputFact(st, st.Ended.Sub(st.Submitted))}, fact{"shuffle", shuffleFact(st)})
 	if st.State == wire.Done {
-		facts = append(facts, fact{"rows", outputFact(st)}, fact{"parts", partsFact(st)})
+		facts = append(append(facts, fact{"rows", outputFact(st)}), sideFacts(st)...)
+		facts = append(facts, fact{"parts", partsFact(st)})
 	}
 	facts = append(facts, counterFacts(st.Counters)...)
 	writeFacts(&b, append(facts, warningFacts(st.Warnings)...))

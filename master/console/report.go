@@ -32,6 +32,7 @@ type Report struct {
 	Spilled     int64             `json:"spilled"`      // bytes written to disk beyond those
 	Rows        int64             `json:"rows"`         // of the output
 	OutputBytes int64             `json:"output_bytes"` // of the parts
+	Outputs     []ReportOutput    `json:"outputs"`      // the side outputs, by name
 	Seconds     float64           `json:"seconds"`      // to the millisecond
 	MBPerS      float64           `json:"mb_per_s"`     // input, 1 MB = 1,000,000 bytes
 	Tasks       ReportTasks       `json:"tasks"`
@@ -41,6 +42,14 @@ type Report struct {
 	NumStages   int               `json:"num_stages,omitempty"`
 	Explained   *Explained        `json:"explained,omitempty"` // with run --explain
 	Warnings    []string          `json:"warnings"`            // what its user should know though it went on
+}
+
+// ReportOutput is a side output.
+type ReportOutput struct {
+	Name  string `json:"name"`
+	Parts int    `json:"num_parts"`
+	Rows  int64  `json:"rows"`
+	Bytes int64  `json:"bytes"`
 }
 
 // ReportTasks is the number of tasks of each phase.
@@ -77,6 +86,10 @@ func NewReport(st wire.JobStatus, elapsed time.Duration) Report {
 			N: s.N + 1, Job: s.Job, State: s.State.String(), Reused: s.Reused, Records: s.Records, Rows: s.Rows, Bytes: s.OutBytes,
 			Seconds: math.Round(1e3*s.Elapsed.Seconds()) / 1e3,
 		})
+	}
+	r.Outputs = make([]ReportOutput, len(st.Outputs))
+	for i, o := range st.Outputs {
+		r.Outputs[i] = ReportOutput(o)
 	}
 	if elapsed > 0 {
 		r.MBPerS = math.Round(float64(st.InBytes)/elapsed.Seconds()/1e3) / 1e3

@@ -29,7 +29,7 @@ func Summary(out io.Writer, st wire.JobStatus, elapsed time.Duration) error {
 	b.WriteString("\n")
 	facts := []fact{{"input", inputFact(st, elapsed)}, {"tasks", tasksFact(st)}, {"shuffle", shuffleFact(st)}}
 	if st.State == wire.Done {
-		facts = append(facts, fact{"output", outputFact(st)})
+		facts = append(append(facts, fact{"output", outputFact(st)}), sideFacts(st)...)
 	}
 	facts = append(facts, counterFacts(st.Counters)...)
 	writeFacts(&b, append(facts, warningFacts(st.Warnings)...))
@@ -82,6 +82,14 @@ func outputFact(st wire.JobStatus) string {
 	return fmt.Sprintf("%s, %s in %s", count(st.Rows, "row", "rows"), amount(st.OutBytes), count(st.NumParts, "part", "parts"))
 }
 
+// sideFacts says what the side outputs hold, a line each.
+func sideFacts(st wire.JobStatus) (facts []fact) {
+	for _, o := range st.Outputs {
+		facts = append(facts, fact{"", fmt.Sprintf("%s: %s, %s in %s", Line(o.Name), count(o.Rows, "row", "rows"), amount(o.Bytes), count(o.Parts, "part", "parts"))})
+	}
+	return facts
+}
+
 // counterFacts aligns the counters' names and their numbers.
 func counterFacts(counters map[string]int64) []fact {
 	names, numbers := 0, 0
@@ -112,6 +120,11 @@ func warningFacts(warnings []string) (facts []fact) {
 func openFacts(st wire.JobStatus) []fact {
 	folder := Line(place(st.Output))
 	facts := []fact{{"parts", partsFact(st)}, {"show", "millrace cat " + word(folder)}}
+	for _, o := range st.Outputs {
+		if o.Rows > 0 {
+			facts = append(facts, fact{"", "millrace cat " + word(folder) + " --side " + word(Line(o.Name))})
+		}
+	}
 	if st.NumParts > 0 {
 		facts = append(facts, fact{"open", fmt.Sprintf("polars.scan_ipc(%q).collect()", strings.TrimSuffix(folder, "/")+"/*.arrow")},
 			fact{"", fmt.Sprintf("duckdb.arrow(pyarrow.dataset.dataset(%q, format=\"arrow\"))", folder)})

@@ -32,6 +32,7 @@ func evilStatus(state wire.JobState) wire.JobStatus {
 	st.State, st.Job, st.ID, st.Error, st.Output = state, evil, evil, evil, "s3://"+evil
 	st.Params, st.Counters = map[string]string{evil: evil}, map[string]int64{evil: 1}
 	st.Inputs, st.Parts = []string{evil}, []string{evil, evil}
+	st.Outputs = []wire.OutputStatus{{Name: evil, Parts: 1, Rows: 1}}
 	return st
 }
 

@@ -39,13 +39,14 @@ type AttemptID struct {
 // Event is what happened. The concrete types are below.
 type Event interface{ event() }
 
-// Submit adds a job. The same Job a second time changes nothing. A job without maps goes straight to its reduces.
+// Submit adds a job. The same Job a second time changes nothing. A job without maps goes straight to its reduces; one without
+// reducers is done with its maps.
 type Submit struct {
 	Job         JobID
 	Weight      int     // share of the slots, at least 1
 	Sample      bool    // run the sample task before the maps
 	Maps        []int64 // input bytes of each map task
-	Reducers    int     // at least 1
+	Reducers    int     // 0: a job of maps only, whose results do not lie on their workers
 	MaxAttempts int     // charged failures of one task that end the job; 0: Options.MaxAttempts
 	Backup      bool    // run backup attempts
 	Durable     bool    // runs are stored in the bucket: they survive the worker that made them
@@ -109,11 +110,11 @@ type Fail struct {
 	Reason string
 }
 
-// PartsLost says that pending uploads of selected reduce attempts are gone: those tasks run again. It answers a Commit and
-// comes before Decided; after that it has no effect.
+// PartsLost says that pending uploads are gone which the attempts left that count for their tasks, maps or reduces: those
+// tasks run again. It answers a Commit and comes before Decided; after that it has no effect.
 type PartsLost struct {
-	Job   JobID
-	Parts []int
+	Job      JobID
+	Attempts []AttemptID
 }
 
 // Decided says that the decision to commit is durable: a cancel loses from here on. While the decision is being written,
@@ -171,11 +172,11 @@ type RunLost struct {
 	Worker  WorkerID
 }
 
-// Commit says that every reduce task has a selected attempt. It is given again after PartsLost are made up for, and by the
-// first Step after Replay, then for a job that is Committing too.
+// Commit says that every reduce task, or in a job of maps only every map task, has a selected attempt. It is given again after
+// PartsLost are made up for, and by the first Step after Replay, then for a job that is Committing too.
 type Commit struct {
 	Job   JobID
-	Parts []AttemptID // by partition
+	Parts []AttemptID // by partition, or by map
 }
 
 // Ended says that a job reached its last state. Runs of the job are needed no more.
@@ -210,7 +211,7 @@ type Record struct {
 	Kind     RecordKind
 	Submit   *Submit   // RecordSubmit
 	Job      JobID     // all but RecordSubmit
-	Attempt  AttemptID // RecordSelected, RecordLost
+	Attempt  AttemptID // RecordSelected, RecordLost, RecordRemake
 	Worker   WorkerID  // RecordSelected
 	Checksum uint64    // RecordSelected
 	State    JobState  // RecordState
@@ -225,6 +226,7 @@ const (
 	RecordSelected RecordKind = 2
 	RecordLost     RecordKind = 3 // a selected map run or part is gone
 	RecordState    RecordKind = 4
+	RecordRemake   RecordKind = 5 // a map attempt's parts are gone: the task runs again, whether or not its run is needed
 )
 
 func (Assign) effect()   {}

@@ -75,12 +75,13 @@ func (s *State) checkJob(j *job) error {
 			return fmt.Errorf("%s: %w", Phase(k), err)
 		}
 	}
-	if j.asked != j.reduces().done() || j.state == Committing && !j.asked {
-		return fmt.Errorf("commit asked %v in state %v, %d of %d parts are selected", j.asked, j.state,
-			j.reduces().count[selected], j.reduces().total)
+	if j.asked != j.complete() || j.state == Committing && !j.asked {
+		return fmt.Errorf("commit asked %v in state %v, %d of %d reduces and %d of %d maps are selected, %d to make anew", j.asked, j.state,
+			j.reduces().count[selected], j.reduces().total, j.maps().count[selected], j.maps().total, j.maps().remakes)
 	}
-	if m := j.maps(); !j.needsMaps() && m.count[waiting]+m.count[running] > 0 || j.needsMaps() && m.count[lost] > 0 {
-		return fmt.Errorf("maps needed %v: %d wait, %d run, %d are lost", j.needsMaps(), m.count[waiting], m.count[running], m.count[lost])
+	if m := j.maps(); !j.needsMaps() && m.count[waiting]+m.count[running] != m.remakes || j.needsMaps() && m.count[lost] > 0 {
+		return fmt.Errorf("maps needed %v: %d wait, %d run, %d of them to make anew, %d are lost", j.needsMaps(),
+			m.count[waiting], m.count[running], m.remakes, m.count[lost])
 	}
 	if len(j.gone) != j.maps().count[lost] {
 		return fmt.Errorf("%d maps are lost, %d noted", j.maps().count[lost], len(j.gone))
@@ -114,7 +115,7 @@ func (s *State) checkRunning(j *job) error {
 func (s *State) checkPhase(j *job, p *phase) error {
 	var count [states]int
 	var done int64
-	made := 0
+	made, remakes := 0, 0
 	queued := make(map[int32]bool, len(p.again))
 	for _, i := range p.again {
 		queued[i] = true
@@ -128,7 +129,12 @@ func (s *State) checkPhase(j *job, p *phase) error {
 		if t.state == selected && p.bytes != nil {
 			done += p.bytes[i]
 		}
+		if t.remake {
+			remakes++
+		}
 		switch {
+		case t.remake && (p.kind != Map || t.state != waiting && t.state != running):
+			return fmt.Errorf("task %d is to make anew in state %d", i, t.state)
 		case (t.state == running) != (t.first != nil):
 			return fmt.Errorf("task %d in state %d has attempt %v", i, t.state, t.first != nil)
 		case t.first != nil && !slices.Contains(j.running, t.first):
@@ -141,7 +147,7 @@ func (s *State) checkPhase(j *job, p *phase) error {
 			return fmt.Errorf("task %d goes on after %d charged and %d other failures", i, t.charged, t.spared)
 		}
 	}
-	if count != p.count || len(p.tasks) != p.total || done != p.doneBytes || made != p.made || len(queued) != len(p.again) {
+	if count != p.count || len(p.tasks) != p.total || done != p.doneBytes || made != p.made || remakes != p.remakes || len(queued) != len(p.again) {
 		return fmt.Errorf("tasks by state %v, counted %v; %d bytes done, counted %d", count, p.count, done, p.doneBytes)
 	}
 	return nil

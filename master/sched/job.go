@@ -20,14 +20,23 @@ type job struct {
 
 	gone    []int32  // Invariant: holds all maps that are lost
 	strikes []strike // charged failures by worker, in the order of each worker's first
-	asked   bool     // Commit was given. Invariant: true exactly when all reduces are selected
+	asked   bool     // Commit was given. Invariant: true exactly when the job is complete
 	retries int
 }
 
 func (j *job) sample() *phase  { return &j.phases[Sample] }
 func (j *job) maps() *phase    { return &j.phases[Map] }
 func (j *job) reduces() *phase { return &j.phases[Reduce] }
-func (j *job) needsMaps() bool { return !j.reduces().done() }
+func (j *job) mapOnly() bool   { return j.spec.Reducers == 0 }
+
+// needsMaps says whether a map whose result is lost runs again for that alone.
+func (j *job) needsMaps() bool { return j.mapOnly() || !j.reduces().done() }
+
+// complete says whether all that makes up the output is there.
+func (j *job) complete() bool {
+	return j.reduces().done() && j.maps().remakes == 0 && (!j.mapOnly() || j.maps().done())
+}
+
 func (j *job) task(t TaskID) (*phase, *task) {
 	if t.Phase > Reduce || t.Index < 0 || t.Index >= len(j.phases[t.Phase].tasks) {
 		return nil, nil
@@ -60,8 +69,8 @@ func (s *State) submit(e Submit) {
 	j := s.add(e)
 	spec := j.spec // a copy: the record outlives the job's
 	s.emit(Record{Kind: RecordSubmit, Submit: &spec, Job: j.id})
-	if e.Reducers < 1 {
-		s.end(j, JobFailed, fmt.Sprintf("submit %s: %d reducers: at least 1 is needed", e.Job, e.Reducers))
+	if e.Reducers < 0 || e.Reducers == 0 && len(e.Maps) == 0 {
+		s.end(j, JobFailed, fmt.Sprintf("submit %s: no task can be made of %d maps and %d reducers", e.Job, len(e.Maps), e.Reducers))
 	}
 }
 
@@ -71,6 +80,7 @@ func (s *State) add(e Submit) *job {
 	fill(&e.MaxAttempts, s.o.MaxAttempts)
 	// Charged failures must fit their count and the attempt numbers of a term.
 	e.MaxAttempts = min(e.MaxAttempts, attemptsPerTerm/2)
+	e.Durable = e.Durable || e.Reducers == 0 // there are no runs to lose
 	j := &job{id: e.Job, spec: e, state: Running}
 	samples := 0
 	if e.Sample && len(e.Maps) > 0 {
@@ -132,29 +142,36 @@ func (s *State) choose(j *job, p *phase, index, n int, by *worker, sum uint64) [
 	return was
 }
 
-// advance asks for the commit once every reduce task has a result.
+// advance asks for the commit once the job is complete.
 func (s *State) advance(j *job) {
-	if j.needsMaps() || j.asked {
-		return
+	if !j.needsMaps() {
+		s.dropMaps(j)
 	}
-	j.asked = true
-	s.dropMaps(j)
-	s.emit(j.commit())
+	if !j.asked && j.complete() {
+		j.asked = true
+		s.emit(j.commit())
+	}
 }
 
-// dropMaps gives up the maps that run again for reduces that have since finished.
+// dropMaps gives up the maps that run again for reduces that have since finished. Those whose parts are gone go on.
 func (s *State) dropMaps(j *job) {
 	p := j.maps()
-	for _, i := range p.again {
-		p.tasks[i].queued = false
-		if p.tasks[i].state == waiting {
+	again := p.again
+	p.again = nil
+	for _, i := range again {
+		t := &p.tasks[i]
+		if t.remake && t.state == waiting {
+			p.again = append(p.again, i)
+			continue
+		}
+		t.queued = false
+		if t.state == waiting {
 			p.giveUp(int(i))
 			j.gone = append(j.gone, i)
 		}
 	}
-	p.again = nil
 	for k := len(j.running) - 1; k >= 0; k-- {
-		if k >= len(j.running) || j.running[k].phase != p {
+		if k >= len(j.running) || j.running[k].phase != p || j.running[k].task().remake {
 			continue
 		}
 		i := j.running[k].index
@@ -168,22 +185,56 @@ func (s *State) dropMaps(j *job) {
 }
 
 func (j *job) commit() Commit {
-	parts := make([]AttemptID, len(j.reduces().tasks))
+	p := j.reduces()
+	if j.mapOnly() {
+		p = j.maps()
+	}
+	parts := make([]AttemptID, len(p.tasks))
 	for i := range parts {
-		parts[i] = AttemptID{Task: TaskID{Job: j.id, Phase: Reduce, Index: i}, N: int(j.reduces().tasks[i].chosen)}
+		parts[i] = AttemptID{Task: TaskID{Job: j.id, Phase: p.kind, Index: i}, N: int(p.tasks[i].chosen)}
 	}
 	return Commit{Job: j.id, Parts: parts}
 }
 
-func (s *State) partsLost(j *job, parts []int) {
-	p := j.reduces()
-	for _, i := range parts {
-		if i < 0 || i >= len(p.tasks) || p.tasks[i].state != selected || j.state != Running {
+func (s *State) partsLost(j *job, attempts []AttemptID) {
+	for _, id := range attempts {
+		if j.state != Running || id.Task.Job != j.id {
 			continue
 		}
-		s.takePartBack(j, i)
-		s.spare(j, p, i, "its finished part was lost")
+		p, t := j.task(id.Task)
+		if t == nil || !t.summed || int(t.chosen) != id.N {
+			continue
+		}
+		switch {
+		case p.kind == Reduce && t.state == selected:
+			s.takePartBack(j, id.Task.Index)
+		case p.kind == Map && !t.remake:
+			s.remake(j, id.Task.Index)
+		default:
+			continue
+		}
+		s.spare(j, p, id.Task.Index, "its finished part was lost")
 	}
+}
+
+// remake makes a map task run again whose parts are gone, though no reduce task may need its run. Its own run, if it is there
+// still, counts no more: the new attempt makes another one, which must be the same.
+func (s *State) remake(j *job, index int) {
+	p := j.maps()
+	t := &p.tasks[index]
+	if t.state == selected {
+		s.loseRun(j, index)
+	}
+	if j.mapOnly() {
+		return // it waits already
+	}
+	j.asked = false
+	p.mark(index)
+	if t.state == lost {
+		p.need(index)
+		j.gone = remove(j.gone, int32(index))
+	}
+	s.emit(Record{Kind: RecordRemake, Job: j.id, Attempt: AttemptID{Task: TaskID{Job: j.id, Phase: Map, Index: index}, N: int(t.chosen)}})
 }
 
 // takePartBack makes a selected reduce task run again, and with it the maps whose runs went while nobody needed them.

@@ -48,6 +48,8 @@ func (s *State) apply(r Record) error {
 		return s.applyLost(j, r)
 	case RecordState:
 		return s.applyState(j, r)
+	case RecordRemake:
+		return s.applyRemake(j, r)
 	}
 	return fmt.Errorf("record of kind %d: unknown; was it written by a newer version?", r.Kind)
 }
@@ -82,6 +84,15 @@ func (s *State) applyLost(j *job, r Record) error {
 	default:
 		return fmt.Errorf("lose %v: a sample is never lost", r.Attempt)
 	}
+	return nil
+}
+
+func (s *State) applyRemake(j *job, r Record) error {
+	p, t := j.task(r.Attempt.Task)
+	if t == nil || r.Attempt.Task.Job != j.id || p.kind != Map || !t.summed || t.remake || int(t.chosen) != r.Attempt.N || j.state != Running {
+		return fmt.Errorf("make %v anew: its parts do not count", r.Attempt)
+	}
+	s.remake(j, r.Attempt.Task.Index)
 	return nil
 }
 
@@ -125,8 +136,21 @@ func (s *State) Durable() []Record {
 		for k := range j.phases {
 			list = j.phases[k].durable(list, j.id)
 		}
+		list = j.remade(list)
 		if j.state != Running {
 			list = append(list, Record{Kind: RecordState, Job: j.id, State: j.state, Reason: j.reason})
+		}
+	}
+	return list
+}
+
+// remade appends the records of maps that are to run again for their parts. They come after those of the reduces: without
+// them the reduces that are done would need no map.
+func (j *job) remade(list []Record) []Record {
+	for i := range j.maps().tasks {
+		if t := &j.maps().tasks[i]; t.remake {
+			a := AttemptID{Task: TaskID{Job: j.id, Phase: Map, Index: i}, N: int(t.chosen)}
+			list = append(list, Record{Kind: RecordRemake, Job: j.id, Attempt: a})
 		}
 	}
 	return list

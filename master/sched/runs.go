@@ -83,7 +83,7 @@ func (s *State) loseRuns(w *worker) {
 	}
 }
 
-// loseRun takes a selected run back; its task runs again only if a reduce task is still to finish.
+// loseRun takes a selected map attempt's result back; its task runs again only if that is still needed.
 func (s *State) loseRun(j *job, index int) {
 	p := j.maps()
 	t := &p.tasks[index]
@@ -98,6 +98,7 @@ func (s *State) loseRun(j *job, index int) {
 	if !j.needsMaps() {
 		j.gone = append(j.gone, int32(index))
 	}
+	j.asked = j.asked && !j.mapOnly()
 	s.emit(Record{Kind: RecordLost, Job: j.id, Attempt: id})
 	s.emit(RunLost{Attempt: id, Worker: by.id})
 }

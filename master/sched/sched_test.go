@@ -412,7 +412,7 @@ func TestHostileReports(t *testing.T) {
 			}
 		}
 	}
-	s.Step(0, PartsLost{Job: "a", Parts: []int{-1, 0, 7}})
+	s.Step(0, PartsLost{Job: "a", Attempts: append(ids, AttemptID{Task: TaskID{Job: "a", Phase: Reduce}}, AttemptID{Task: TaskID{Job: "a", Phase: Sample}})})
 	s.Step(-5, Leave{Worker: "nobody"})
 	if v, _ := s.Job("a"); v.State != Running || v.Map.Done+v.Map.Running+v.Reduce.Done != 0 {
 		t.Errorf("job: got %+v, want it untouched", v)

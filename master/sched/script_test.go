@@ -262,15 +262,15 @@ func (c *script) event(name string, a args) (Event, error) {
 	case "committed":
 		return Committed{Job: job}, nil
 	case "partslost":
-		var parts []int
-		for _, p := range a.list("parts") {
-			n, err := strconv.Atoi(p)
+		var lost []AttemptID
+		for _, text := range a.list("of") {
+			id, err := parseAttempt(text)
 			if err != nil {
 				return nil, err
 			}
-			parts = append(parts, n)
+			lost = append(lost, id)
 		}
-		return PartsLost{Job: job, Parts: parts}, nil
+		return PartsLost{Job: job, Attempts: lost}, nil
 	}
 	return nil, fmt.Errorf("unknown command")
 }
@@ -386,6 +386,8 @@ func showEffect(e Effect) string {
 			return fmt.Sprintf("record selected %s %s sum=%d", e.Worker, showAttempt(e.Attempt), e.Checksum)
 		case RecordLost:
 			return fmt.Sprintf("record lost %s", showAttempt(e.Attempt))
+		case RecordRemake:
+			return fmt.Sprintf("record remake %s", showAttempt(e.Attempt))
 		}
 		return fmt.Sprintf("record state %s %v", e.Job, e.State)
 	}

@@ -103,6 +103,8 @@ const (
 	statBackups
 	statBackupWins
 	statPartsLost
+	statMapPartsLost
+	statMapOnly
 	statExcluded
 	statNonDeterministic
 	statFetchFailed
@@ -112,7 +114,7 @@ const (
 )
 
 var statNames = [statKinds]string{"steps", "simulated seconds", "committed", "failed", "cancelled", "deaths", "pauses", "drains",
-	"refused", "master crashes", "adopted", "runs lost", "preempted", "backups", "backup wins", "parts-lost", "excluded",
+	"refused", "master crashes", "adopted", "runs lost", "preempted", "backups", "backup wins", "parts-lost", "map parts lost", "maps only", "excluded",
 	"non-deterministic", "fetch failures", "workers given up", "messages dropped"}
 
 func (s *simStats) add(o *simStats) {
@@ -207,8 +209,10 @@ type simJob struct {
 	failsJob  bool // an attempt reported that none can succeed
 	failures  map[TaskID]int
 	selected  map[TaskID]AttemptID // as the records say
+	chosen    map[TaskID]AttemptID // the same, and who was selected last where the run is gone
 	parts     map[AttemptID]*simPart
-	commit    int // counts Commits, so that an overtaken one is noticed
+	sides     bool // its maps leave parts
+	commit    int  // counts Commits, so that an overtaken one is noticed
 	ended     *Ended
 }
 
@@ -265,11 +269,15 @@ func (m *sim) after(d time.Duration, do func() error) {
 func (m *sim) calm() bool { return m.now >= simFaultsEnd }
 
 func (m *sim) addJob(id JobID) {
-	j := &simJob{poisoned: -1, failures: map[TaskID]int{}, selected: map[TaskID]AttemptID{}, parts: map[AttemptID]*simPart{}}
+	j := &simJob{poisoned: -1, failures: map[TaskID]int{}, selected: map[TaskID]AttemptID{}, chosen: map[TaskID]AttemptID{}, parts: map[AttemptID]*simPart{}}
 	j.submit = Submit{Job: id, Weight: 1 + m.rng.IntN(3), Sample: m.rng.IntN(4) == 0, Reducers: 1 + m.rng.IntN(6),
 		Backup: m.rng.IntN(2) == 0, Durable: m.rng.IntN(5) == 0, MaxAttempts: 4}
 	for range m.rng.IntN(16) {
 		j.submit.Maps = append(j.submit.Maps, m.rng.Int64N(1000))
+	}
+	j.sides = m.rng.IntN(3) == 0
+	if len(j.submit.Maps) > 0 && m.rng.IntN(5) == 0 {
+		j.submit.Reducers, j.sides = 0, true
 	}
 	j.chaotic = m.rng.IntN(10) == 0
 	if len(j.submit.Maps) > 0 && m.rng.IntN(12) == 0 {
@@ -474,18 +482,22 @@ func (m *sim) recorded(r Record) error {
 		if r.Attempt.Task.Phase == Map && m.runs[r.Attempt] == nil || r.Attempt.Task.Phase == Reduce && j.parts[r.Attempt] == nil {
 			return errors.New("there is no such result")
 		}
-		j.selected[r.Attempt.Task] = r.Attempt
+		j.selected[r.Attempt.Task], j.chosen[r.Attempt.Task] = r.Attempt, r.Attempt
 	case RecordLost:
 		if !is || was != r.Attempt {
 			return fmt.Errorf("selected is %v (%v)", was, is)
 		}
 		delete(j.selected, r.Attempt.Task)
+	case RecordRemake:
+		if is || j.chosen[r.Attempt.Task] != r.Attempt || !j.parts[r.Attempt].gone {
+			return fmt.Errorf("its parts are there, or it is not who made them: %v", j.chosen[r.Attempt.Task])
+		}
 	}
 	return nil
 }
 
 // because says whether a run was taken back for a reason: its worker is gone, a reduce attempt could not read just this
-// run, or several of its worker's runs could not be read.
+// run, several of its worker's runs could not be read, or parts that came with it are gone.
 func (m *sim) because(e Effect, ev Event, effects []Effect) error {
 	lost, ok := e.(RunLost)
 	if !ok || !m.s.Known(lost.Worker) {
@@ -497,6 +509,9 @@ func (m *sim) because(e Effect, ev Event, effects []Effect) error {
 				return nil
 			}
 		}
+	}
+	if p, ok := ev.(PartsLost); ok && slices.Contains(p.Attempts, lost.Attempt) {
+		return nil
 	}
 	for _, e := range effects {
 		if n, ok := e.(Noted); ok && n.Worker == lost.Worker && strings.Contains(n.Text, "given up") {
@@ -511,8 +526,12 @@ func (m *sim) commit(e Commit) error {
 	j := m.job(e.Job)
 	j.commit++
 	serial := j.commit
-	if len(e.Parts) != j.submit.Reducers {
-		return fmt.Errorf("%d parts of %d", len(e.Parts), j.submit.Reducers)
+	want := j.submit.Reducers
+	if want == 0 {
+		want = len(j.submit.Maps)
+	}
+	if len(e.Parts) != want {
+		return fmt.Errorf("%d parts of %d", len(e.Parts), want)
 	}
 	complete := func() error {
 		if j.commit != serial {
@@ -528,9 +547,9 @@ func (m *sim) commit(e Commit) error {
 		if j.commit != serial || j.ended != nil {
 			return nil
 		}
-		if lost := m.loseParts(j, e); len(lost) > 0 {
+		if lost := m.loseParts(j); len(lost) > 0 {
 			m.stats.count(statPartsLost)
-			return m.step(PartsLost{Job: e.Job, Parts: lost})
+			return m.step(PartsLost{Job: e.Job, Attempts: lost})
 		}
 		if err := m.sound(j, e); err != nil {
 			return err
@@ -541,29 +560,57 @@ func (m *sim) commit(e Commit) error {
 	return nil
 }
 
-func (m *sim) loseParts(j *simJob, e Commit) (lost []int) {
-	for i, id := range e.Parts {
+// leftBy are the attempts whose parts make up the output: those that were selected last, whether or not their runs are there.
+func (j *simJob) leftBy() (list []AttemptID) {
+	if j.sides {
+		for i := range j.submit.Maps {
+			list = append(list, j.chosen[TaskID{Job: j.submit.Job, Phase: Map, Index: i}])
+		}
+	}
+	for i := range j.submit.Reducers {
+		list = append(list, j.chosen[TaskID{Job: j.submit.Job, Phase: Reduce, Index: i}])
+	}
+	return list
+}
+
+func (m *sim) loseParts(j *simJob) (lost []AttemptID) {
+	for _, id := range j.leftBy() {
 		if !m.calm() && m.chance(m.chances.partsLost/2) {
 			j.parts[id].gone = true
 		}
 		if j.parts[id].gone {
-			lost = append(lost, i)
+			lost = append(lost, id)
+			if id.Task.Phase == Map {
+				m.stats.count(statMapPartsLost)
+			}
 		}
 	}
+	m.rng.Shuffle(len(lost), func(a, b int) { lost[a], lost[b] = lost[b], lost[a] })
 	return lost
 }
 
 // sound says whether the output is right: each part once, as selected, made of every map's run once, and all parts of the
-// same runs.
+// same runs, and each that a map left beside its run is there.
 func (m *sim) sound(j *simJob, e Commit) error {
 	sums := map[int]uint64{}
+	for _, id := range j.leftBy() {
+		if part := j.parts[id]; part == nil || part.gone {
+			return fmt.Errorf("part of %v is gone", id)
+		}
+		if run := m.runs[id]; run != nil && j.submit.Reducers > 0 {
+			sums[id.Task.Index] = run.sum
+		}
+	}
 	for i, id := range e.Parts {
 		task := TaskID{Job: e.Job, Phase: Reduce, Index: i}
+		if j.submit.Reducers == 0 {
+			task.Phase = Map
+		}
 		part := j.parts[id]
 		if id.Task != task || j.selected[task] != id || part == nil || part.gone {
 			return fmt.Errorf("part %d is %v, selected %v", i, id, j.selected[task])
 		}
-		if len(part.read) != len(j.submit.Maps) {
+		if task.Phase == Reduce && len(part.read) != len(j.submit.Maps) {
 			return fmt.Errorf("part %v read %d of %d maps", id, len(part.read), len(j.submit.Maps))
 		}
 		for at, run := range part.read {
@@ -595,7 +642,10 @@ func (m *sim) verify() error {
 		switch {
 		case v.State == Done:
 			m.stats.count(statCommitted)
-			if len(j.selected) < j.submit.Reducers {
+			if j.submit.Reducers == 0 {
+				m.stats.count(statMapOnly)
+			}
+			if len(j.selected) < j.submit.Reducers || j.submit.Reducers == 0 && len(j.selected) < len(j.submit.Maps) {
 				return fmt.Errorf("job %s is committed with %d selected tasks", v.ID, len(j.selected))
 			}
 		case v.State == Cancelled && j.cancelled:

@@ -148,6 +148,7 @@ func (m *sim) work(w *simWorker, a *simAttempt) {
 		switch a.id.Task.Phase {
 		case Map:
 			m.runs[a.id] = &simRun{worker: w, sum: m.sumOf(j, a.id)}
+			j.parts[a.id] = &simPart{}
 		case Reduce:
 			j.parts[a.id] = &simPart{read: a.read}
 		}
@@ -157,7 +158,7 @@ func (m *sim) work(w *simWorker, a *simAttempt) {
 
 func (m *sim) sumOf(j *simJob, id AttemptID) uint64 {
 	sum := uint64(id.Task.Index)
-	if j.chaotic {
+	if j.chaotic && j.submit.Reducers > 0 { // without reduces nobody mixes two results: the master tells of none
 		sum += uint64(id.N) << 32
 	}
 	return sum

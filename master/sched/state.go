@@ -82,7 +82,7 @@ func (s *State) dispatch(ev Event) {
 		}
 	case PartsLost:
 		if j := s.jobs[e.Job]; j != nil && j.state == Running {
-			s.partsLost(j, e.Parts)
+			s.partsLost(j, e.Attempts)
 		}
 	case Decided:
 		if j := s.jobs[e.Job]; j != nil && j.state == Running {

@@ -32,7 +32,8 @@ type task struct {
 	spared   uint16   // failures not charged. Invariant: at most MaxUncharged while the job runs
 	state    state
 	queued   bool // has an entry in the phase's queue, which may be stale
-	summed   bool
+	summed   bool // one of its attempts was selected once
+	remake   bool // a map whose parts are gone. Invariant: it waits or runs
 }
 
 // phase is the tasks of one phase of a job. Every move of a task's state is a method below; each keeps count.
@@ -46,6 +47,7 @@ type phase struct {
 	ready time.Duration // when the inputs of its tasks were complete
 
 	made      int   // tasks that had a result once
+	remakes   int   // Invariant: tasks with remake set
 	total     int   // number of tasks; kept when the job has ended and tasks are dropped
 	allBytes  int64 // sum of bytes
 	doneBytes int64 // sum of bytes of selected tasks
@@ -125,6 +127,10 @@ func (p *phase) choose(index, n int, by *worker, sum uint64) (was [2]*attempt) {
 	if !t.summed {
 		p.made++
 	}
+	if t.remake {
+		t.remake = false
+		p.remakes--
+	}
 	t.by, t.chosen, t.sum, t.summed = by, int32(n), sum, true
 	t.next = max(t.next, int32(n)+1)
 	if p.bytes != nil {
@@ -160,6 +166,16 @@ func (p *phase) giveUp(index int) (was [2]*attempt) {
 	was = t.stop()
 	p.move(t, lost)
 	return was
+}
+
+// mark notes that a map's parts are gone.
+func (p *phase) mark(index int) {
+	t := &p.tasks[index]
+	if p.kind != Map || t.state == selected || t.remake {
+		panic(fmt.Sprintf("sched: make %s-%05d anew in state %d", p.kind, index, t.state))
+	}
+	t.remake = true
+	p.remakes++
 }
 
 // need makes a lost map wait again.

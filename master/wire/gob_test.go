@@ -21,7 +21,7 @@ func messages() []any {
 		&PollArgs{},
 		&PollArgs{Worker: "w", Seq: 9, Running: []Progress{{Attempt: task, Bytes: 5}}, Holding: []JobID{"a", "b"}},
 		&ListArgs{Max: 4},
-		&PollArgs{Done: []Outcome{{Attempt: task, Counters: map[string]int64{"x": 1}, Reduce: &ReduceResult{Part: storage.Pending{URL: "u", Size: 1}}}}},
+		&PollArgs{Done: []Outcome{{Attempt: task, Counters: map[string]int64{"x": 1}, Parts: []Part{{Name: "x", Pending: storage.Pending{URL: "u", Size: 1}}}}}},
 		&PollReply{},
 		&PollReply{Assign: []Task{{Attempt: task, Split: plan.Split{Pieces: []plan.Piece{{Object: plan.Object{URL: "s3://b/k"}, Length: 8}}}}}},
 		&ListReply{Jobs: []JobStatus{{ID: "a", Submitted: time.Unix(1, 2).UTC(), Params: map[string]string{"k": "v"}}}},

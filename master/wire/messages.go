@@ -79,6 +79,7 @@ type Outcome struct {
 	Sample   *SampleResult
 	Map      *MapResult
 	Reduce   *ReduceResult
+	Parts    []Part           // of a map or reduce attempt: the job's rows first, if it makes any
 	Counters map[string]int64 // the user's
 	Records  int64            // map: records read; reduce: pairs read
 	Bytes    int64            // map: input bytes; reduce: run bytes fetched
@@ -103,11 +104,16 @@ type MapResult struct {
 	Pairs    int64
 }
 
-// ReduceResult is a finished part, not visible yet.
+// ReduceResult is a finished reduce task; what it made is in Outcome.Parts.
 type ReduceResult struct {
-	Part   storage.Pending
-	Rows   int64
 	Groups int64
+}
+
+// Part is a finished file of the output, not visible yet.
+type Part struct {
+	Name    string // in the output folder, see package manifest
+	Pending storage.Pending
+	Rows    int64
 }
 
 // JobArgs asks for what a worker must know of a job before it runs a task of it.
@@ -189,10 +195,11 @@ type JobStatus struct {
 	Spilled   int64
 	Rows      int64
 	OutBytes  int64
-	Parts     []string // URLs of the committed parts, at most MaxPartsShown
+	Parts     []string // URLs of the committed parts of the job's rows, at most MaxPartsShown
 	NumParts  int
-	Stages    []StageStatus // of a chain: the newest ones that have begun, at most MaxStagesShown, the one under way last
-	NumStages int           // of a chain: those that have begun
+	Outputs   []OutputStatus // beside those rows, by name
+	Stages    []StageStatus  // of a chain: the newest ones that have begun, at most MaxStagesShown, the one under way last
+	NumStages int            // of a chain: those that have begun
 	Counters  map[string]int64
 	Warnings  []string // what its user should know though the job goes on; a line each
 }
@@ -215,8 +222,16 @@ type StageStatus struct {
 	Rows     int64
 	OutBytes int64
 	NumParts int
+	Outputs  []OutputStatus
 	Retries  int
 	Elapsed  time.Duration
+}
+
+// OutputStatus is what the selected attempts have put into a side output.
+type OutputStatus struct {
+	Name        string
+	Parts       int
+	Rows, Bytes int64
 }
 
 // PhaseStatus is the state of the tasks of one phase.

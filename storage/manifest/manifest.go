@@ -7,6 +7,8 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"iter"
+	"slices"
 	"time"
 )
 
@@ -26,9 +28,10 @@ type Manifest struct {
 	Program   string            `json:"program"`
 	Inputs    Inputs            `json:"inputs"`
 	Schema    json.RawMessage   `json:"schema"` // as jobs.Schema
-	Parts     []Part            `json:"parts"`
-	Rows      int64             `json:"rows"`
+	Parts     []Part            `json:"parts"`  // of the job's rows, in their order
+	Rows      int64             `json:"rows"`   // of Parts
 	Bytes     int64             `json:"bytes"`
+	Outputs   []Output          `json:"outputs,omitempty"` // beside them, by name
 	Counters  map[string]int64  `json:"counters,omitempty"`
 	Rejected  int64             `json:"rejected_records"`
 	Submitted time.Time         `json:"submitted"`
@@ -55,16 +58,44 @@ type Input struct {
 	ETag string `json:"etag"`
 }
 
+// Output is a side output of the job: rows of another kind, in a folder of its own below the job's.
+type Output struct {
+	Name   string          `json:"name"`
+	Schema json.RawMessage `json:"schema"` // as jobs.Schema
+	Parts  []Part          `json:"parts"`  // those of the map tasks, then those of the reduce tasks; tasks without rows have none
+	Rows   int64           `json:"rows"`
+	Bytes  int64           `json:"bytes"`
+}
+
+// Output returns the side output of that name.
+func (m *Manifest) Output(name string) (Output, bool) {
+	i := slices.IndexFunc(m.Outputs, func(o Output) bool { return o.Name == name })
+	if i < 0 {
+		return Output{}, false
+	}
+	return m.Outputs[i], true
+}
+
+// All iterates over the parts of all outputs: every file that the job left.
+func (m *Manifest) All() iter.Seq[Part] {
+	return func(yield func(Part) bool) {
+		for _, list := range slices.Concat([]Output{{Parts: m.Parts}}, m.Outputs) {
+			for _, p := range list.Parts {
+				if !yield(p) {
+					return
+				}
+			}
+		}
+	}
+}
+
 // Part is one output file.
 type Part struct {
-	Name   string `json:"name"` // in the output folder
+	Name   string `json:"name"` // in the output folder, "errors/part-00000.arrow" of a side output
 	Rows   int64  `json:"rows"`
 	Bytes  int64  `json:"bytes"`
 	CRC32C uint32 `json:"crc32c"` // Castagnoli, of the whole file
 }
-
-// PartName is the name of partition p's part.
-func PartName(p int) string { return fmt.Sprintf("part-%05d.arrow", p) }
 
 // Encode returns m's bytes.
 func (m *Manifest) Encode() ([]byte, error) {

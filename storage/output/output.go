@@ -4,9 +4,11 @@ package output
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"path"
 	"strings"
 
 	"github.com/millrace/millrace/storage"
@@ -24,9 +26,10 @@ var ErrForeign = errors.New("no manifest of this millrace's")
 // maxManifest bounds the manifest that is read into memory, bytes.
 const maxManifest = 256 << 20
 
-// Output is a committed output.
+// Output is a committed output: the job's rows, or one of its side outputs.
 type Output struct {
-	URL      string // the folder, without a slash at its end
+	URL      string // the folder of the job's output, without a slash at its end
+	Name     string // of the side output; "" for the job's rows
 	Manifest *manifest.Manifest
 
 	store *storage.Store
@@ -60,11 +63,76 @@ func Open(ctx context.Context, st *storage.Store, folder string) (*Output, error
 	return o, nil
 }
 
+// Locate is Open for what a person names: the folder of an output, or that of one of its side outputs, which is read then.
+func Locate(ctx context.Context, st *storage.Store, folder string) (*Output, error) {
+	o, none := Open(ctx, st, folder)
+	if !errors.Is(none, ErrNone) {
+		return o, none
+	}
+	u, err := storage.ParseURL(folder)
+	if err != nil {
+		return nil, err
+	}
+	above, name := path.Split(strings.TrimSuffix(u.String(), "/"))
+	if strings.HasSuffix(above, "//") { // name is a bucket, or the root
+		return nil, none
+	}
+	o, err = Open(ctx, st, above)
+	if errors.Is(err, ErrNone) || errors.Is(err, ErrForeign) {
+		return nil, none
+	}
+	if err != nil {
+		return nil, err
+	}
+	if _, ok := o.Manifest.Output(name); !ok {
+		return nil, none
+	}
+	return o.Side(name)
+}
+
+// Side returns the side output of that name.
+func (o *Output) Side(name string) (*Output, error) {
+	if _, ok := o.Manifest.Output(name); ok {
+		return &Output{URL: o.URL, Name: name, Manifest: o.Manifest, store: o.store}, nil
+	}
+	names := make([]string, len(o.Manifest.Outputs))
+	for i, s := range o.Manifest.Outputs {
+		names[i] = s.Name
+	}
+	if len(names) == 0 {
+		return nil, fmt.Errorf("%s: there is no side output %q: job %s has none", o.URL, name, o.Manifest.Job)
+	}
+	return nil, fmt.Errorf("%s: there is no side output %q: job %s has %s", o.URL, name, o.Manifest.Job, strings.Join(names, ", "))
+}
+
+// contents are the parts of the output, how many rows they have together, and their schema as the manifest has it.
+func (o *Output) contents() (parts []manifest.Part, rows int64, schema []byte) {
+	if s, ok := o.Manifest.Output(o.Name); ok {
+		return s.Parts, s.Rows, s.Schema
+	}
+	return o.Manifest.Parts, o.Manifest.Rows, o.Manifest.Schema
+}
+
+// Rows is how many rows the output has.
+func (o *Output) Rows() int64 {
+	_, rows, _ := o.contents()
+	return rows
+}
+
 // Batches calls yield for the rows of all parts, in order, until it returns false; an output without rows yields one empty
 // batch. A part whose size is not the manifest's is an error. The batch is good until yield returns.
 func (o *Output) Batches(ctx context.Context, yield func(arrowfile.Schema, arrowfile.Batch) bool) error {
-	for i, p := range o.Manifest.Parts {
-		more, err := o.part(ctx, p, i == 0 && o.Manifest.Rows == 0, yield)
+	parts, rows, schema := o.contents()
+	if len(parts) == 0 && o.Name != "" {
+		var s arrowfile.Schema
+		if err := json.Unmarshal(schema, &s); err != nil {
+			return fmt.Errorf("read %s/%s: schema of output %s: %w", o.URL, manifest.Name, o.Name, err)
+		}
+		yield(s, noRows(s))
+		return nil
+	}
+	for i, p := range parts {
+		more, err := o.part(ctx, p, i == 0 && rows == 0, yield)
 		if err != nil {
 			return fmt.Errorf("read %s/%s: %w", o.URL, p.Name, err)
 		}
@@ -73,6 +141,11 @@ func (o *Output) Batches(ctx context.Context, yield func(arrowfile.Schema, arrow
 		}
 	}
 	return nil
+}
+
+// noRows is a batch without rows.
+func noRows(s arrowfile.Schema) arrowfile.Batch {
+	return arrowfile.Batch{Columns: make([]arrowfile.Column, len(s.Fields))}
 }
 
 func (o *Output) part(ctx context.Context, p manifest.Part, empty bool, yield func(arrowfile.Schema, arrowfile.Batch) bool) (more bool, err error) {
@@ -88,7 +161,7 @@ func (o *Output) part(ctx context.Context, p manifest.Part, empty bool, yield fu
 		return false, err
 	}
 	defer func() { err = errors.Join(err, r.Close()) }()
-	if empty && !yield(r.Schema(), arrowfile.Batch{Columns: make([]arrowfile.Column, len(r.Schema().Fields))}) {
+	if empty && !yield(r.Schema(), noRows(r.Schema())) {
 		return false, nil
 	}
 	for {

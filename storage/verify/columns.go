@@ -2,9 +2,7 @@ package verify
 
 import (
 	"fmt"
-	"maps"
 	"slices"
-	"strings"
 
 	"github.com/millrace/millrace/storage/arrowfile"
 )
@@ -42,38 +40,4 @@ func differ(want, got []string) string {
 		}
 	}
 	return ""
-}
-
-// noteBelow remembers the columns of a part in a folder below, of which the manifest's schema says nothing: those of one
-// folder must be alike.
-func (c *checker) noteBelow(folder, name string, list []string) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.below[folder] == nil {
-		c.below[folder] = map[string][]string{}
-	}
-	text := strings.Join(list, "\n") // the names are quoted
-	c.below[folder][text] = append(c.below[folder][text], name)
-}
-
-// compareBelow names the parts whose columns are not those of the first part in their folder.
-func (c *checker) compareBelow() {
-	for _, folder := range slices.Sorted(maps.Keys(c.below)) {
-		first, want := "", ""
-		for text, names := range c.below[folder] {
-			if least := slices.Min(names); first == "" || least < first {
-				first, want = least, text
-			}
-		}
-		for text, names := range c.below[folder] {
-			if text == want {
-				continue
-			}
-			diff := differ(strings.Split(want, "\n"), strings.Split(text, "\n"))
-			for _, name := range names {
-				c.report.Good--
-				c.add(Schema, name, fmt.Sprintf("%s, as %s has it", diff, first))
-			}
-		}
-	}
 }

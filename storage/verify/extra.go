@@ -14,8 +14,8 @@ import (
 // extra looks for parts that the manifest does not name: who reads the folder by a pattern would read them too. Files of
 // other kinds and hidden ones are nobody's concern here, and a folder below with a manifest of its own is another output.
 func (c *checker) extra(ctx context.Context) error {
-	named := make(map[string]bool, len(c.m.Parts))
-	for _, p := range c.m.Parts {
+	named := map[string]bool{}
+	for p := range c.m.All() {
 		named[p.Name] = true
 	}
 	// A manifest may come in the listing behind parts that it stands for: what is found waits until all is listed. Those of

@@ -121,10 +121,8 @@ func (c *checker) judge(p manifest.Part, f finding, err error) (found []Problem)
 		add(Content, "%v", f.broken)
 		return found
 	}
-	if folder := path.Dir(p.Name); folder != "." {
-		c.noteBelow(folder, p.Name, columns("", f.schema.Fields))
-	} else if c.columns != nil {
-		if text := differ(c.columns, columns("", f.schema.Fields)); text != "" {
+	if want := c.columns[path.Dir(p.Name)]; want != nil {
+		if text := differ(want, columns("", f.schema.Fields)); text != "" {
 			add(Schema, "%s, as the manifest says", text)
 		}
 	}

@@ -14,6 +14,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"path"
 	"slices"
 	"strings"
 	"sync"
@@ -88,14 +89,13 @@ type checker struct {
 	o       Options
 	url     string // of the folder
 	m       *manifest.Manifest
-	columns []string      // of the parts in the folder itself; nil: the manifest's schema cannot be read
-	alone   chan struct{} // taken by the part whose batches are large
+	columns map[string][]string // of the parts by folder, "." for the job's rows; none where the manifest's schema cannot be read
+	alone   chan struct{}       // taken by the part whose batches are large
 
 	mu     sync.Mutex
 	report *Report
 	total  int64
 	read   int64
-	below  map[string]map[string][]string // folder below -> columns, as text -> parts that have them
 }
 
 // Output checks the output in a folder. The error is that of a check which could not be made; what is wrong with the output
@@ -108,7 +108,7 @@ func Output(ctx context.Context, st *storage.Store, folder string, o Options) (*
 		o.batchBytes = batchBytes
 	}
 	begun := time.Now()
-	c := &checker{store: st, o: o, report: &Report{Problems: []Problem{}}, below: map[string]map[string][]string{}, alone: make(chan struct{}, 1)}
+	c := &checker{store: st, o: o, report: &Report{Problems: []Problem{}}, columns: map[string][]string{}, alone: make(chan struct{}, 1)}
 	err := c.run(ctx, folder)
 	if err != nil {
 		return nil, err
@@ -139,50 +139,44 @@ func (c *checker) run(ctx context.Context, folder string) error {
 		return err
 	}
 	c.m = out.Manifest
-	c.report.ID, c.report.Job, c.report.Parts = c.m.ID, c.m.Job, len(c.m.Parts)
+	c.report.ID, c.report.Job = c.m.ID, c.m.Job
 	parts := c.manifest()
 	if err := c.extra(ctx); err != nil {
 		return err
 	}
-	if err := c.parts(ctx, parts); err != nil {
-		return err
-	}
-	c.compareBelow()
-	if c.m.Rows != c.sum(rowsOf) || c.m.Bytes != c.sum(bytesOf) {
-		c.add(Manifest, manifest.Name, fmt.Sprintf("it states %d rows and %d bytes in all, its parts add up to %d and %d",
-			c.m.Rows, c.m.Bytes, c.sum(rowsOf), c.sum(bytesOf)))
-	}
-	return nil
-}
-
-func rowsOf(p manifest.Part) int64  { return p.Rows }
-func bytesOf(p manifest.Part) int64 { return p.Bytes }
-
-// sum adds up what the manifest says of the parts that its totals count: those in the folder itself. What lies in folders
-// below was set aside, or is another output's.
-func (c *checker) sum(of func(manifest.Part) int64) (n int64) {
-	for _, p := range c.m.Parts {
-		if !strings.Contains(p.Name, "/") {
-			n += of(p)
-		}
-	}
-	return n
+	return c.parts(ctx, parts)
 }
 
 // manifest checks what the manifest says and returns the parts that can be looked for.
-func (c *checker) manifest() []manifest.Part {
-	var schema arrowfile.Schema
-	if err := json.Unmarshal(c.m.Schema, &schema); err != nil {
-		c.add(Manifest, manifest.Name, fmt.Sprintf("its schema cannot be read: %v", err))
-	} else {
-		c.columns = columns("", schema.Fields)
+func (c *checker) manifest() (good []manifest.Part) {
+	seen := map[string]bool{}
+	rows := manifest.Output{Name: ".", Schema: c.m.Schema, Parts: c.m.Parts, Rows: c.m.Rows, Bytes: c.m.Bytes}
+	for _, o := range slices.Concat([]manifest.Output{rows}, c.m.Outputs) {
+		of := ""
+		if o.Name != "." {
+			of = " of output " + o.Name
+		}
+		var schema arrowfile.Schema
+		if err := json.Unmarshal(o.Schema, &schema); err != nil {
+			c.add(Manifest, manifest.Name, fmt.Sprintf("its schema%s cannot be read: %v", of, err))
+		} else {
+			c.columns[o.Name] = columns("", schema.Fields)
+		}
+		good = append(good, c.partsOf(o, seen)...)
+		if r, b := sum(o.Parts); r != o.Rows || b != o.Bytes {
+			c.add(Manifest, manifest.Name, fmt.Sprintf("it states %d rows and %d bytes in all%s, its parts add up to %d and %d", o.Rows, o.Bytes, of, r, b))
+		}
 	}
-	seen := make(map[string]bool, len(c.m.Parts))
-	var good []manifest.Part
-	for _, p := range c.m.Parts {
+	return good
+}
+
+// partsOf checks what the manifest says of the parts of an output, and returns those that can be looked for.
+func (c *checker) partsOf(o manifest.Output, seen map[string]bool) (good []manifest.Part) {
+	c.report.Parts += len(o.Parts)
+	for _, p := range o.Parts {
 		switch {
-		case !isName(p.Name):
-			c.add(Manifest, p.Name, "the manifest names a part so, which is no name of a file in the folder or in one below it")
+		case !isName(p.Name) || path.Dir(p.Name) != o.Name:
+			c.add(Manifest, p.Name, "the manifest names a part so, which is no name of a file in its output's folder")
 		case seen[p.Name]:
 			c.add(Manifest, p.Name, "the manifest names this part twice")
 		case p.Rows < 0 || p.Bytes < 0:
@@ -194,6 +188,15 @@ func (c *checker) manifest() []manifest.Part {
 		seen[p.Name] = true
 	}
 	return good
+}
+
+// sum adds up what the manifest says of parts.
+func sum(parts []manifest.Part) (rows, bytes int64) {
+	for _, p := range parts {
+		rows += p.Rows
+		bytes += p.Bytes
+	}
+	return rows, bytes
 }
 
 // isName says whether a name is that of a file in a folder or in one below: nothing that leads out of it.

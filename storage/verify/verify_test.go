@@ -74,7 +74,11 @@ func newOutput(t *testing.T) *written {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w.m = manifest.Manifest{Version: manifest.Version, ID: "0f843ea0", Job: "count", Schema: schema}
+	side, err := json.Marshal(texts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.m = manifest.Manifest{Version: manifest.Version, ID: "0f843ea0", Job: "count", Schema: schema, Outputs: []manifest.Output{{Name: "rejected", Schema: side}}}
 	return w
 }
 
@@ -93,11 +97,13 @@ func (w *written) part(name string, rows int64, body []byte) {
 }
 
 func (w *written) name(name string, rows int64, body []byte) {
-	w.m.Parts = append(w.m.Parts, manifest.Part{Name: name, Rows: rows, Bytes: int64(len(body)), CRC32C: crc32.Checksum(body, castagnoli)})
-	if !strings.Contains(name, "/") {
-		w.m.Rows += rows
-		w.m.Bytes += int64(len(body))
+	p := manifest.Part{Name: name, Rows: rows, Bytes: int64(len(body)), CRC32C: crc32.Checksum(body, castagnoli)}
+	if strings.Contains(name, "/") {
+		o := &w.m.Outputs[0]
+		o.Parts, o.Rows, o.Bytes = append(o.Parts, p), o.Rows+rows, o.Bytes+p.Bytes
+		return
 	}
+	w.m.Parts, w.m.Rows, w.m.Bytes = append(w.m.Parts, p), w.m.Rows+rows, w.m.Bytes+p.Bytes
 }
 
 // check writes the manifest and checks the output.
@@ -145,7 +151,7 @@ func TestGood(t *testing.T) {
 		last, total = read, all
 	}})
 	var want int64
-	for _, p := range w.m.Parts {
+	for p := range w.m.All() {
 		want += p.Bytes
 	}
 	if !r.OK || r.Count != 0 || r.Parts != 4 || r.Good != 4 || r.Rows != 11 || r.Bytes != want || r.Job != "count" || r.ID != "0f843ea0" || r.Output != folder {
@@ -178,7 +184,7 @@ func TestProblems(t *testing.T) {
 		{"other columns", func(w *written) { w.part("part-00003.arrow", 1, textFile(w)) }, Schema, "part-00003.arrow",
 			`its column 1 is "text" utf8, nullable: want "n" int64, as the manifest says`},
 		{"other columns below", func(w *written) { w.part("rejected/part-00001.arrow", 5, file(w, 5)) }, Schema, "rejected/part-00001.arrow",
-			`want "text" utf8, nullable, as rejected/part-00000.arrow has it`},
+			`want "text" utf8, nullable, as the manifest says`},
 		{"fewer rows", func(w *written) { w.m.Parts[1].Rows, w.m.Rows = 6, w.m.Rows+1 }, Rows, "part-00001.arrow", "has 5 rows, the manifest says 6"},
 		{"an extra part", func(w *written) { w.put("part-00007.arrow", []byte("old")) }, Extra, "part-00007.arrow", "3 bytes"},
 		{"an extra part below", func(w *written) { w.put("errors/part-00000.arrow", []byte("old")) }, Extra, "errors/part-00000.arrow", "3 bytes"},
@@ -190,7 +196,12 @@ func TestProblems(t *testing.T) {
 		}, Manifest, "part-00002.arrow", "twice"},
 		{"a name that leads out", func(w *written) { w.m.Parts = append(w.m.Parts, manifest.Part{Name: "../secret.arrow"}) }, Manifest, "../secret.arrow", "no name of a file"},
 		{"an absolute name", func(w *written) { w.m.Parts = append(w.m.Parts, manifest.Part{Name: "/part.arrow"}) }, Manifest, "/part.arrow", "no name of a file"},
-		{"negative", func(w *written) { w.m.Parts = append(w.m.Parts, manifest.Part{Name: "x/p.arrow", Rows: -1}) }, Manifest, "x/p.arrow", "-1 rows"},
+		{"negative", func(w *written) {
+			w.m.Parts, w.m.Rows = append(w.m.Parts, manifest.Part{Name: "p.arrow", Rows: -1}), w.m.Rows-1
+		}, Manifest, "p.arrow", "-1 rows"},
+		{"a side output's rows", func(w *written) { w.m.Outputs[0].Rows++ }, Manifest, manifest.Name, "2 rows and 538 bytes in all of output rejected"},
+		{"another output's folder", func(w *written) { w.m.Parts = append(w.m.Parts, manifest.Part{Name: "x/p.arrow"}) }, Manifest, "x/p.arrow", "output's folder"},
+		{"a side output's schema", func(w *written) { w.m.Outputs[0].Schema = json.RawMessage("7") }, Manifest, manifest.Name, "schema of output rejected"},
 		{"no schema", func(w *written) { w.m.Schema = json.RawMessage(`"x"`) }, Manifest, manifest.Name, "schema cannot be read"},
 		{"another version", func(w *written) { w.m.Version = 99 }, Manifest, manifest.Name, "version 99"},
 		{"not to be read", func(w *written) {
@@ -212,8 +223,8 @@ func TestProblems(t *testing.T) {
 			if p := r.Problems[0]; p.Kind != c.kind || p.Name != c.at || !strings.Contains(p.Text, c.text) {
 				t.Errorf("got %+v, want %s of %s with %q", p, c.kind, c.at, c.text)
 			}
-			if changed := strings.HasPrefix(c.at, "part-0000") || strings.HasPrefix(c.at, "rejected"); c.kind != Extra && c.kind != Manifest && changed && r.Good != len(w.m.Parts)-1 {
-				t.Errorf("%d good parts of %d", r.Good, len(w.m.Parts))
+			if changed := strings.HasPrefix(c.at, "part-0000") || strings.HasPrefix(c.at, "rejected"); c.kind != Extra && c.kind != Manifest && changed && r.Good != r.Parts-1 {
+				t.Errorf("%d good parts of %d", r.Good, r.Parts)
 			}
 		})
 	}
