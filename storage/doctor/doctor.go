@@ -130,7 +130,6 @@ type exam struct {
 	store  *storage.Store // over traces
 	folder string         // URL, ends in a slash
 	key    string         // the same within the backend
-	names  int
 	speed  *Speed
 }
 
