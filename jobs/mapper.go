@@ -2,6 +2,7 @@ package jobs
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"reflect"
@@ -34,6 +35,7 @@ type mapper[K, V any] struct {
 	aside     bool   // emit must not look into the table: the gate is closed, or the attempt has failed
 	block     string // URL of the block
 	at        int64  // offset of the record
+	from      int64  // what it counts from: the block's
 	passed    int64  // pairs that passed the table by
 	combined  int64  // pairs that the table had taken when it was emptied last
 }
@@ -56,7 +58,7 @@ func (p *typed[R, K, V, Out]) mapBlocks(ctx context.Context, t *Task, in BlockSo
 		}
 		b, err := in.Next()
 		if err == io.EOF {
-			return m.finish()
+			return m.placed(m.finish())
 		}
 		if err != nil {
 			return err
@@ -64,7 +66,7 @@ func (p *typed[R, K, V, Out]) mapBlocks(ctx context.Context, t *Task, in BlockSo
 		if n := p.known.Inputs[0].Format.Length; n > 0 && len(b.Data)%n != 0 {
 			return fmt.Errorf("map %s at byte %d: a block of %d bytes is no whole number of %d-byte records", b.URL, b.Offset, len(b.Data), n)
 		}
-		err = m.mapBlock(b, p.each, emit)
+		err = m.placed(m.mapBlock(b, p.each, emit))
 		t.Pairs = m.pairs()
 		if err != nil {
 			return err
@@ -115,7 +117,7 @@ func tableLimit(memory int64) int64 {
 
 // mapBlock runs the map function over a block. A panic is recovered here: once a block, not once a record.
 func (m *mapper[K, V]) mapBlock(b Block, each blockMapper[K, V], emit func(K, V)) (err error) {
-	m.block, m.at = b.URL, b.Offset
+	m.block, m.at, m.from = b.URL, b.Offset, b.From
 	defer func() {
 		if r := recover(); r != nil {
 			err = m.caught(r, RecordError{URL: b.URL, Offset: m.at})
@@ -130,6 +132,15 @@ func (m *mapper[K, V]) mapBlock(b Block, each blockMapper[K, V], emit func(K, V)
 		return &RecordError{URL: b.URL, Offset: m.at, Err: err}
 	}
 	return nil
+}
+
+// placed says of a record's error what its offset counts from.
+func (m *mapper[K, V]) placed(err error) error {
+	var record *RecordError
+	if m.from > 0 && errors.As(err, &record) && record.URL == m.block {
+		record.From = m.from
+	}
+	return err
 }
 
 // finish hands over what is left.

@@ -69,8 +69,11 @@ const (
 type Block struct {
 	URL    string // the object
 	Input  int    // which of Info.Inputs the object belongs to
-	Offset int64  // of Data[0] in the object, bytes
-	Data   []byte // never changed afterwards: views into it may be kept
+	Offset int64  // of Data[0] in the object, bytes; of a compressed object in what it decompresses to
+	// From is the compressed byte of the object at which the bytes begin that Offset counts, 0 for the object's first. It is not 0
+	// only where Format.Offsets says that no record tells its offset.
+	From int64
+	Data []byte // never changed afterwards: views into it may be kept
 }
 
 // BlockSource yields a task's blocks in input order and then io.EOF.

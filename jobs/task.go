@@ -26,7 +26,8 @@ type Task struct {
 // RecordError is what the user's map or reduce function returned, or the panic it ended in.
 type RecordError struct {
 	URL    string // of the input object; empty for a reduce function
-	Offset int64  // of the record in the object, bytes
+	Offset int64  // of the record in the object, bytes; as Block.Offset is, from From on
+	From   int64  // as Block.From is
 	Key    string // printable form of the group's key, for a reduce function
 	Err    error
 	Stack  string // of a panic; empty for a returned error
@@ -35,6 +36,9 @@ type RecordError struct {
 func (e *RecordError) Error() string {
 	if e.URL == "" {
 		return fmt.Sprintf("reduce key %s: %v", e.Key, e.Err)
+	}
+	if e.From > 0 {
+		return fmt.Sprintf("map %s at byte %d of what decompresses from its byte %d on: %v", e.URL, e.Offset, e.From, e.Err)
 	}
 	return fmt.Sprintf("map %s at byte %d: %v", e.URL, e.Offset, e.Err)
 }

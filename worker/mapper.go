@@ -193,5 +193,5 @@ func (b *splitBlocks) Next() (jobs.Block, error) {
 		}
 		return jobs.Block{}, err
 	}
-	return jobs.Block{URL: block.URL, Input: block.Input, Offset: block.Offset, Data: block.Data}, nil
+	return jobs.Block{URL: block.URL, Input: block.Input, Offset: block.Offset, From: block.From, Data: block.Data}, nil
 }

@@ -29,7 +29,7 @@ func uncut(o Object, f jobs.Format) string {
 		return "nothing of it can be read without what comes before it"
 	case f.Offsets:
 		return "the job's records tell their offsets, which are known from the beginning on only"
-	case f.Kind == jobs.FormatFixed:
+	case f.Kind != jobs.FormatLines:
 		return "where a record begins is known from the beginning on only"
 	}
 	return ""

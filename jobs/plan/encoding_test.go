@@ -45,6 +45,7 @@ func TestPackedObjects(t *testing.T) {
 		{"gzip", "gzip", lines, whole, 1},
 		{"zstd", "zstd", lines, whole, 1},
 		{"gzip, raw", "gzip", raw, cut, 0},
+		{"bzip2", "bzip2", lines, cut, 0},
 		{"bzip2 with offsets", "bzip2", offsets, whole, 1},
 		{"bzip2 of fixed records", "bzip2", fixed(10), whole, 1},
 		{"gzip of fixed records: its size says nothing", "gzip", fixed(3), whole, 1},
@@ -162,6 +163,21 @@ func TestSampleOfPackedObjects(t *testing.T) {
 	}
 	if count[in[0].URL] != 1 || count[in[1].URL] != 1 || count[in[2].URL] < 100 || most > 256<<20 {
 		t.Errorf("it has pieces %v, and decompresses %d bytes", count, most)
+	}
+	// Of bzip2 a place is a block, of which there are fewer; of all that begin there some lines are taken.
+	in[0].Encoding = "bzip2"
+	at := int64(0)
+	for _, p := range sample(1<<10, in).Pieces {
+		if p.Encoding != "bzip2" {
+			break
+		}
+		if p.Offset != at || p.Most != 900_000 || p.Length < 2<<20 {
+			t.Errorf("of bzip2 it reads %+v", p)
+		}
+		at = p.Offset + p.Length
+	}
+	if at != 60<<20 {
+		t.Errorf("the pieces of bzip2 end at %d", at)
 	}
 	// Small input is read as a whole; of what turns out to be compressed no more than its share.
 	for _, encoding := range []string{"", "gzip", "bzip2"} {

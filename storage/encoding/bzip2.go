@@ -50,6 +50,7 @@ type blocks struct {
 	found   int64 // bit of the first block
 	plain   int64 // bytes returned
 	next    int64 // plain bytes before the next piece's first block
+	nextBit int64 // where that begins
 	hasNext bool
 }
 
@@ -68,9 +69,10 @@ func newBlocks(src *source, begin, end int64) *blocks {
 
 func (b *blocks) boundary() (int64, bool) { return b.next, b.hasNext }
 
-func (b *blocks) origin() (plain int64, known bool, packed int64) {
-	return 0, b.begin == 0, max(0, b.found/8)
-}
+func (b *blocks) origin() int64 { return max(0, b.found/8) }
+
+// verified implements cutter: the reading is beyond the first block of the next piece, or there is none.
+func (b *blocks) verified() bool { return !b.hasNext || b.now == nil || b.now.first != b.nextBit }
 
 func (b *blocks) Read(p []byte) (int, error) {
 	for {
@@ -191,7 +193,7 @@ func (b *blocks) endStream() error {
 
 func (b *blocks) openBlock() error {
 	if b.end >= 0 && b.bit >= b.end && !b.hasNext {
-		b.next, b.hasNext = b.plain, true
+		b.next, b.nextBit, b.hasNext = b.plain, b.bit, true
 	}
 	b.in.drop(b.bit / 8)
 	crc, ok := b.in.bits48(b.bit + magicBits - 16)

@@ -65,10 +65,9 @@ type Decoder struct {
 // cutter reads a piece of an object, up to a boundary that it finds on its way.
 type cutter interface {
 	io.Reader
-	// boundary returns how many plain bytes lie before the first one that belongs to the next piece, once that is known.
-	boundary() (int64, bool)
-	// origin returns where in the object the plain bytes begin: their offset if it is known, and the compressed byte.
-	origin() (plain int64, known bool, packed int64)
+	boundary() (int64, bool) // see Decoder.Boundary
+	origin() int64           // see Decoder.Origin
+	verified() bool          // what the boundary lies before was read to its end, and checked
 }
 
 // NewDecoder returns a Decoder that reads nothing yet.
@@ -97,6 +96,47 @@ func (d *Decoder) Reset(kind Kind, src io.Reader) {
 	default:
 		d.err = fmt.Errorf("encoding %q: not known to this version", kind)
 	}
+}
+
+// ResetPiece begins to read a piece of an object that can be cut: what begins in its compressed bytes from begin to end, and what
+// follows, as long as it is read. src yields the object's bytes from begin on. Nothing begins in some pieces: they are empty.
+func (d *Decoder) ResetPiece(kind Kind, src io.Reader, begin, end int64) {
+	d.begin(kind, src, begin)
+	if kind != Bzip2 {
+		d.err = fmt.Errorf("a piece of %s data: they cannot be cut", kind)
+		return
+	}
+	d.cut = newBlocks(&d.src, begin, end)
+	d.now = d.cut
+}
+
+// Boundary returns how many plain bytes lie before the first one of what begins behind the piece, once the reading has come there.
+func (d *Decoder) Boundary() (int64, bool) {
+	if d.cut == nil {
+		return 0, false
+	}
+	return d.cut.boundary()
+}
+
+// Origin returns the compressed byte of the object from which on the plain bytes are counted. It is known with the first of them.
+func (d *Decoder) Origin() int64 {
+	if d.cut == nil {
+		return 0
+	}
+	return d.cut.origin()
+}
+
+// Verify reads on to the end of what the Boundary lies before, to check it. Whoever reads the next piece takes what is damaged at
+// its beginning for data that merely look like a beginning, and passes over it: this reader has to tell.
+func (d *Decoder) Verify() error {
+	buf := make([]byte, 32<<10)
+	for d.err == nil && d.cut != nil && !d.cut.verified() {
+		_, _ = d.Read(buf) // its error stays
+	}
+	if d.err != io.EOF {
+		return d.err
+	}
+	return nil
 }
 
 // begin forgets the last object. src yields bytes from off on.

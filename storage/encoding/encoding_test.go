@@ -51,6 +51,12 @@ func plainOf(t testing.TB, name string) []byte {
 			fmt.Fprintln(&b, i/1000)
 		}
 		return b.Bytes()
+	case strings.HasPrefix(name, "planted"):
+		var b bytes.Buffer
+		for i := range 12_000 {
+			fmt.Fprintf(&b, "%d %s\n", i+1, map[bool]string{true: `BCGIOQSTWZ]^acfgiklo`, false: `CEFGIJKNQUWZ[\achk`}[name == "planted.bz2"])
+		}
+		return b.Bytes()
 	}
 	return golden(t, "text")
 }
@@ -107,7 +113,7 @@ func TestTruncation(t *testing.T) {
 		data, want := golden(t, name), plainOf(t, name)
 		var whole []int
 		for n := 1; n < len(data); n++ {
-			if filepath.Ext(name) == ".bz2" && n > 40 && n < len(data)-40 && n%37 != 0 && !slices.Contains(ends[name], n) {
+			if filepath.Ext(name) == ".bz2" && n > 40 && n < len(data)-40 && n%(37+len(data)/30) != 0 && !slices.Contains(ends[name], n) {
 				continue // each takes milliseconds
 			}
 			got, err := decode(d, data[:n])
@@ -144,6 +150,9 @@ func TestBitFlips(t *testing.T) {
 		step := 3
 		if filepath.Ext(name) == ".bz2" { // of which each takes milliseconds
 			step = 61
+		}
+		if len(data) > 10_000 {
+			step = 2003
 		}
 		for bit := 0; bit < 8*len(data); bit += step {
 			bad := slices.Clone(data)

@@ -11,7 +11,10 @@
 //	file    the object is one record
 //
 // An object whose first bytes say that it is compressed is decompressed on the way: what is cut into records are its plain
-// bytes, and offsets count them. Pieces of it are ranges of its own bytes.
+// bytes, and offsets count them. Pieces of it are ranges of its own bytes: one has the blocks (see storage/encoding) that begin
+// in it, and of the lines those that begin in these blocks, but for one that begins with the very first byte of them, which
+// belongs to the piece before, and with one that begins with the first byte of the next piece's: whether an LF lies before such
+// a line only the block before tells. The line that a piece ends with is read on into the blocks of the next ones.
 //
 // An object is read as it was listed (by its ETag) or not at all.
 package input
@@ -95,8 +98,11 @@ const (
 // Block is a part of one object made of whole records. Lines keep their ends.
 type Block struct {
 	URL    string
-	Input  int    // the piece's
-	Offset int64  // of Data[0] in the object
+	Input  int   // the piece's
+	Offset int64 // of Data[0] in the object's plain bytes
+	// From is the compressed byte at which the plain bytes begin that Offset counts; 0: the object's first. Amid some compressed
+	// objects nobody knows how many came before.
+	From   int64
 	Data   []byte // the receiver's: allocated for this block, never changed
 	Header []byte // CSV with a header, Offset > 0: what the object has up to the end of its header
 }

@@ -37,8 +37,8 @@ func (o *object) lines(ctx context.Context, opts Options) error {
 		}
 		n, last := cut(data, o.end()-begin, o.ended())
 		if tooLong(data, n, opts.MaxRecord) {
-			return o.fail("%w: the line at byte %d is longer than %d bytes: if this is not text, use a job that reads "+
-				"fixed records or whole files; otherwise break the line", ErrRecord, begin, opts.MaxRecord)
+			return o.fail("%w: the line %s is longer than %d bytes: if this is not text, use a job that reads "+
+				"fixed records or whole files; otherwise break the line", ErrRecord, o.place(begin), opts.MaxRecord)
 		}
 		if n > 0 {
 			if err := o.send(begin, data[:n:n]); err != nil {

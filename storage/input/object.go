@@ -65,6 +65,9 @@ func (o *object) read(ctx context.Context, opts Options) error {
 			err = o.records(ctx, opts)
 		}
 	}
+	if err == nil {
+		err = o.verify()
+	}
 	if err == nil && !o.stops() {
 		err = o.finish()
 	}
@@ -218,7 +221,7 @@ func (o *object) send(off int64, data []byte) error {
 		p = max(o.sent, o.dec.Taken())
 	}
 	p = min(p, o.piece.end())
-	b := progress{Block: Block{URL: o.piece.URL, Input: o.piece.Input, Offset: off, Data: data, Header: o.header}, read: p - o.sent}
+	b := progress{Block: Block{URL: o.piece.URL, From: o.from(), Input: o.piece.Input, Offset: off, Data: data, Header: o.header}, read: p - o.sent}
 	o.sent = p
 	return o.to(b)
 }

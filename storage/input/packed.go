@@ -17,7 +17,9 @@ type packed struct {
 	plain int64 // offset of the next plain byte
 	stop  int64 // of the first plain byte that is the next piece's; the largest number as long as that is not known
 	all   bool  // there is no further plain byte
-	due   int64 // offset from which on the next block is given, of a sample
+	// bounded says that stop is where a piece ends that other pieces follow: there is no need to read far behind it.
+	bounded bool
+	due     int64 // offset from which on the next block is given, of a sample
 }
 
 // isPacked is the discovery that an object is compressed, from its first bytes.
@@ -63,7 +65,9 @@ func (o *object) ended() bool {
 const sampleBlock = 8 << 10
 
 // stops says whether the piece may end before the object's own bytes do, so that what is left of them is not worth reading.
-func (o *object) stops() bool { return o.packed != nil && o.piece.Most > 0 }
+func (o *object) stops() bool {
+	return o.packed != nil && o.piece.Most > 0 && o.piece.Format.Kind != File
+}
 
 // looks says whether the object's first bytes must tell whether it is compressed: whoever cut it into pieces has not looked.
 func (o *object) looks() bool {
@@ -126,30 +130,73 @@ func (o *object) unpack(ctx context.Context, kind encoding.Kind, head []byte) er
 		return err
 	}
 	o.packed = &packed{dec: dec, stop: math.MaxInt64}
-	if o.piece.Most > 0 {
+	if o.stops() {
 		o.stop = o.piece.Most
 	}
-	dec.Reset(kind, io.MultiReader(bytes.NewReader(head), &rest{ctx, o}))
+	if p := o.piece; p.Length == p.Size {
+		dec.Reset(kind, io.MultiReader(bytes.NewReader(head), &rest{ctx, o}))
+	} else {
+		dec.ResetPiece(kind, &rest{ctx, o}, p.Offset, p.end())
+	}
 	return nil
 }
 
-// unpacked reads plain bytes into buf.
+// from is what Block.From says.
+func (o *object) from() int64 {
+	if o.packed == nil || o.piece.Offset == 0 {
+		return 0
+	}
+	return o.dec.Origin()
+}
+
+// place says where a plain byte lies, for an error.
+func (o *object) place(off int64) string {
+	if from := o.from(); from > 0 {
+		return fmt.Sprintf("at byte %d of what decompresses from its byte %d on", off, from)
+	}
+	return fmt.Sprintf("at byte %d", off)
+}
+
+// verify checks what the next piece begins with, where this one has ended.
+func (o *object) verify() error {
+	if o.packed == nil || o.stops() {
+		return nil
+	}
+	return o.unreadable(o.dec.Verify())
+}
+
+// unreadable is an error of the decoder's.
+func (o *object) unreadable(err error) error {
+	if errors.Is(err, encoding.ErrData) {
+		return fmt.Errorf("read %s: %w", o.piece.URL, unreadable{err})
+	}
+	return err
+}
+
+// unpacked reads plain bytes into buf: all of it, but for the end of the object and, as soon as that is known, what lies far behind
+// the end of the piece.
 func (o *object) unpacked(buf []byte) (n int, err error) {
-	for n < len(buf) && !o.all {
+	for from := o.plain; n < len(buf) && !o.all && !(o.bounded && o.plain >= max(o.stop, from)+minBeyond); {
 		m, err := o.dec.Read(buf[n:])
 		n += m
 		o.plain += int64(m)
+		if at, ok := o.dec.Boundary(); ok {
+			// The piece before has read this far, and takes the line that begins here too: nobody knows here whether an
+			// LF lies before it.
+			o.stop, o.bounded = min(o.stop, at+1), true
+		}
 		switch {
 		case err == io.EOF:
 			o.all = true
-		case errors.Is(err, encoding.ErrData):
-			return n, fmt.Errorf("read %s: %w", o.piece.URL, unreadable{err})
 		case err != nil:
-			return n, err
+			return n, o.unreadable(err)
 		}
 	}
 	return n, nil
 }
+
+// beyondPacked is how much behind a piece of a compressed object is asked for at once, bytes.
+const beyondPacked = 1 << 20
 
 // rest is what follows of an object's own bytes.
 type rest struct {
@@ -163,7 +210,11 @@ func (r *rest) Read(p []byte) (int, error) {
 		if o.pos == o.piece.Size {
 			return 0, io.EOF
 		}
-		if err := o.request(r.ctx, o.piece.Size-o.pos); err != nil {
+		n := o.piece.Size - o.pos
+		if o.piece.Length < o.piece.Size { // what is needed beyond a piece is mostly less than a block of bzip2
+			n = max(o.piece.end()-o.pos, 0) + beyondPacked
+		}
+		if err := o.request(r.ctx, n); err != nil {
 			return 0, err
 		}
 	}

@@ -19,6 +19,10 @@ for f in a empty b c; do bzip2 -1c "$f"; done >streams.bz2
 bzip2 -1c empty >empty.bz2
 # Blocks so small that a test can try every split: 120,000 lines "0" to "119", 1,000 of each, with at most 100,000 bytes a block.
 seq 0 119999 | awk '{print int($1 / 1000)}' | bzip2 -1c >blocks.bz2
+# The magics of a block and of the end lie in the map of the bytes that each block uses: sixteen bits for sixteen bytes, of which
+# these have the right ones, from "@" to "o".
+seq 1 12000 | sed 's/$/ BCGIOQSTWZ]^acfgiklo/' | bzip2 -1c >planted.bz2
+seq 1 12000 | sed 's/$/ CEFGIJKNQUWZ[\\achk/' | bzip2 -1c >planted-ends.bz2
 
 zstd -q -19 -c text >one.zst
 zstd -q --no-check -c text >unchecked.zst
