@@ -346,3 +346,36 @@ func ExampleParseFixed() {
 	fmt.Println(cents, err)
 	// Output: 1990 <nil>
 }
+
+// Records of CSV as structs: the header says which column is which field.
+func ExampleCSV() {
+	type sale struct {
+		Shop   string
+		Day    time.Time `layout:"2006-01-02"`
+		Amount *float64  `column:"amount (EUR)"` // nil where it is empty
+	}
+	type row struct {
+		Month string
+		EUR   float64
+	}
+	job := jobs.New("sales",
+		func(s sale, emit func(month string, amount float64)) error {
+			if s.Amount != nil {
+				emit(s.Day.Format("2006-01"), *s.Amount)
+			}
+			return nil
+		},
+		func(month string, amounts jobs.Values[float64], emit func(row)) error {
+			emit(row{month, jobs.Total(amounts)})
+			return nil
+		},
+		jobs.CSV(jobs.CSVOptions{Comma: ';'}))
+	show(job, nil, "day;shop;amount (EUR)\n2026-07-01;\"Miller; Sons\";10.5\n2026-07-02;\"The \"\"Mill\"\"\";\n2026-08-01;X;2\n2026-08-31;X;0.25\n")
+	show(job, nil, "day;shop;amount (EUR)\n2026-07-01;X;1,5\n")
+	show(job, nil, "day,shop,amount (EUR)\n2026-07-01,X,1.5\n")
+	// Output:
+	// {"2026-07" 10.5}
+	// {"2026-08" 2.25}
+	// map mem://input/0 at byte 22: csv: column 3 (amount (EUR)): "1,5" does not fit *float64
+	// map mem://input/0 at byte 0: columns do not fit the job: the header has no column "shop": the columns are ["day,shop,amount (EUR)"]
+}

@@ -25,8 +25,8 @@ type Job struct {
 
 // New returns the job that runs m over every record and r over every group of pairs with one key.
 //
-// The record type R is string (a text line without its end), []byte (the same, or a record of FixedLength), Line, Lines or
-// File.
+// The record type R is string (a text line without its end), []byte (the same, or a record of FixedLength), Line, Lines, File,
+// or with the option CSV a struct or Cells.
 // Keys K are strings, bytes, numbers, bools, times, and arrays and structs of these; they reach r in the order in which Go
 // orders them. Values V are those, slices, pointers, and types with AppendBinary and UnmarshalBinary methods. The row type
 // Out is a struct, whose fields are the columns, or a single value, which becomes the column "value".

@@ -19,6 +19,7 @@ type settings struct {
 	totalOrder bool
 	length     int // bytes a record; 0: records are lines
 	raw        bool
+	csv        *CSVOptions
 	reducers   int
 	doc        string
 

@@ -54,6 +54,12 @@ type Format struct {
 	Length  int  // bytes a record, for FormatFixed
 	Offsets bool // a record tells where in its object it lies
 	Raw     bool // compressed objects are taken as they are
+
+	// For FormatCSV.
+	Comma    byte // between fields
+	NoQuotes bool // quotes have no meaning: each line is a record
+	NoHeader bool // the first record of an object is not the names of the columns
+	Whole    bool // objects are not cut
 }
 
 // FormatKind names a way to cut records.
@@ -63,6 +69,7 @@ const (
 	FormatLines FormatKind = iota // text lines, ended by LF or CRLF; the last one may lack its end
 	FormatFixed                   // records of Format.Length bytes
 	FormatFile                    // each object is one record
+	FormatCSV                     // text lines that have no quoted line ends in them
 )
 
 // Block is a piece of one object made of whole records, about 1 MiB. Line blocks keep their line ends.
@@ -74,6 +81,8 @@ type Block struct {
 	// only where Format.Offsets says that no record tells its offset.
 	From int64
 	Data []byte // never changed afterwards: views into it may be kept
+	// Header is of FormatCSV, where Offset > 0: what the object has up to the end of its header.
+	Header []byte
 }
 
 // BlockSource yields a task's blocks in input order and then io.EOF.

@@ -2,6 +2,7 @@ package jobs
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"iter"
 	"strings"
@@ -59,7 +60,14 @@ type File struct {
 type blockMapper[K, V any] func(b Block, at *int64, emit func(K, V)) (records int64, err error)
 
 // recordsOf returns the format that yields records of type R and the loop that calls m for each.
-func recordsOf[R, K, V any](m func(R, func(K, V)) error, length int) (Format, blockMapper[K, V], error) {
+func recordsOf[R, K, V any](m func(R, func(K, V)) error, s *settings) (Format, blockMapper[K, V], error) {
+	length := s.length
+	if s.csv != nil && length > 0 {
+		return Format{}, nil, errors.New("options CSV and FixedLength exclude each other: CSV has records of any length")
+	}
+	if s.csv != nil {
+		return csvRecords(m, s.csv)
+	}
 	format := Format{Kind: FormatLines}
 	var each blockMapper[K, V]
 	switch m := any(m).(type) {
@@ -87,7 +95,8 @@ func recordsOf[R, K, V any](m func(R, func(K, V)) error, length int) (Format, bl
 			return 1, m(File{b.URL, b.Data}, emit)
 		}
 	default:
-		return format, nil, fmt.Errorf("record type %s: records are string, []byte, jobs.Line, jobs.Lines or jobs.File", typeName[R]())
+		return format, nil, fmt.Errorf("record type %s: records are string, []byte, jobs.Line, jobs.Lines or jobs.File; "+
+			"with the option CSV a struct, for CSV", typeName[R]())
 	}
 	if length > 0 && format.Kind != FormatFixed {
 		return format, nil, fmt.Errorf("option FixedLength: the record type is %s, but records of fixed length are []byte: let the map function take a []byte", typeName[R]())

@@ -32,7 +32,7 @@ func newTyped[R, K, V, Out any](m func(R, func(K, V)) error, r func(K, Values[V]
 		return nil, errors.New("the map or the reduce function is nil: give both")
 	}
 	p := &typed[R, K, V, Out]{reduce: r}
-	format, each, err := recordsOf(m, s.length)
+	format, each, err := recordsOf(m, s)
 	if err != nil {
 		return nil, err
 	}

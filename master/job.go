@@ -37,6 +37,7 @@ type job struct {
 	reduces   []share
 	parts     [3][]leftParts               // by phase and task; nil where no task has left any
 	outputs   map[string]wire.OutputStatus // totals of the parts by output; "" is the job's rows
+	cuts      cuts
 	total     share
 	counters  counters
 	retries   int
@@ -111,6 +112,9 @@ func (j *job) selected(e sched.Selected, worker string, o *wire.Outcome) {
 	case sched.Sample:
 		j.bounds, j.sampled = o.Sample.Bounds, true
 	case sched.Map:
+		if o.Cut != nil { // of a replayed record; in others checkCutLocked has looked at it
+			_ = j.cuts.add(j.plan, t.Index, *o.Cut)
+		}
 		add := share{records: o.Records, spilled: o.Spilled}
 		if o.Map != nil { // not in a job of maps only
 			j.runs = append(j.runs, wire.RunEvent{Attempt: e.Attempt, Run: *o.Map})
@@ -156,7 +160,7 @@ func (j *job) end(now time.Time, state sched.JobState, reason string) {
 	j.account = &account{meter: j.account.meter, in: j.account.in, pairs: j.account.pairs}
 	// What only its tasks and its commit needed goes: a thousand ended jobs are kept, of up to a million tasks each.
 	j.plan = &plan.Plan{Maps: j.plan.Maps, Reducers: j.plan.Reducers, InBytes: j.plan.InBytes}
-	j.bounds, j.runs, j.maps, j.reduces, j.parts = nil, nil, nil, nil, [3][]leftParts{}
+	j.bounds, j.runs, j.maps, j.reduces, j.parts, j.cuts = nil, nil, nil, nil, [3][]leftParts{}, cuts{}
 	text := state.String()
 	if reason != "" {
 		text += ": " + reason

@@ -81,6 +81,8 @@ func (j *job) unfit(o *wire.Outcome) string {
 			return "there is no run in it"
 		case o.Map != nil && (j.plan.Reducers == 0 || o.Map.Size < 0 || o.Map.Pairs < 0):
 			return fmt.Sprintf("a run of %d bytes and %d pairs for %d reducers", o.Map.Size, o.Map.Pairs, j.plan.Reducers)
+		case o.Cut == nil && t.Index >= 0 && t.Index < j.plan.Maps && cutObject(j.plan, t.Index):
+			return "it does not tell where the records of its split begin"
 		}
 		return j.unfitParts(t, o.Parts)
 	case sched.Reduce:

@@ -50,15 +50,15 @@ func (m *Master) Poll(ctx context.Context, args *wire.PollArgs) (*wire.PollReply
 		ev.Done = append(ev.Done, out)
 	}
 	// A step is short: it is not left, so that answer sees what came of it.
-	if err := m.step(context.WithoutCancel(ctx), ev, func() bool { return m.preparePoll(args) }); err != nil {
+	if err := m.step(context.WithoutCancel(ctx), ev, func() bool { return m.preparePoll(args, ev.Done) }); err != nil {
 		return nil, refuse(wire.ErrShuttingDown, "poll", "the master is stopping")
 	}
 	return m.answer(ctx, args)
 }
 
 // preparePoll runs in the loop, under the lock: it drops a poll that a newer one overtook and puts the results where the
-// effects of this batch find them.
-func (m *Master) preparePoll(args *wire.PollArgs) bool {
+// effects of this batch find them. outcomes are what the scheduler will see of them.
+func (m *Master) preparePoll(args *wire.PollArgs, outcomes []sched.Outcome) bool {
 	w := m.workers[args.Worker]
 	if w == nil {
 		w = &workerState{wake: make(chan struct{}), given: map[sched.JobID]bool{}}
@@ -77,6 +77,7 @@ func (m *Master) preparePoll(args *wire.PollArgs) bool {
 		o := &args.Done[i]
 		if o.Failure == nil {
 			m.results[o.Attempt] = o
+			outcomes[i].Failure = m.checkCutLocked(o)
 		}
 		done[o.Attempt] = true
 		if j := m.jobs[o.Attempt.Task.Job]; j != nil && j.ended.IsZero() && !w.done[o.Attempt] {

@@ -198,7 +198,7 @@ func failure(ctx context.Context, a *attempt, err error) *wire.Failure {
 	case errors.Is(err, storage.ErrChanged):
 		f.Kind = wire.FailJob
 		f.Text = err.Error() + ": run the job again when nothing writes to its input"
-	case errors.Is(err, input.ErrRecord): // the same bytes will be as long the next time
+	case errors.Is(err, input.ErrRecord), errors.Is(err, jobs.ErrColumns): // the same bytes will be as long, and lack as much
 		f.Kind = wire.FailJob
 	case errors.As(err, &record) && record.Stack != "":
 		f.Text += "\n" + record.Stack

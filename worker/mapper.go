@@ -72,7 +72,7 @@ func (w *Worker) runMap(ctx context.Context, a *attempt, job loaded) (*wire.Outc
 		return nil, err
 	}
 	return &wire.Outcome{
-		Map: run, Counters: task.Counters(), CountersCut: task.CountersCut(), Records: task.Records, Bytes: blocks.Bytes(), Spilled: pairs.Spilled(),
+		Map: run, Cut: blocks.cut(), Counters: task.Counters(), CountersCut: task.CountersCut(), Records: task.Records, Bytes: blocks.Bytes(), Spilled: pairs.Spilled(),
 		Work: &wire.Work{Emitted: task.Pairs},
 	}, nil
 }
@@ -176,9 +176,17 @@ func (w *Worker) inputOptions() input.Options {
 func inputPiece(p plan.Piece, f jobs.Format) input.Piece {
 	return input.Piece{
 		URL: p.URL, ETag: p.ETag, Size: p.Size, Offset: p.Offset, Length: p.Length, Input: p.Input,
-		Format:   input.Format{Kind: input.Kind(f.Kind), Length: f.Length},
+		Format:   input.Format{Kind: input.Kind(f.Kind), Length: f.Length, Comma: f.Comma, Quotes: !f.NoQuotes, Header: !f.NoHeader},
 		Encoding: encoding.Kind(p.Encoding), Most: p.Most, Every: p.Every,
 	}
+}
+
+// cut is where the records of the split begin and end, if the master must know.
+func (b *splitBlocks) cut() *wire.Cut {
+	if c := b.Cut(); c != nil {
+		return &wire.Cut{First: c.First, Next: c.Next}
+	}
+	return nil
 }
 
 // Next implements jobs.BlockSource.
@@ -193,5 +201,5 @@ func (b *splitBlocks) Next() (jobs.Block, error) {
 		}
 		return jobs.Block{}, err
 	}
-	return jobs.Block{URL: block.URL, Input: block.Input, Offset: block.Offset, From: block.From, Data: block.Data}, nil
+	return jobs.Block{URL: block.URL, Input: block.Input, Offset: block.Offset, From: block.From, Data: block.Data, Header: block.Header}, nil
 }

@@ -48,7 +48,7 @@ type Note struct {
 func (p *Plan) Notes() (notes []Note) {
 	for _, o := range p.Objects {
 		f := p.format(o)
-		if !p.packed(o) || f.Kind == jobs.FormatFile || o.Size <= p.Spec.SplitSize {
+		if !p.packed(o) || f.Kind == jobs.FormatFile || f.Whole || o.Size <= p.Spec.SplitSize {
 			continue
 		}
 		why := uncut(o, f)
@@ -95,7 +95,7 @@ func Unseen(spec Spec, objects []Object) ([]int, error) {
 	var out []int
 	for i, o := range objects {
 		f := p.format(o)
-		cut := f.Kind != jobs.FormatFile && o.Size > p.splitOf(p.Spec.SplitSize, o)
+		cut := f.Kind != jobs.FormatFile && !f.Whole && o.Size > p.splitOf(p.Spec.SplitSize, o)
 		odd := f.Kind == jobs.FormatFixed && o.Size%int64(f.Length) != 0
 		if o.Encoding == "" && p.Spec.Decompresses(f) && (cut || odd || need[i]) {
 			out = append(out, i)

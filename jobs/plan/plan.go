@@ -5,8 +5,8 @@
 //	size   who chooses no split size gets splits of equal size, 64 MiB or a little less, from the size of the input alone
 //	pack   objects of at most one split size share a split, in listed order
 //	cut    a larger object is cut at multiples of the split size; a last piece under a tenth of it joins the one before
-//	whole  files that are one record each are never cut, nor are compressed objects of which nothing can be read without
-//	       what comes before it
+//	whole  files that are one record each, or whose job wants them whole, are never cut, nor are compressed objects of which
+//	       nothing can be read without what comes before it
 package plan
 
 import (
@@ -176,7 +176,7 @@ func (p *Plan) cut(spec Spec) error {
 			continue
 		}
 		size := p.splitOf(spec.SplitSize, o)
-		whole := f.Kind == jobs.FormatFile || o.Size <= size || p.packed(o) && uncut(o, f) != ""
+		whole := f.Kind == jobs.FormatFile || f.Whole || o.Size <= size || p.packed(o) && uncut(o, f) != ""
 		if !whole || pieces == MaxPieces || pieces > 0 && (o.Size > size-pack.bytes || o.Input != p.Objects[pack.object].Input) {
 			flush()
 		}
@@ -254,6 +254,13 @@ func (p *Plan) SplitBytes(i int) int64 {
 	}
 	_, n := p.part(s, i)
 	return n
+}
+
+// Cut returns the map tasks that read one object between them, task i among them: n of them, from first on. n is 1 for a split of
+// whole objects. It panics unless 0 <= i < Maps.
+func (p *Plan) Cut(i int) (first, n int) {
+	s := p.span(i)
+	return s.split, s.count
 }
 
 // span returns the span that split i is in.

@@ -12,7 +12,8 @@ const (
 	mostPlaces  = MaxPieces
 	// sampleBytes is shared out to the places: 40,000 records of 100 bytes, 40 to 160 for the price of a request.
 	sampleBytes = 4 << 20
-	// sampleFiles and sampleFileBytes bound a sample where each file is a record and cannot be read in part.
+	// sampleFiles and sampleFileBytes bound a sample where each file is a record and cannot be read in part, or is CSV, which is
+	// read from its beginning.
 	sampleFiles     = 100
 	sampleFileBytes = 64 << 20
 
@@ -49,7 +50,7 @@ func (p *Plan) Sample() Split {
 
 func (p *Plan) sample() []sampled {
 	for _, in := range p.Spec.Info.Inputs {
-		if in.Format.Kind == jobs.FormatFile {
+		if k := in.Format.Kind; k == jobs.FormatFile || k == jobs.FormatCSV {
 			return p.sampleWhole()
 		}
 	}
@@ -121,12 +122,16 @@ func (p *Plan) sampleWhole() (pieces []sampled) {
 	var sum int64
 	for i := 0; i < len(p.Objects); i += stride {
 		o := p.Objects[i]
-		if len(pieces) > 0 && o.Size > sampleFileBytes-sum {
-			continue
-		}
 		n := o.Size
-		if f := p.format(o); f.Kind != jobs.FormatFile && !p.packed(o) { // of a job that reads other files as well
+		switch f := p.format(o); {
+		case f.Kind == jobs.FormatFile || p.packed(o):
+		case f.Kind == jobs.FormatCSV: // from the beginning, the only place of which it is sure that a record begins there
+			n = min(n, int64(sampleBytes/min(len(p.Objects), sampleFiles)))
+		default: // of a job that reads other files as well
 			n = min(n, roundUp(sampleBytes/sampleFiles, max(1, int64(f.Length))))
+		}
+		if len(pieces) > 0 && n > sampleFileBytes-sum {
+			continue
 		}
 		pieces = append(pieces, sampled{p.thin(Piece{Object: o, Length: n}, 1), i})
 		sum += n

@@ -79,6 +79,7 @@ type Outcome struct {
 	Sample   *SampleResult
 	Map      *MapResult
 	Reduce   *ReduceResult
+	Cut      *Cut             // of a map attempt on a piece of a CSV object whose beginning its reader had to find
 	Parts    []Part           // of a map or reduce attempt: the job's rows first, if it makes any
 	Counters map[string]int64 // the user's
 	Records  int64            // map: records read; reduce: pairs read
@@ -102,6 +103,12 @@ type MapResult struct {
 	Size     int64
 	Checksum uint64
 	Pairs    int64
+}
+
+// Cut is where the records of a piece of an object begin and end, as its reader found.
+type Cut struct {
+	First int64 // where the first record begins; -1 if none begins in the piece
+	Next  int64 // where the record after the last one begins, or the object ends
 }
 
 // ReduceResult is a finished reduce task; what it made is in Outcome.Parts.

@@ -113,13 +113,13 @@ func checkCSV(t testing.TB, text string, split int, f input.Format, block int) b
 	return fits
 }
 
-// Every text of up to six of these bytes, cut at every split size and read in small blocks, has exactly the records of the plain
+// Every text of up to five of these bytes, cut at every split size and read in small blocks, has exactly the records of the plain
 // reader, or is found out: with a header, without, and where quotes mean nothing, in which case nothing is to be guessed.
 func TestCSVExhaustive(t *testing.T) {
 	t.Parallel()
-	most := 6
+	most := 5
 	if testing.Short() {
-		most = 5
+		most = 4
 	}
 	count, guessed := 0, 0
 	var grow func(text string)
@@ -184,7 +184,7 @@ func TestCSVOfPrograms(t *testing.T) {
 		}
 		step := 1
 		if testing.Short() {
-			step = 7
+			step = 41
 		}
 		for split := 1; split <= len(text); split += step {
 			if !checkCSV(t, text, split, headed, 100+split%500) {
