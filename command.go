@@ -442,8 +442,8 @@ func planCommand(name string, reg *program.Registry) *cobra.Command {
 		Args:    JobArguments(reg),
 		RunE: func(c *cobra.Command, args []string) error {
 			o.Inputs = args[1:]
-			if o.Output == "" { // none is written
-				o.Output = "mem://plan/output"
+			if o.Output == "" { // none is written, but its requests are estimated: where the inputs are
+				o.Output = planOutput(o.Inputs)
 			}
 			spec, err := o.Spec(reg, args[0])
 			if err != nil {
@@ -452,12 +452,13 @@ func planCommand(name string, reg *program.Registry) *cobra.Command {
 			if spec, err = firstStage(reg, spec); err != nil {
 				return err
 			}
-			start := time.Now()
-			p, err := master.Plan(c.Context(), backends.New(backends.Options{}), spec)
+			start, listing := time.Now(), new(storage.Meter)
+			p, err := master.Plan(storage.WithMeter(c.Context(), listing), backends.New(backends.Options{}), spec)
 			if err != nil {
 				return err
 			}
-			return console.Plan(os.Stdout, p, time.Since(start), asJSON)
+			_, width := console.Terminal(os.Stdout)
+			return console.Plan(os.Stdout, p, planStages(p, listing.Requests()), console.PlanOptions{Took: time.Since(start), JSON: asJSON, Width: width})
 		},
 	}
 	c.Flags().SortFlags = false

@@ -1,17 +1,12 @@
 package console
 
 import (
-	"encoding/json"
 	"fmt"
 	"io"
 	"strconv"
 	"strings"
-	"time"
-
-	"github.com/dustin/go-humanize"
 
 	"github.com/millrace/millrace/jobs"
-	"github.com/millrace/millrace/jobs/plan"
 	"github.com/millrace/millrace/master/wire"
 )
 
@@ -74,48 +69,4 @@ func LogLine(l wire.LogLine) string {
 		}
 	}
 	return b.String() + "  " + Lines(l.Text)
-}
-
-// PlanReport is the machine-readable form of a plan.
-type PlanReport struct {
-	Objects   int         `json:"objects"`
-	Bytes     int64       `json:"bytes"`
-	Splits    int         `json:"splits"`
-	Reducers  int         `json:"reducers"`
-	Largest   int64       `json:"largest_split_bytes"`
-	Smallest  int64       `json:"smallest_split_bytes"`
-	Reads     int         `json:"input_reads"` // pieces: requests for ranges of input objects
-	Fetches   int64       `json:"run_fetches"` // sections of runs that reducers fetch
-	PlannedIn float64     `json:"planned_in_seconds"`
-	Notes     []plan.Note `json:"notes,omitempty"` // on objects that are not cut
-}
-
-// Plan shows what a run of a plan would do.
-func Plan(out io.Writer, p *plan.Plan, took time.Duration, asJSON bool) error {
-	r := PlanReport{
-		Objects: len(p.Objects), Bytes: p.InBytes, Splits: p.Maps, Reducers: p.Reducers, Smallest: p.SplitBytes(0),
-		Fetches: int64(p.Maps) * int64(p.Reducers), PlannedIn: took.Seconds(), Notes: p.Notes(),
-	}
-	for i := range p.Maps {
-		n := p.SplitBytes(i)
-		r.Largest, r.Smallest = max(r.Largest, n), min(r.Smallest, n)
-		r.Reads += len(p.Split(i).Pieces)
-	}
-	if asJSON {
-		e := json.NewEncoder(out)
-		e.SetIndent("", "  ")
-		return e.Encode(r)
-	}
-	_, err := fmt.Fprintf(out, "input      %s in %s\nmap        %s of %s to %s, %s\nreduce     %s, %s of runs\noutput     %s\nplanned in %.3f s\n",
-		humanize.IBytes(uint64(r.Bytes)), count(r.Objects, "object", "objects"),
-		count(r.Splits, "split", "splits"), humanize.IBytes(uint64(r.Smallest)), humanize.IBytes(uint64(r.Largest)), count(r.Reads, "read", "reads"),
-		count(r.Reducers, "partition", "partitions"), count(r.Fetches, "fetch", "fetches"), count(r.Reducers, "part", "parts"), r.PlannedIn)
-	for _, n := range r.Notes {
-		if err != nil {
-			break
-		}
-		_, err = fmt.Fprintf(out, "note: %s of %s not cut, of %s: %s\n      the first: %s\n", count(n.Objects, "object", "objects"), Line(n.Encoding),
-			humanize.IBytes(uint64(n.Bytes)), n.Why, Line(place(n.URL)))
-	}
-	return err
 }

@@ -2,17 +2,13 @@ package console
 
 import (
 	"bytes"
-	"encoding/json"
 	"errors"
 	"os"
 	"path/filepath"
-	"reflect"
-	"strings"
 	"testing"
 	"time"
 
 	"github.com/millrace/millrace/jobs"
-	"github.com/millrace/millrace/jobs/plan"
 	"github.com/millrace/millrace/master/wire"
 )
 
@@ -98,50 +94,6 @@ func TestLogLine(t *testing.T) {
 	} {
 		if got := LogLine(tt.line); got != tt.want {
 			t.Errorf("got %q, want %q", got, tt.want)
-		}
-	}
-}
-
-// A plan says what a run of it would read and fetch, as text and as JSON.
-func TestPlan(t *testing.T) {
-	t.Parallel()
-	p, err := plan.Make(plan.Spec{Info: jobs.Info{Inputs: make([]jobs.Input, 1)}, SplitSize: 1 << 20, Reducers: 3}, []plan.Object{
-		{URL: "mem://x/a", Size: 5 << 19}, {URL: "mem://x/b", Size: 10}, {URL: "mem://x/c", Size: 20}, {URL: "mem://x/d", Size: 1 << 20},
-		{URL: "mem://x/e.gz", Size: 2 << 20, Encoding: "gzip"}, {URL: "mem://x/f.gz", Size: 3 << 20, Encoding: "gzip"},
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	var out bytes.Buffer
-	if err := Plan(&out, p, 12*time.Millisecond, true); err != nil {
-		t.Fatal(err)
-	}
-	var got PlanReport
-	if err := json.Unmarshal(out.Bytes(), &got); err != nil {
-		t.Fatal(err)
-	}
-	want := PlanReport{Objects: 6, Bytes: 17<<19 + 30, Splits: p.Maps, Reducers: 3, Largest: 3 << 20, Smallest: p.SplitBytes(0), Fetches: int64(3 * p.Maps), PlannedIn: 0.012}
-	for i := range p.Maps {
-		want.Smallest = min(want.Smallest, p.SplitBytes(i))
-		want.Reads += len(p.Split(i).Pieces)
-	}
-	want.Notes = p.Notes()
-	if !reflect.DeepEqual(got, want) || len(got.Notes) != 1 || got.Smallest == got.Largest || got.Reads <= got.Splits {
-		t.Errorf("got %+v, want %+v", got, want)
-	}
-	out.Reset()
-	if err := Plan(&out, p, 12*time.Millisecond, false); err != nil {
-		t.Fatal(err)
-	}
-	for _, text := range []string{"input      8.5 MiB in 6 objects\n", " to 3.0 MiB, ", "reduce     3 partitions, ", "output     3 parts\n", "planned in 0.012 s\n",
-		"note: 2 objects of gzip not cut, of 5.0 MiB: nothing of it can be read without what comes before it\n      the first: mem://x/e.gz\n"} {
-		if !strings.Contains(out.String(), text) {
-			t.Errorf("%q is not in\n%s", text, out.String())
-		}
-	}
-	for _, asJSON := range []bool{true, false} {
-		if err := Plan(brokenPipe{}, p, 0, asJSON); !errors.Is(err, errPipe) {
-			t.Errorf("JSON %v: got %v, want the writer's error", asJSON, err)
 		}
 	}
 }
