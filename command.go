@@ -159,11 +159,11 @@ func Command(name string, list ...*jobs.Job) *cobra.Command {
 		root.RunE = func(*cobra.Command, []string) error { return err }
 		return root
 	}
-	root.AddCommand(runCommand(name, reg), planCommand(name, reg), jobsCommand(name, reg), catCommand(name))
+	root.AddCommand(runCommand(name, reg), planCommand(name, reg), jobsCommand(name, reg), catCommand(name), ReplayCommand(name, reg, nil, nil))
 	return root
 }
 
-// Main is the main function of a program that carries jobs of its own: the commands run, plan and jobs over them. It does
+// Main is the main function of a program that carries jobs of its own: the commands run, plan, replay, jobs and cat over them. It does
 // not return.
 func Main(list ...*jobs.Job) {
 	os.Exit(Execute(Command(filepath.Base(os.Args[0]), list...)))

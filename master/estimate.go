@@ -45,9 +45,11 @@ func EstimateRequests(p *plan.Plan) Estimate {
 // output adds what goes to the output and the runs beside it.
 func (e *Estimate) output(p *plan.Plan) {
 	r := int64(p.Reducers)
+	parts := int64(rowsParts(p))
+	bucket := p.Spec.Shuffle == "bucket" && r > 0
 	e.Planning.List = 1 // of the output
 	for i := range p.Maps {
-		if p.Spec.Shuffle == "bucket" {
+		if bucket {
 			e.Shuffling.Create++
 			e.Shuffling.Part += uploadParts(p.SplitBytes(i))
 			e.Shuffling.List++ // the parts, before they are completed
@@ -59,13 +61,13 @@ func (e *Estimate) output(p *plan.Plan) {
 			e.Committing.Delete++
 		}
 	}
-	e.Writing.Create = r
-	e.Writing.Part = r * uploadParts(p.InBytes/r)
-	e.Committing.List = 2*r + 2 // each part's upload, before the decision and after it; the output; pending uploads
-	e.Committing.Complete = r
+	e.Writing.Create = parts
+	e.Writing.Part = parts * uploadParts(p.InBytes/parts)
+	e.Committing.List = 2*parts + 2 // each part's upload, before the decision and after it; the output; pending uploads
+	e.Committing.Complete = parts
 	e.Committing.Get = 1 // the manifest, if there is one
 	e.Committing.Put = 1
-	if p.Spec.Shuffle == "bucket" {
+	if bucket {
 		e.Committing.List++ // the runs
 	}
 	if p.Spec.Overwrite {

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/millrace/millrace/jobs"
 	"github.com/millrace/millrace/jobs/plan"
 	"github.com/millrace/millrace/master/sched"
 	"github.com/millrace/millrace/master/wire"
@@ -44,6 +45,9 @@ type job struct {
 	warnings  []string
 	account   *account
 	explained *wire.Explanation // of an ended job
+	digest    string            // of the input objects, once it is asked for or the job has ended
+	sums      []uint64          // checksums of an ended job's first runs
+	listed    []plan.Object     // the first input objects of a job that ended without a manifest
 
 	chain  *chain // of a chain: see chain.go
 	parent *job   // of a stage of a chain: the chain
@@ -157,6 +161,7 @@ func (j *job) runLost(e sched.RunLost) {
 func (j *job) end(now time.Time, state sched.JobState, reason string) {
 	j.ended, j.state, j.reason = now, state, reason
 	j.explained = j.explain()
+	j.remember()
 	j.account = &account{meter: j.account.meter, in: j.account.in, pairs: j.account.pairs}
 	// What only its tasks and its commit needed goes: a thousand ended jobs are kept, of up to a million tasks each.
 	j.plan = &plan.Plan{Maps: j.plan.Maps, Reducers: j.plan.Reducers, InBytes: j.plan.InBytes}
@@ -224,8 +229,14 @@ func (j *job) manifest() (*manifest.Manifest, error) {
 	if err != nil {
 		return nil, fmt.Errorf("manifest of job %s: schema: %w", j.id, err)
 	}
+	bare := j.spec
+	bare.Info = jobs.Info{} // the code tells it
+	spec, err := json.Marshal(bare)
+	if err != nil {
+		return nil, fmt.Errorf("manifest of job %s: spec: %w", j.id, err)
+	}
 	m := &manifest.Manifest{
-		Version: manifest.Version, ID: string(j.id), Job: j.spec.Job, Params: j.spec.Params, Program: j.spec.Program,
+		Version: manifest.Version, ID: string(j.id), Job: j.spec.Job, Params: j.spec.Params, Program: j.spec.Program, Spec: spec,
 		Inputs: manifest.Inputs{
 			URLs: j.spec.Inputs, Objects: j.objects, Bytes: j.plan.InBytes, Records: j.total.records, Digest: digest(j.plan.Objects),
 		},
@@ -233,7 +244,7 @@ func (j *job) manifest() (*manifest.Manifest, error) {
 		Submitted: j.submitted.UTC(), Decided: j.decided.UTC(),
 	}
 	for _, o := range j.plan.Objects[:min(len(j.plan.Objects), manifest.MaxListed)] {
-		m.Inputs.Listed = append(m.Inputs.Listed, manifest.Input{URL: o.URL, Size: o.Size, ETag: o.ETag})
+		m.Inputs.Listed = append(m.Inputs.Listed, manifest.Input{URL: o.URL, Size: o.Size, ETag: o.ETag, Input: o.Input})
 	}
 	m.Parts, m.Outputs, err = j.manifestParts()
 	return m, err

@@ -29,6 +29,7 @@ type attempt struct {
 	total  atomic.Int64 // expected, 0 while unknown
 	laps   *laps.Watch  // of the goroutine that runs the task's body
 	meter  storage.Meter
+	only   *int // of a replay: the one partition whose pairs a map attempt keeps
 }
 
 func (a *attempt) progress() wire.Progress {

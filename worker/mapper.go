@@ -62,7 +62,7 @@ func (w *Worker) runMap(ctx context.Context, a *attempt, job loaded) (*wire.Outc
 	defer pairs.Close()
 
 	a.laps.To(laps.Map)
-	if err := job.code.Map(ctx, task, blocks, pairs); err != nil {
+	if err := job.code.Map(ctx, task, blocks, a.keep(pairs, opts)); err != nil {
 		return nil, err
 	}
 	a.laps.To(laps.Write)

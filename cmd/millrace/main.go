@@ -21,8 +21,13 @@ func main() {
 		panic(err)
 	}
 	root := millrace.Command("millrace", builtin.All()...)
+	for _, c := range root.Commands() {
+		if c.Name() == "replay" { // the one here asks masters, too
+			root.RemoveCommand(c)
+		}
+	}
 	root.AddCommand(
-		submitCommand(reg), listCommand(), statusCommand(), waitCommand(), cancelCommand(), logsCommand(), explainCommand(),
+		submitCommand(reg), listCommand(), statusCommand(), waitCommand(), cancelCommand(), logsCommand(), explainCommand(), replayCommand(reg),
 		masterCommand(reg), workerCommand(reg), clusterCommand(),
 		doctorCommand(), verifyCommand(), gcCommand(), genCommand(), benchCommand(), versionCommand(),
 	)

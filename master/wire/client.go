@@ -171,6 +171,11 @@ func (c *Client) Explain(ctx context.Context, args *ExplainArgs) (*Explanation, 
 	return invoke[ExplainArgs, Explanation](ctx, c, "Explain", args, short, 0)
 }
 
+// Task asks for what running a task again takes.
+func (c *Client) Task(ctx context.Context, args *TaskArgs) (*TaskReply, error) {
+	return invoke[TaskArgs, TaskReply](ctx, c, "Task", args, short, 0)
+}
+
 // invoke makes a call, again if it may. Each try has a result of its own. pause is what the call asks the master to wait.
 func invoke[A, R any](ctx context.Context, c *Client, op string, args *A, l lane, pause time.Duration) (result *R, err error) {
 	err = c.retry(ctx, func() error {

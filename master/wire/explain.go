@@ -4,6 +4,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/millrace/millrace/jobs/plan"
 	"github.com/millrace/millrace/storage"
 )
 
@@ -167,4 +168,24 @@ type CounterSpread struct {
 	Tasks int    // that counted under it
 	Most  int64  // of one task
 	Task  string // that one; the first of several
+}
+
+// TaskArgs asks for what running a task again takes.
+type TaskArgs struct {
+	Job  JobID
+	Task string // "map-00003"
+}
+
+// TaskReply is a job as its tasks saw it. Who asks lists the inputs again, and finds by the digest that they are the same.
+type TaskReply struct {
+	Job      JobID
+	State    JobState
+	Task     TaskID
+	Spec     plan.Spec     // with its defaults
+	Objects  int           // input objects
+	Digest   string        // of them
+	Listed   []plan.Object // the first of them, to name those that have changed
+	Selected bool          // the task has a result, as far as is known still
+	Checksum uint64        // of the selected run
+	Parts    []Part        // of the selected attempt
 }

@@ -94,6 +94,9 @@ func (e *echo) Logs(_ context.Context, a *LogsArgs) (*LogsReply, error) {
 func (e *echo) Explain(_ context.Context, a *ExplainArgs) (*Explanation, error) {
 	return answer[ExplainArgs, Explanation](e, a)
 }
+func (e *echo) Task(_ context.Context, a *TaskArgs) (*TaskReply, error) {
+	return answer[TaskArgs, TaskReply](e, a)
+}
 
 // carry makes a call with full arguments and checks both ways; then with empty ones, which must come as they are too.
 func carry[A, R any](t *testing.T, e *echo, call func(context.Context, *A) (*R, error)) {
@@ -128,7 +131,8 @@ func TestEveryFieldArrives(t *testing.T) {
 	carry(t, e, client.Cancel)
 	carry(t, e, client.Logs)
 	carry(t, e, client.Explain)
-	if calls := reflect.TypeFor[Service]().NumMethod(); calls != 9 {
-		t.Errorf("a Service has %d calls, this test makes 9: add the new one", calls)
+	carry(t, e, client.Task)
+	if calls := reflect.TypeFor[Service]().NumMethod(); calls != 10 {
+		t.Errorf("a Service has %d calls, this test makes 10: add the new one", calls)
 	}
 }

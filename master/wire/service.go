@@ -23,6 +23,7 @@ type ClientService interface {
 // Inspector is what a master tells those who look into a job; see WorkerService.
 type Inspector interface {
 	Explain(ctx context.Context, args *ExplainArgs) (*Explanation, error)
+	Task(ctx context.Context, args *TaskArgs) (*TaskReply, error)
 }
 
 // Service is everything that a master does for others.

@@ -366,3 +366,7 @@ func (d *clientDoor) Logs(in *Incoming[LogsArgs], out *Answer[LogsReply]) error 
 func (d *clientDoor) Explain(in *Incoming[ExplainArgs], out *Answer[Explanation]) error {
 	return perform(d.s, "Explain", in, out, d.look.Explain)
 }
+
+func (d *clientDoor) Task(in *Incoming[TaskArgs], out *Answer[TaskReply]) error {
+	return perform(d.s, "Task", in, out, d.look.Task)
+}

@@ -58,6 +58,9 @@ func (m *master) Logs(ctx context.Context, a *LogsArgs) (*LogsReply, error) {
 func (m *master) Explain(ctx context.Context, a *ExplainArgs) (*Explanation, error) {
 	return do[ExplainArgs, Explanation](ctx, nil, a)
 }
+func (m *master) Task(ctx context.Context, a *TaskArgs) (*TaskReply, error) {
+	return do[TaskArgs, TaskReply](ctx, nil, a)
+}
 
 var _ Service = (*master)(nil)
 

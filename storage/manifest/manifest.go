@@ -26,6 +26,7 @@ type Manifest struct {
 	Job       string            `json:"job"`
 	Params    map[string]string `json:"params,omitempty"`
 	Program   string            `json:"program"`
+	Spec      json.RawMessage   `json:"spec,omitempty"` // as plan.Spec with its defaults, without Info: what running its tasks again takes
 	Inputs    Inputs            `json:"inputs"`
 	Schema    json.RawMessage   `json:"schema"` // as jobs.Schema
 	Parts     []Part            `json:"parts"`  // of the job's rows, in their order
@@ -56,6 +57,8 @@ type Input struct {
 	URL  string `json:"url"`
 	Size int64  `json:"size"`
 	ETag string `json:"etag"`
+	// Input is which of the job's inputs it belongs to, from 0.
+	Input int `json:"input,omitempty"`
 }
 
 // Output is a side output of the job: rows of another kind, in a folder of its own below the job's.

@@ -13,8 +13,9 @@ func TestRoundTrip(t *testing.T) {
 	t.Parallel()
 	want := &Manifest{
 		Version: Version, ID: "a1", Job: "wordcount", Params: map[string]string{"lower": "true"}, Program: "builtin",
-		Inputs:   Inputs{URLs: []string{"s3://b/*"}, Objects: 2, Bytes: 7, Records: 3, Listed: []Input{{"s3://b/x", 7, "e"}}, Digest: "d"},
+		Inputs:   Inputs{URLs: []string{"s3://b/*"}, Objects: 2, Bytes: 7, Records: 3, Listed: []Input{{"s3://b/x", 7, "e", 1}}, Digest: "d"},
 		Schema:   json.RawMessage(`{"fields":[]}`),
+		Spec:     json.RawMessage(`{"Job":"wordcount"}`),
 		Parts:    []Part{{PartName(0), 3, 10, 0xfeedbeef}},
 		Rows:     3,
 		Bytes:    10,
@@ -29,6 +30,7 @@ func TestRoundTrip(t *testing.T) {
 		t.Fatal(err)
 	}
 	got.Schema = json.RawMessage(strings.Join(strings.Fields(string(got.Schema)), ""))
+	got.Spec = json.RawMessage(strings.Join(strings.Fields(string(got.Spec)), ""))
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("decoded\n%+v\nwant\n%+v", got, want)
 	}

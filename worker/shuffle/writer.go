@@ -24,6 +24,9 @@ const (
 	ByBatch                      // jobs.Pairs.Partitions says it
 )
 
+// HashPartition is the partition of a key, of n, where it is found ByHash.
+func HashPartition(key []byte, n int) uint32 { return hashPartition(key, n) }
+
 // WriterOptions configure a Writer.
 type WriterOptions struct {
 	Partitions int          // 1 to runfile.MaxPartitions; no default

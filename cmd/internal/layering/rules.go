@@ -58,7 +58,7 @@ const edges = `
 	worker/program/...       < jobs worker/program
 
 	# The front door and the commands.
-	millrace                 < jobs jobs/plan master master/console master/memha master/sched master/wire storage storage/backends storage/output worker worker/program
+	millrace                 < jobs jobs/plan master master/console master/memha master/sched master/wire storage storage/backends storage/manifest storage/output worker worker/program
 	cmd/internal/layering    < none
 	cmd/internal/demo        < jobs cmd/internal/procs storage/storagetest/servers
 	cmd/...                  < millrace jobs jobs/... master master/... storage storage/... worker worker/... cmd/internal/...
@@ -67,7 +67,7 @@ const edges = `
 // testEdges lists what the tests of a package may import beyond edges, the suites for tests (packages named ...test and
 // what is below them) and the implementations in memory.
 const testEdges = `
-	millrace                 < jobs/builtin
+	millrace                 < jobs/... storage/manifest
 	storage                  < storage/localstore
 	storage/...              < storage/localstore
 	master/wire              < jobs
