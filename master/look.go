@@ -45,7 +45,15 @@ func look(ctx context.Context, st *storage.Store, o plan.Object) (encoding.Kind,
 	if err != nil {
 		return encoding.Unknown, err
 	}
-	return encoding.Detect(head), nil
+	kind := encoding.Detect(head)
+	if kind != encoding.Zstd {
+		return kind, nil
+	}
+	table, err := encoding.LoadTable(o.Size, func(off, n int64) ([]byte, error) { return readRange(ctx, st, o, off, n) })
+	if table != nil {
+		kind = encoding.Seekable
+	}
+	return kind, err
 }
 
 // readRange reads a few bytes of an input object as it was listed.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"compress/gzip"
 	"fmt"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -66,6 +67,34 @@ func TestPlanLooksAtLargeObjects(t *testing.T) {
 		i := slices.IndexFunc(p.Objects, func(o plan.Object) bool { return o.Encoding == plan.PlainEncoding })
 		if i < 0 || p.Objects[i].URL != "mem://b/zip/b.gz" {
 			t.Errorf("the plain object is %d of %+v", i, p.Objects)
+		}
+	})
+}
+
+// zstd that ends with a seek table is cut, at the price of one request more; zstd without one is not.
+func TestPlanFindsSeekTable(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newWorld(t).lead(true)
+		defer l.end()
+		for _, name := range []string{"seekable.zst", "one.zst"} {
+			data, err := os.ReadFile("../storage/encoding/testdata/" + name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			l.put("zst/"+name, string(data))
+		}
+		s := spec()
+		s.Inputs, s.SplitSize = []string{"mem://b/zst/"}, 400
+		before := l.bad.Calls(storagetest.OpRead)
+		p, err := Plan(t.Context(), l.st, s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n := l.bad.Calls(storagetest.OpRead) - before; n != 4 {
+			t.Errorf("%d requests, want 4", n)
+		}
+		if p.Maps != 6 || p.Objects[0].Encoding != "zstd" || p.Objects[1].Encoding != "seekable zstd" || len(p.Notes()) != 1 {
+			t.Errorf("%d splits of %+v, notes %+v", p.Maps, p.Objects, p.Notes())
 		}
 	})
 }

@@ -25,7 +25,9 @@ func (s Spec) Decompresses(f jobs.Format) bool { return s.Decompress != "none" &
 // uncut says why a compressed object is not cut, "" if it is.
 func uncut(o Object, f jobs.Format) string {
 	switch {
-	case o.Encoding != bzip2Encoding:
+	case o.Encoding == zstdEncoding && (f.Kind == jobs.FormatLines || f.Kind == jobs.FormatFixed):
+		return ""
+	case o.Encoding != bzip2Encoding && o.Encoding != zstdEncoding:
 		return "nothing of it can be read without what comes before it"
 	case f.Offsets:
 		return "the job's records tell their offsets, which are known from the beginning on only"

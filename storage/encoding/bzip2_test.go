@@ -169,7 +169,7 @@ func TestMagicsDoNotOverlap(t *testing.T) {
 	}
 }
 
-// Only bzip2 can be cut so far, and a piece of anything else says so.
+// Of what cannot be cut a piece says so.
 func TestPieceOfUncut(t *testing.T) {
 	t.Parallel()
 	d := NewDecoder(Limits{})

@@ -52,6 +52,7 @@ type Decoder struct {
 	kind  Kind
 	src   source
 	in    *bufio.Reader // over src
+	base  int64         // offset of the first of the plain bytes
 	plain int64         // bytes returned
 	now   io.Reader     // the kind's
 	cut   cutter        // now, if it is read from one place to another
@@ -103,7 +104,7 @@ func (d *Decoder) Reset(kind Kind, src io.Reader) {
 func (d *Decoder) ResetPiece(kind Kind, src io.Reader, begin, end int64) {
 	d.begin(kind, src, begin)
 	if kind != Bzip2 {
-		d.err = fmt.Errorf("a piece of %s data: they cannot be cut", kind)
+		d.err = fmt.Errorf("a piece of %s data: they cannot be cut so", kind)
 		return
 	}
 	d.cut = newBlocks(&d.src, begin, end)
@@ -126,6 +127,9 @@ func (d *Decoder) Origin() int64 {
 	return d.cut.origin()
 }
 
+// Base returns the offset of the first of the plain bytes, counted from Origin.
+func (d *Decoder) Base() int64 { return d.base }
+
 // Verify reads on to the end of what the Boundary lies before, to check it. Whoever reads the next piece takes what is damaged at
 // its beginning for data that merely look like a beginning, and passes over it: this reader has to tell.
 func (d *Decoder) Verify() error {
@@ -141,7 +145,7 @@ func (d *Decoder) Verify() error {
 
 // begin forgets the last object. src yields bytes from off on.
 func (d *Decoder) begin(kind Kind, src io.Reader, off int64) {
-	d.kind, d.plain, d.err, d.now, d.cut = kind, 0, nil, nil, nil
+	d.kind, d.base, d.plain, d.err, d.now, d.cut = kind, 0, 0, nil, nil, nil
 	d.src = source{r: src, n: off, begin: off}
 	d.in.Reset(&d.src)
 }

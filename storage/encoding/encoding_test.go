@@ -163,3 +163,47 @@ func TestBitFlips(t *testing.T) {
 		}
 	}
 }
+
+// An object that comes to far more bytes than any honest one does is refused, with the flag that allows it; one of some
+// thousands to one is not, nor is a bomb that is small all in all, nor anything within a limit that was asked for.
+func TestBombs(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		limit, taken, plain int64
+		bad                 bool
+	}{
+		{0, 1 << 20, 4 << 30, false},
+		{0, 1 << 20, 11 << 30, true},
+		{0, 10, 3 << 30, false},
+		{0, 1 << 30, 5 << 40, true},
+		{0, 1 << 30, 3 << 40, false},
+		{8 << 40, 10, 5 << 40, false},
+		{100, 1000, 101, true},
+	} {
+		d := NewDecoder(Limits{Plain: test.limit})
+		d.Reset(Zstd, bytes.NewReader(nil))
+		d.src.n, d.plain = test.taken, test.plain
+		if err := d.checkSize(); (err != nil) != test.bad || err != nil && (!errors.Is(err, ErrData) || !strings.Contains(err.Error(), "--max-decompressed")) {
+			t.Errorf("%+v: got %v", test, err)
+		}
+	}
+	got, err := decode(NewDecoder(Limits{Plain: 1000}), golden(t, "one.zst"))
+	if !errors.Is(err, ErrData) || len(got) > 3000 {
+		t.Errorf("over a limit of 1000 bytes: %d bytes and %v", len(got), err)
+	}
+}
+
+// What an error says of zstd data that ask for too much memory, or for a dictionary, tells what to do.
+func TestZstdThatCannotBeRead(t *testing.T) {
+	t.Parallel()
+	// A frame's header alone: of a window of 2 GiB, and of a dictionary that nobody has.
+	for want, data := range map[string]string{
+		"need a window of more than 8 MiB": "\x28\xb5\x2f\xfd\x00\xa8\x01\x00\x00",
+		"need a dictionary":                "\x28\xb5\x2f\xfd\x21\x07\x01\x08\x00\x00x",
+	} {
+		_, err := decode(NewDecoder(Limits{Window: 8 << 20}), []byte(data))
+		if !errors.Is(err, ErrData) || !strings.Contains(err.Error(), want) {
+			t.Errorf("got %v, want %q in it", err, want)
+		}
+	}
+}

@@ -79,15 +79,22 @@ func (d *Decoder) passZeros() error {
 
 // openZstd begins all the frames that are left: the library reads one after the other by itself, and passes over skippable ones.
 func (d *Decoder) openZstd(bool) (io.Reader, error) {
+	if err := d.newZstd(); err != nil {
+		return nil, err
+	}
+	return d.zs, inside(d.zs.Reset(d.in))
+}
+
+// newZstd makes the decoder of zstd, if there is none yet.
+func (d *Decoder) newZstd() (err error) {
 	if d.zs == nil {
-		var err error
 		// With one goroutine less is read ahead, and other tasks have the other processors.
 		if d.zs, err = zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true),
 			zstd.WithDecoderMaxWindow(uint64(d.limits.Window))); err != nil {
-			return nil, fmt.Errorf("zstd: %w", err)
+			return fmt.Errorf("zstd: %w", err)
 		}
 	}
-	return d.zs, inside(d.zs.Reset(d.in))
+	return nil
 }
 
 // openLZ4 begins all the frames that are left, as openZstd does.

@@ -114,6 +114,36 @@ func (o *object) look(ctx context.Context, buf []byte) (bool, error) {
 	return enough, nil
 }
 
+// unpackFrames is unpack for a piece of an object that has a seek table.
+func (o *object) unpackFrames(ctx context.Context) error {
+	p := o.piece
+	table, err := encoding.LoadTable(p.Size, func(off, n int64) ([]byte, error) {
+		part := object{src: o.src, piece: p, pos: off, until: off + n}
+		buf := make([]byte, n)
+		err := part.fetch(ctx, buf)
+		if part.body != nil {
+			part.body.Close() // after an error, which says more
+		}
+		return buf, err
+	})
+	switch {
+	case err != nil:
+		return err
+	case table == nil:
+		return o.fail("its seek table cannot be used: plan the job anew, or read it as it is with --decompress none")
+	case p.Format.Kind == Fixed && table.Plain()%int64(p.Format.Length) != 0:
+		return o.failLength(table.Plain(), "decompressed ")
+	}
+	o.pos = table.Begin(p.Offset)
+	o.dec.ResetFrames(table, &rest{ctx, o}, p.Offset, p.end())
+	o.plain = o.dec.Base()
+	if o.stops() {
+		o.stop += o.plain
+	}
+	o.bound()
+	return nil
+}
+
 // checkForeign reports text that is none, but compressed in a way that nobody here can read.
 func (o *object) checkForeign(head []byte) error {
 	if name := encoding.Foreign(head); name != "" && (o.piece.Format.Kind == Lines || o.piece.Format.Kind == CSV) {
@@ -131,14 +161,17 @@ func (o *object) unpack(ctx context.Context, kind encoding.Kind, head []byte) er
 	}
 	o.packed = &packed{dec: dec, stop: math.MaxInt64}
 	if o.stops() {
-		o.stop = o.piece.Most
+		o.stop = o.piece.Most // from the piece's begin on
 	}
 	if p := o.piece; p.Length == p.Size {
 		dec.Reset(kind, io.MultiReader(bytes.NewReader(head), &rest{ctx, o}))
+		return nil
+	} else if kind == encoding.Seekable {
+		return o.unpackFrames(ctx)
 	} else {
 		dec.ResetPiece(kind, &rest{ctx, o}, p.Offset, p.end())
+		return nil
 	}
-	return nil
 }
 
 // from is what Block.From says.
@@ -176,15 +209,11 @@ func (o *object) unreadable(err error) error {
 // unpacked reads plain bytes into buf: all of it, but for the end of the object and, as soon as that is known, what lies far behind
 // the end of the piece.
 func (o *object) unpacked(buf []byte) (n int, err error) {
-	for from := o.plain; n < len(buf) && !o.all && !(o.bounded && o.plain >= max(o.stop, from)+minBeyond); {
+	for from := o.plain; n < len(buf) && !o.all && !(o.bounded && o.piece.Format.Kind != Fixed && o.plain >= max(o.stop, from)+minBeyond); {
 		m, err := o.dec.Read(buf[n:])
 		n += m
 		o.plain += int64(m)
-		if at, ok := o.dec.Boundary(); ok {
-			// The piece before has read this far, and takes the line that begins here too: nobody knows here whether an
-			// LF lies before it.
-			o.stop, o.bounded = min(o.stop, at+1), true
-		}
+		o.bound()
 		switch {
 		case err == io.EOF:
 			o.all = true
@@ -193,6 +222,18 @@ func (o *object) unpacked(buf []byte) (n int, err error) {
 		}
 	}
 	return n, nil
+}
+
+// bound sets where the piece ends, as soon as that is known.
+func (o *object) bound() {
+	at, ok := o.dec.Boundary()
+	if !ok {
+		return
+	}
+	if at += o.dec.Base(); o.piece.Format.Kind != Fixed {
+		at++ // the line that begins there belongs to this piece too: the next one does not know whether an LF lies before it
+	}
+	o.stop, o.bounded = min(o.stop, at), true
 }
 
 // beyondPacked is how much behind a piece of a compressed object is asked for at once, bytes.

@@ -135,3 +135,56 @@ func TestBzip2Sample(t *testing.T) {
 		}
 	}
 }
+
+// Cut at every byte or into pieces of any size, zstd with a seek table gives the lines and the fixed records of the plain reader,
+// each once, in order and with its offset in the plain bytes.
+func TestSeekableRecords(t *testing.T) {
+	t.Parallel()
+	data, want := cuttable(t, "seekable.zst")
+	s := of(string(data))
+	for split := 1; split <= len(data); split = split*5/4 + 1 {
+		for _, block := range []int{7, 100, 64 << 10} {
+			for _, format := range []input.Format{{}, {Kind: input.Fixed, Length: 1}, {Kind: input.Fixed, Length: 25}, {Kind: input.Fixed, Length: 600}} {
+				pieces := packedPieces(s, encoding.Seekable, split)
+				var got []byte
+				for _, b := range mustRead(t, s, pieces, format, input.Options{BlockSize: block}) {
+					if b.Offset != int64(len(got)) || b.From != 0 || format.Kind == input.Fixed && len(b.Data)%format.Length != 0 {
+						t.Fatalf("split %d, block %d, %v: %d bytes at %d from %d, want them at %d", split, block, format, len(b.Data), b.Offset, b.From, len(got))
+					}
+					got = append(got, b.Data...)
+				}
+				if string(got) != want {
+					t.Fatalf("split %d, block %d, %v: got %d bytes, want %d", split, block, format, len(got), len(want))
+				}
+			}
+		}
+	}
+	pieces := packedPieces(s, encoding.Seekable, 500)
+	if _, err := readAll(t, s, pieces[1:2], input.Format{Kind: input.Fixed, Length: 7}, input.Options{}); !errors.Is(err, input.ErrRecord) ||
+		!strings.Contains(err.Error(), "3000 decompressed bytes are not a whole number") {
+		t.Errorf("records of 7 bytes: got %v", err)
+	}
+	s = of(string(data))
+	s.objects[url][len(data)-1]++
+	if _, err := readAll(t, s, packedPieces(s, encoding.Seekable, 500)[:1], input.Format{}, input.Options{}); err == nil || !strings.Contains(err.Error(), "seek table cannot be used") {
+		t.Errorf("without its table: got %v", err)
+	}
+}
+
+// A sample's piece of such an object begins with a frame's lines and ends after as many bytes as it is asked for.
+func TestSeekableSample(t *testing.T) {
+	t.Parallel()
+	data, want := cuttable(t, "seekable.zst")
+	s := of(string(data))
+	p := packedPieces(s, encoding.Seekable, len(data)-300)
+	p[0].Offset, p[0].Length, p[0].Most, p[0].Every = 300, int64(len(data)-300), 600, 300
+	blocks := mustRead(t, s, p[:1], input.Format{}, input.Options{BlockSize: 64})
+	if len(blocks) < 2 || len(blocks) > 3 {
+		t.Errorf("%d blocks, want 2 or 3", len(blocks))
+	}
+	for _, b := range blocks {
+		if b.Offset < 800 || b.Offset > 1400 || want[b.Offset:b.Offset+int64(len(b.Data))] != string(b.Data) {
+			t.Errorf("%d bytes at %d", len(b.Data), b.Offset)
+		}
+	}
+}

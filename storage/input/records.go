@@ -30,9 +30,18 @@ func (o *object) fixed(ctx context.Context, length int, opts Options) error {
 
 // fixedPacked is fixed of a compressed object.
 func (o *object) fixedPacked(length, size int) error {
+	if skip := (length - int(o.offset()%int64(length))) % length; skip > 0 { // of a record that begins before the piece
+		if _, err := o.unpacked(make([]byte, skip)); err != nil {
+			return err
+		}
+	}
 	for !o.ended() && o.offset() < o.end() {
 		off := o.offset()
-		data := fresh(size)
+		want := size
+		if rest := o.end() - off; rest < int64(size) { // the records that begin before the piece's end
+			want = (int(rest) + length - 1) / length * length
+		}
+		data := fresh(want)
 		n, err := o.unpacked(data)
 		if err != nil {
 			return err
