@@ -65,7 +65,7 @@ type Options struct {
 	Log      *slog.Logger     // a line per event; default: none
 	Progress func(*JobStatus) // called about five times a second while the job runs
 
-	Explain func(*Explanation) // called once at the job's end, however it ended, with where its time went
+	Explain func(*Explanation) // called once at the job's end, however it ended, with where its time went; of a chain, that of its longest stage
 }
 
 // JobStatus is what is known of a job while it runs and after its end.
@@ -114,7 +114,7 @@ func run(ctx context.Context, job *jobs.Job, o Options) (*JobStatus, error) {
 		}
 		status, err = Follow(ctx, c, id, true, o.Progress)
 		if o.Explain != nil && status != nil {
-			x, e := c.Explain(context.WithoutCancel(ctx), &wire.ExplainArgs{Job: id})
+			x, e := explainLongest(context.WithoutCancel(ctx), c, id)
 			if e != nil {
 				return errors.Join(err, e)
 			}
@@ -123,6 +123,24 @@ func run(ctx context.Context, job *jobs.Job, o Options) (*JobStatus, error) {
 		return err
 	})
 	return status, err
+}
+
+// explainLongest tells where a job's time went; of a chain, which has no tasks of its own, that of its longest stage.
+func explainLongest(ctx context.Context, c *wire.Client, id wire.JobID) (*Explanation, error) {
+	x, err := c.Explain(ctx, &wire.ExplainArgs{Job: id})
+	if err != nil {
+		return nil, err
+	}
+	longest := wire.StageStatus{N: -1}
+	for _, s := range x.Status.Stages {
+		if !s.Reused && (longest.N < 0 || s.Elapsed > longest.Elapsed) {
+			longest = s
+		}
+	}
+	if longest.N < 0 {
+		return x, nil
+	}
+	return c.Explain(ctx, &wire.ExplainArgs{Job: wire.JobID(fmt.Sprintf("%s.%d", id, longest.N+1))})
 }
 
 // fill sets the defaults of what runs in this process.

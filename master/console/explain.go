@@ -32,10 +32,19 @@ func Explain(out io.Writer, x *wire.Explanation, now time.Time, width int) error
 	case wire.JobFailed, wire.Cancelled:
 		took = st.State.String() + " after"
 	}
-	fmt.Fprintf(&b, "%s %s %s %s, %s map and %s\n", Line(st.Job), short(st.ID), took, span(timeOf(st, now)),
-		humanize.Comma(int64(st.Map.Tasks)), count(st.Reduce.Tasks, "reduce task", "reduce tasks"))
+	work := fmt.Sprintf("%s map and %s", humanize.Comma(int64(st.Map.Tasks)), count(st.Reduce.Tasks, "reduce task", "reduce tasks"))
+	if st.NumStages > 0 {
+		work = count(st.NumStages, "stage", "stages")
+	}
+	fmt.Fprintf(&b, "%s %s %s %s, %s\n", Line(st.Job), shortStage(st.ID), took, span(timeOf(st, now)), work)
 	if x.Task != nil {
 		explainTask(&b, x, width)
+		_, err := io.WriteString(out, b.String())
+		return err
+	}
+	if st.NumStages > 0 { // a chain has no tasks of its own
+		writeStages(&b, st)
+		writeFacts(&b, []fact{{"a stage", "millrace explain " + Line(string(st.ID)) + ".1"}})
 		_, err := io.WriteString(out, b.String())
 		return err
 	}
@@ -51,6 +60,14 @@ func Explain(out io.Writer, x *wire.Explanation, now time.Time, width int) error
 	explainCounters(&b, x.Counters, width)
 	_, err := io.WriteString(out, b.String())
 	return err
+}
+
+// shortStage is the beginning of a job's id and, of a stage of a chain, its number.
+func shortStage(id wire.JobID) string {
+	if _, n, ok := strings.Cut(string(id), "."); ok {
+		return short(id) + "." + Line(n)
+	}
+	return short(id)
 }
 
 // section writes a heading.

@@ -62,7 +62,9 @@ func TestExplain(t *testing.T) {
 	local.Tasks, local.Master, local.Counters, local.Missing, local.Reduce.Running, local.Backups, local.Status.Retries = storage.Requests{}, storage.Requests{}, nil, 0, nil, wire.Backups{}, 0
 	local.Status.Spilled, local.Map.Spilled, local.Map.Wasted, local.HotKeys = 0, 0, 0, nil
 	begun := &wire.Explanation{Status: wire.JobStatus{ID: "0123456789abcdef", Job: "grep", State: wire.Running, Submitted: start}}
-	for name, x := range map[string]*wire.Explanation{"explain": explanation(), "explain-map": task, "explain-reduce": reduce, "explain-local": local, "explain-begun": begun} {
+	chain := &wire.Explanation{Status: wire.JobStatus{ID: "0123456789abcdef", Job: "kmeans", State: wire.Done, Submitted: start, Ended: start.Add(time.Second), NumStages: 1,
+		Stages: []wire.StageStatus{{Job: "round", State: wire.Done, Elapsed: time.Second, Records: 10}}}}
+	for name, x := range map[string]*wire.Explanation{"explain-chain": chain, "explain": explanation(), "explain-map": task, "explain-reduce": reduce, "explain-local": local, "explain-begun": begun} {
 		for _, width := range []int{0, 120} {
 			var b bytes.Buffer
 			if err := Explain(&b, x, start.Add(time.Minute), width); err != nil {
