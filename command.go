@@ -320,7 +320,7 @@ func paramFlag(params *map[string]string) func(string) error {
 	}
 }
 
-// reducersFlag takes --reducers, and refuses zero: there is no job without a reduce function yet.
+// reducersFlag takes --reducers, and refuses zero: whether a job has a reduce function is its code's choice.
 func reducersFlag(reducers *int) func(string) error {
 	return func(s string) error {
 		n, err := strconv.Atoi(s)

@@ -148,7 +148,7 @@ func TestRowsAllocateNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	sink := &keepRows{}
-	w := newRowWriter[allocRow](plan, sink, &failed{}, &Task{}, func() string { return "" })
+	w := newRowWriter[allocRow](plan, sink, &failed{}, new(int64), func() RecordError { return RecordError{} })
 	fill := func(n int) func() {
 		return func() {
 			for range n {

@@ -68,7 +68,7 @@ func toColumns[T any](t *testing.T, rows []T) Columns {
 		t.Fatal(err)
 	}
 	out := new(keep)
-	w := newRowWriter[T](p, out, new(failed), new(Task), func() string { return "" })
+	w := newRowWriter[T](p, out, new(failed), new(int64), func() RecordError { return RecordError{Key: ""} })
 	for _, r := range rows {
 		w.emit(r)
 	}

@@ -52,7 +52,7 @@ func TestRowLimit(t *testing.T) {
 	} {
 		var w *rowWriter[[]byte]
 		got := failure(func(f *failed) {
-			w = newRowWriter[[]byte](&rowPlan{columns: tt.columns}, &keepRows{}, f, &Task{}, func() string { return "k" })
+			w = newRowWriter[[]byte](&rowPlan{columns: tt.columns}, &keepRows{}, f, new(int64), func() RecordError { return RecordError{Key: "k"} })
 			w.emit(make([]byte, tt.list))
 		})
 		if want := "reduce key k: " + tt.want; (tt.want == "") != (got == "") || got != "" && !strings.HasPrefix(got, want) {
@@ -185,7 +185,7 @@ func TestColumnsKeepStep(t *testing.T) {
 	}
 	for seed := range uint64(50) {
 		rng := rand.New(rand.NewPCG(seed, 1))
-		w := newRowWriter[nested](plan, &checkRows{t, plan.schema}, &failed{}, &Task{}, func() string { return fmt.Sprint("seed ", seed) })
+		w := newRowWriter[nested](plan, &checkRows{t, plan.schema}, &failed{}, new(int64), func() RecordError { return RecordError{Key: fmt.Sprint("seed ", seed)} })
 		for range 4 {
 			for range rng.IntN(40) {
 				w.emit(randomNested(rng))
@@ -217,7 +217,7 @@ func TestNumbersOnTheBorder(t *testing.T) {
 		t.Fatal(err)
 	}
 	row := numbers{-2, 254, -3, 65_000, -4, 4_000_000_000, 1.5, -5, 1 << 63, -2.5, -6, 7}
-	w := newRowWriter[numbers](plan, &keepRows{}, &failed{}, &Task{}, func() string { return "" })
+	w := newRowWriter[numbers](plan, &keepRows{}, &failed{}, new(int64), func() RecordError { return RecordError{} })
 	w.emit(row)
 	v := reflect.ValueOf(row)
 	for i, c := range w.columns {

@@ -36,7 +36,11 @@ type Job struct {
 // The functions may be called from several goroutines at once, for different attempts; code with state or counters of its
 // own is made with Define. A mistake in the types or options is reported by Bind.
 func New[R, K, V, Out any](name string, m func(R, func(K, V)) error, r func(K, Values[V], func(Out)) error, opts ...Option) *Job {
-	code := MapReduce(m, r, opts...)
+	return newJob(name, MapReduce(m, r, opts...))
+}
+
+// newJob is a job without parameters, whose code all attempts share.
+func newJob(name string, code Code) *Job {
 	return &Job{
 		name:   name,
 		doc:    code.doc,
@@ -110,11 +114,13 @@ func (j *Job) bind(params map[string]string) (*bound, error) {
 	}
 	b := &bound{job: j, values: values}
 	// What the engine plans with may depend on the parameters, so the code is built once for its Info.
-	p, err := b.attempt(&Task{Reducers: 1})
+	t := &Task{Reducers: 1}
+	p, err := b.attempt(t)
 	if err != nil {
 		return nil, err
 	}
 	b.known = p.info()
+	b.known.Outputs = t.outputs()
 	return b, nil
 }
 
@@ -137,10 +143,10 @@ func (b *bound) attempt(t *Task) (p program, err error) {
 	}()
 	code, err := b.job.build(t, b.values)
 	if err == nil {
-		err = code.err
+		err = firstError(t.sideErr, code.err)
 	}
 	if err == nil && code.program == nil {
-		err = errors.New("the build function returned an empty Code: return jobs.MapReduce(...)")
+		err = errors.New("the build function returned an empty Code: return jobs.MapReduce(...) or jobs.MapOnly(...)")
 	}
 	if err != nil {
 		return nil, err

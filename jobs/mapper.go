@@ -2,9 +2,7 @@ package jobs
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io"
 	"reflect"
 	"unsafe"
 )
@@ -21,8 +19,7 @@ const (
 // mapper is one map attempt: it encodes what the map function emits, through the combine table if there is a combiner,
 // and hands full batches to the engine.
 type mapper[K, V any] struct {
-	failed
-	task      *Task
+	walk
 	out       PairSink
 	batch     Pairs
 	keys      coder[K]
@@ -32,12 +29,9 @@ type mapper[K, V any] struct {
 	states    bool                         // the pairs' partitions, by partition or a hash of the key
 	table     *table[V]                    // or nil
 	gate      gate
-	aside     bool   // emit must not look into the table: the gate is closed, or the attempt has failed
-	block     string // URL of the block
-	at        int64  // offset of the record
-	from      int64  // what it counts from: the block's
-	passed    int64  // pairs that passed the table by
-	combined  int64  // pairs that the table had taken when it was emptied last
+	aside     bool  // emit must not look into the table: the gate is closed, or the attempt has failed
+	passed    int64 // pairs that passed the table by
+	combined  int64 // pairs that the table had taken when it was emptied last
 }
 
 func (p *typed[R, K, V, Out]) mapBlocks(ctx context.Context, t *Task, in BlockSource, out PairSink) error {
@@ -52,31 +46,13 @@ func (p *typed[R, K, V, Out]) mapBlocks(ctx context.Context, t *Task, in BlockSo
 	case p.order != nil:
 		emit = m.ordered
 	}
-	for {
-		if err := ctx.Err(); err != nil {
-			return err
-		}
-		b, err := in.Next()
-		if err == io.EOF {
-			return m.placed(m.finish())
-		}
-		if err != nil {
-			return err
-		}
-		if n := p.known.Inputs[0].Format.Length; n > 0 && len(b.Data)%n != 0 {
-			return fmt.Errorf("map %s at byte %d: a block of %d bytes is no whole number of %d-byte records", b.URL, b.Offset, len(b.Data), n)
-		}
-		err = m.placed(m.mapBlock(b, p.each, emit))
-		t.Pairs = m.pairs()
-		if err != nil {
-			return err
-		}
-	}
+	each := func(b Block) (int64, error) { return p.each(b, &m.at, emit) }
+	return m.over(ctx, in, p.known.Inputs[0].Format.Length, each, func() { t.Pairs = m.pairs() }, m.finish)
 }
 
 func (p *typed[R, K, V, Out]) newMapper(t *Task, out PairSink) (*mapper[K, V], error) {
 	m := &mapper[K, V]{
-		task:      t,
+		walk:      walk{task: t},
 		out:       out,
 		keys:      newCoder[K](p.keys),
 		values:    newCoder[V](p.values),
@@ -115,48 +91,14 @@ func tableLimit(memory int64) int64 {
 	return memory
 }
 
-// mapBlock runs the map function over a block. A panic is recovered here: once a block, not once a record.
-func (m *mapper[K, V]) mapBlock(b Block, each blockMapper[K, V], emit func(K, V)) (err error) {
-	m.block, m.at, m.from = b.URL, b.Offset, b.From
-	defer func() {
-		if r := recover(); r != nil {
-			err = m.caught(r, RecordError{URL: b.URL, Offset: m.at})
-		}
-	}()
-	records, err := each(b, &m.at, emit)
-	m.task.Records += records
-	if m.err != nil { // the user's function went on after an error, or recovered it
-		return m.err
-	}
-	if err != nil {
-		return &RecordError{URL: b.URL, Offset: m.at, Err: err}
-	}
-	return nil
-}
-
-// placed says of a record's error what its offset counts from.
-func (m *mapper[K, V]) placed(err error) error {
-	var record *RecordError
-	if m.from > 0 && errors.As(err, &record) && record.URL == m.block {
-		record.From = m.from
-	}
-	return err
-}
-
 // finish hands over what is left.
-func (m *mapper[K, V]) finish() (err error) {
-	defer func() {
-		if r := recover(); r != nil {
-			err = m.caught(r, RecordError{URL: m.block, Offset: m.at})
-		}
-	}()
+func (m *mapper[K, V]) finish() {
 	if m.table != nil {
 		m.drain()
 	}
 	if m.batch.Count > 0 {
 		m.put()
 	}
-	return nil
 }
 
 // put hands the batch to the engine.
@@ -195,7 +137,7 @@ func (m *mapper[K, V]) partitionOf(k K) uint32 {
 	n := m.task.Reducers
 	i := m.partition(k, n)
 	if i < 0 || i >= n {
-		m.fail(&RecordError{URL: m.block, Offset: m.at, Err: fmt.Errorf("the Partition function gave %d for key %s: it must be from 0 to %d", i, printKey(k), n-1)})
+		m.fail(&RecordError{URL: m.block, Offset: m.at, From: m.from, Err: fmt.Errorf("the Partition function gave %d for key %s: it must be from 0 to %d", i, printKey(k), n-1)})
 	}
 	return uint32(i)
 }

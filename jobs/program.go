@@ -13,7 +13,7 @@ import "context"
 type Program interface {
 	// Info states what the engine must know to plan and run the job. It is the same for every call.
 	Info() Info
-	// Map runs the map function over every record that in yields and puts the pairs into out.
+	// Map runs the map function over every record that in yields and puts the pairs into out, which is nil if Info.MapOnly.
 	// An error of the user's function comes back as a *RecordError.
 	Map(ctx context.Context, t *Task, in BlockSource, out PairSink) error
 	// Combine appends to out the pairs of in with the values of each key combined to one, and returns out.
@@ -31,6 +31,7 @@ type Info struct {
 	Partitions bool     // the program fills Pairs.Partitions; otherwise the engine partitions by the key's bytes
 	Ordered    bool     // the job orders the values of a key: behind the key, a pair's has what its value is ordered by
 	TotalOrder bool     // partition p holds only keys below those of partition p+1; the engine samples the boundaries
+	MapOnly    bool     // there is no reduce function: Map puts the job's rows into Task.Sinks.Rows, and no pairs
 	Reducers   int      // the number of partitions unless the submitter states one; 0: by the size of the input
 	Schema     Schema   // of the rows
 	Outputs    []Output // where rows of other kinds go, by name

@@ -26,10 +26,15 @@ func (p *typed[R, K, V, Out]) reduceGroups(ctx context.Context, t *Task, in Pair
 		}
 		return in.Next()
 	}
-	r.rows = newRowWriter[Out](p.rows, out, &r.failed, t, func() string { return r.keys.print(r.key) })
+	here := func() RecordError { return RecordError{Key: r.keys.print(r.key)} }
+	r.rows = newRowWriter[Out](p.rows, out, &r.failed, &t.Rows, here)
+	if err := t.openSides(&r.failed, here); err != nil {
+		return err
+	}
+	defer t.closeSides()
 	defer func() {
 		if e := recover(); e != nil {
-			err = r.caught(e, RecordError{Key: r.keys.print(r.key)})
+			err = r.caught(e, here())
 		}
 	}()
 	if r.ordered = p.order != nil; r.ordered {
@@ -39,6 +44,7 @@ func (p *typed[R, K, V, Out]) reduceGroups(ctx context.Context, t *Task, in Pair
 		return err
 	}
 	r.rows.flush()
+	t.flushSides()
 	return nil
 }
 

@@ -10,10 +10,10 @@ const (
 	maxRowBytes   = 1 << 30 // a batch and the largest row stay far below the 2 GiB that an offset can reach
 )
 
-// rowWriter collects the rows of a reduce attempt in columns and hands over full batches.
+// rowWriter collects the rows of an attempt in columns and hands over full batches.
 type rowWriter[Out any] struct {
 	failed  *failed
-	task    *Task
+	count   *int64 // of rows
 	out     RowSink
 	slot    *Out // what the columns are filled from: it escapes, as a row would each time
 	columns []*column
@@ -22,10 +22,14 @@ type rowWriter[Out any] struct {
 	cells   []Column
 }
 
-// newRowWriter makes a writer; key prints the current group's key for messages.
-func newRowWriter[Out any](plan *rowPlan, out RowSink, f *failed, t *Task, key func() string) *rowWriter[Out] {
-	w := &rowWriter[Out]{failed: f, task: t, out: out, slot: new(Out)}
-	fail := func(err error) { f.fail(&RecordError{Key: key(), Err: err}) }
+// newRowWriter makes a writer; at says where the attempt is, for messages.
+func newRowWriter[Out any](plan *rowPlan, out RowSink, f *failed, count *int64, at func() RecordError) *rowWriter[Out] {
+	w := &rowWriter[Out]{failed: f, count: count, out: out, slot: new(Out)}
+	fail := func(err error) {
+		e := at()
+		e.Err = err
+		f.fail(&e)
+	}
 	for i := range plan.columns {
 		w.columns = append(w.columns, newColumn(&plan.columns[i], fail))
 	}
@@ -42,7 +46,7 @@ func (w *rowWriter[Out]) emit(row Out) {
 	}
 	w.bytes += size
 	w.rows++
-	w.task.Rows++
+	*w.count++
 	if w.rows >= batchRows || w.bytes >= batchRowBytes {
 		w.flush()
 	}

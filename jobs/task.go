@@ -11,16 +11,28 @@ type Task struct {
 	// total order by such keys, and an oracle orders the values itself.
 	Unordered bool
 
+	// Sinks are where rows go beside the sinks of Map and Reduce.
+	Sinks Sinks
+
 	// What the program has done so far; it keeps these up to date once a block or batch.
 	Records int64    // given to the map function; of a reduce task, pairs
 	Pairs   int64    // emitted by the map function, before any combining
 	Groups  int64    // given to the reduce function
-	Rows    int64    // emitted by the reduce function
+	Rows    int64    // emitted by the reduce function, or by the map function of a job without one
 	Hot     []HotKey // of a reduce task, at its end: the keys with the most pairs, those first, MaxHot at most
 
 	counters counters
-	owner    *bound  // whose code program is
-	program  program // of this attempt, from its first call on
+	sides    []sideOutput // as declared
+	sideErr  error        // the first mistake in a declaration
+	owner    *bound       // whose code program is
+	program  program      // of this attempt, from its first call on
+}
+
+// Sinks are the engine's sinks for the rows of an attempt. The zero value will do for a job with a reduce function and without
+// side outputs.
+type Sinks struct {
+	Rows  RowSink   // of Map, if Info.MapOnly: the job's rows
+	Sides []RowSink // of each of Info.Outputs
 }
 
 // RecordError is what the user's map or reduce function returned, or the panic it ended in.

@@ -14,6 +14,7 @@ import (
 	"github.com/millrace/millrace/storage"
 	"github.com/millrace/millrace/storage/encoding"
 	"github.com/millrace/millrace/storage/input"
+	"github.com/millrace/millrace/storage/manifest"
 	"github.com/millrace/millrace/worker/laps"
 	"github.com/millrace/millrace/worker/shuffle"
 )
@@ -33,14 +34,56 @@ func (w *Worker) tableMemory() int64 { return min(w.o.Memory/int64(w.o.Slots)/ta
 // runMap is the map task:
 //
 //	split -> blocks of whole records -> the program's map function -> pairs, partitioned, combined and sorted -> one run
-func (w *Worker) runMap(ctx context.Context, a *attempt, job loaded) (*wire.Outcome, error) {
+//	                                                               -> rows of side outputs -> pending parts
+//
+// In a job of maps only there are no pairs and no run, and the job's rows go into a part.
+func (w *Worker) runMap(ctx context.Context, a *attempt, job loaded) (out *wire.Outcome, err error) {
+	info := job.code.Info()
 	blocks := w.openSplit(ctx, a, job)
 	defer blocks.Close()
-
-	slot := w.o.Memory / int64(w.o.Slots)
+	parts := w.newParts(ctx, a, &job.reply.Spec)
+	defer func() {
+		if err == nil && len(out.Parts) > 0 {
+			err = ctx.Err() // given up over its last steps: nobody will hear of the parts
+		}
+		if err != nil {
+			out, err = nil, parts.abort(err)
+		}
+	}()
 	task := &jobs.Task{Reducers: job.reply.Spec.Reducers, Memory: w.tableMemory()}
+	index := a.task.Attempt.Task.Index
+	if info.MapOnly {
+		rows := parts.add(manifest.PartName(index), info.Schema, true)
+		if err := rows.begin(); err != nil {
+			return nil, err
+		}
+		task.Sinks.Rows = rows
+	}
+	task.Sinks.Sides = parts.sides(info, func(output string) string { return manifest.MapSideName(output, index) })
+	out = &wire.Outcome{}
+	if info.MapOnly {
+		a.laps.To(laps.Map)
+		if err := job.code.Map(ctx, task, blocks, nil); err != nil {
+			return nil, err
+		}
+		a.laps.To(laps.Write)
+		out.Parts, err = parts.finish()
+	} else {
+		err = w.mapToRun(ctx, a, job, task, blocks, parts, out)
+	}
+	a.laps.To(laps.Other)
+	if err != nil {
+		return nil, err
+	}
+	out.Counters, out.CountersCut, out.Records, out.Bytes = task.Counters(), task.CountersCut(), task.Records, blocks.Bytes()
+	out.Cut, out.Work = blocks.cut(), &wire.Work{Emitted: task.Pairs}
+	return out, nil
+}
+
+// mapToRun maps the blocks to pairs and writes these as a run.
+func (w *Worker) mapToRun(ctx context.Context, a *attempt, job loaded, task *jobs.Task, blocks *splitBlocks, parts *parts, out *wire.Outcome) error {
 	opts := shuffle.WriterOptions{
-		Partitions: job.reply.Spec.Reducers, Memory: slot / sortShare, Dir: w.dir, Buffers: &w.buffers, Laps: a.laps,
+		Partitions: job.reply.Spec.Reducers, Memory: w.o.Memory / int64(w.o.Slots) / sortShare, Dir: w.dir, Buffers: &w.buffers, Laps: a.laps,
 	}
 	info := job.code.Info()
 	switch {
@@ -57,24 +100,23 @@ func (w *Worker) runMap(ctx context.Context, a *attempt, job loaded) (*wire.Outc
 	}
 	pairs, err := shuffle.NewWriter(opts)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer pairs.Close()
 
 	a.laps.To(laps.Map)
 	if err := job.code.Map(ctx, task, blocks, a.keep(pairs, opts)); err != nil {
-		return nil, err
+		return err
 	}
 	a.laps.To(laps.Write)
-	run, err := w.writeRun(ctx, a, job, pairs)
-	a.laps.To(laps.Other)
-	if err != nil {
-		return nil, err
+	if out.Parts, err = parts.finish(); err != nil {
+		return err
 	}
-	return &wire.Outcome{
-		Map: run, Cut: blocks.cut(), Counters: task.Counters(), CountersCut: task.CountersCut(), Records: task.Records, Bytes: blocks.Bytes(), Spilled: pairs.Spilled(),
-		Work: &wire.Work{Emitted: task.Pairs},
-	}, nil
+	if out.Map, err = w.writeRun(ctx, a, job, pairs); err != nil {
+		return err
+	}
+	out.Spilled = pairs.Spilled()
+	return nil
 }
 
 // writeRun merges the pairs to one run: in a file that this worker serves from, or an object in the job's work folder.

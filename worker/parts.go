@@ -44,6 +44,14 @@ func (p *parts) add(name string, schema jobs.Schema, always bool) *part {
 	return f
 }
 
+// sides declares the parts of a job's side outputs, and returns their sinks.
+func (p *parts) sides(info jobs.Info, name func(output string) string) (sinks []jobs.RowSink) {
+	for _, o := range info.Outputs {
+		sinks = append(sinks, p.add(name(o.Name), o.Schema, false))
+	}
+	return sinks
+}
+
 // begin creates the upload. A part that is waited for begins before its first row: an output that cannot be written to is
 // told before the work.
 func (f *part) begin() error {

@@ -113,6 +113,7 @@ func (w *Worker) reduceToPart(ctx context.Context, a *attempt, job loaded, pairs
 		return nil, err
 	}
 	task := &jobs.Task{Reducers: job.reply.Spec.Reducers}
+	task.Sinks.Sides = parts.sides(job.code.Info(), func(output string) string { return manifest.SideName(output, a.task.Attempt.Task.Index) })
 	in := &countedPairs{Reader: pairs, attempt: a}
 	a.laps.To(laps.Reduce)
 	if err := job.code.Reduce(ctx, task, in, rows); err != nil {

@@ -28,6 +28,9 @@ func (w *Worker) runSample(ctx context.Context, a *attempt, job loaded) (*wire.O
 	defer blocks.Close()
 	keys := new(keySink)
 	task := &jobs.Task{Reducers: job.reply.Spec.Reducers, Memory: w.tableMemory(), Unordered: true}
+	for range job.code.Info().Outputs {
+		task.Sinks.Sides = append(task.Sinks.Sides, noRows{})
+	}
 	a.laps.To(laps.Map)
 	if err := job.code.Map(ctx, task, blocks, keys); err != nil {
 		return nil, err
@@ -38,6 +41,12 @@ func (w *Worker) runSample(ctx context.Context, a *attempt, job loaded) (*wire.O
 	}
 	return &wire.Outcome{Sample: &wire.SampleResult{Bounds: boundaries(keys.keys, job.reply.Spec.Reducers)}, Bytes: blocks.Bytes()}, nil
 }
+
+// noRows drops the rows of side outputs: the maps will come to these records, too.
+type noRows struct{}
+
+// Put implements jobs.RowSink.
+func (noRows) Put(jobs.Columns) error { return nil }
 
 // boundaries cuts sorted keys into n shares of about equal size.
 func boundaries(keys [][]byte, n int) [][]byte {

@@ -22,6 +22,7 @@ type Object struct {
 type Result struct {
 	Schema     jobs.Schema
 	Partitions [][]Row          // the rows of each partition in order
+	Outputs    map[string][]Row // the rows of each side output: those of the maps, then those of the reduces
 	Counters   map[string]int64 // of all tasks together
 	Records    int64            // mapped
 	Pairs      int64            // emitted
@@ -39,20 +40,28 @@ type pair struct {
 }
 
 // Oracle runs prog over the objects. Every object is one map task of one block; pairs go to the partition that the program
-// states, or that partition gives for the key's bytes; with neither, to partition 0. The error is the program's own.
+// states, or that partition gives for the key's bytes; with neither, to partition 0. A job of maps only has its rows in
+// partition 0, whatever reducers says. The error is the program's own.
 func Oracle(prog jobs.Program, objects []Object, reducers int, partition func(key []byte, n int) int) (*Result, error) {
 	if reducers < 1 {
 		return nil, fmt.Errorf("oracle: %d reducers: there must be 1 at least", reducers)
 	}
-	result := &Result{Schema: prog.Info().Schema, Partitions: make([][]Row, reducers), Counters: map[string]int64{}}
+	result := &Result{Schema: prog.Info().Schema, Partitions: make([][]Row, reducers), Outputs: map[string][]Row{}, Counters: map[string]int64{}}
+	for _, o := range prog.Info().Outputs {
+		result.Outputs[o.Name] = nil
+	}
 	groups := make([][]pair, reducers)
 	for _, o := range objects {
 		if err := mapObject(prog, o, reducers, partition, groups, result); err != nil {
 			return nil, err
 		}
 	}
+	if prog.Info().MapOnly {
+		return result, nil
+	}
 	for i, pairs := range groups {
 		t := newTask(reducers)
+		sides := sinkSides(prog, t)
 		if err := sortPairs(prog, t, pairs); err != nil {
 			return nil, err
 		}
@@ -62,9 +71,18 @@ func Oracle(prog jobs.Program, objects []Object, reducers int, partition func(ke
 		}
 		result.Partitions[i] = out.rows
 		result.batches = append(result.batches, out.batches...)
-		result.count(t)
+		result.count(t, sides)
 	}
 	return result, nil
+}
+
+// sinkSides gives a task sinks for its side outputs.
+func sinkSides(prog jobs.Program, t *jobs.Task) (sinks []*rowSink) {
+	for _, o := range prog.Info().Outputs {
+		s := &rowSink{schema: o.Schema, name: o.Name}
+		sinks, t.Sinks.Sides = append(sinks, s), append(t.Sinks.Sides, s)
+	}
+	return sinks
 }
 
 // newTask forbids tables, and orders in keys: every pair shows as the map function emitted it.
@@ -72,7 +90,10 @@ func newTask(reducers int) *jobs.Task {
 	return &jobs.Task{Reducers: reducers, Memory: -1, Unordered: true}
 }
 
-func (r *Result) count(t *jobs.Task) {
+func (r *Result) count(t *jobs.Task, sides []*rowSink) {
+	for _, s := range sides {
+		r.Outputs[s.name] = append(r.Outputs[s.name], s.rows...)
+	}
 	for name, n := range t.Counters() {
 		r.Counters[name] += n
 	}
@@ -82,7 +103,12 @@ func (r *Result) count(t *jobs.Task) {
 // mapObject maps one object and deals its pairs out to the partitions.
 func mapObject(prog jobs.Program, o Object, reducers int, partition func([]byte, int) int, groups [][]pair, result *Result) error {
 	t := newTask(reducers)
+	sides := sinkSides(prog, t)
+	rows := &rowSink{schema: result.Schema}
 	out := &pairSink{}
+	if prog.Info().MapOnly {
+		t.Sinks.Rows = rows
+	}
 	source := &blockSource{block: jobs.Block{URL: o.URL, Data: o.Data}}
 	if len(o.Data) == 0 && prog.Info().Inputs[0].Format.Kind != jobs.FormatFile {
 		source.done = true
@@ -90,8 +116,10 @@ func mapObject(prog jobs.Program, o Object, reducers int, partition func([]byte,
 	if err := prog.Map(context.Background(), t, source, out); err != nil {
 		return err
 	}
-	result.count(t)
-	result.Records += t.Records
+	result.count(t, sides)
+	result.Records += t.Records // of a reduce task these are pairs
+	result.Partitions[0] = append(result.Partitions[0], rows.rows...)
+	result.batches = append(result.batches, rows.batches...)
 	for _, batch := range out.batches {
 		if err := deal(batch, prog.Info().Partitions, reducers, partition, groups); err != nil {
 			return fmt.Errorf("oracle: map %s: %w", o.URL, err)

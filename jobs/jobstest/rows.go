@@ -187,6 +187,7 @@ func decodeLists(f jobs.Field, c jobs.Column, rows int) ([]any, error) {
 
 // rowSink keeps all rows.
 type rowSink struct {
+	name    string // of a side output
 	schema  jobs.Schema
 	rows    []Row
 	batches []jobs.Columns

@@ -83,7 +83,7 @@ func Unseen(spec Spec, objects []Object) ([]int, error) {
 		}
 	}
 	p.Spec = spec.filled(p.InBytes)
-	if p.Reducers = p.Spec.Reducers; p.Reducers == 0 {
+	if p.Reducers = p.Spec.Reducers; p.Reducers == 0 && !p.Spec.Info.MapOnly {
 		p.Reducers = reducers(p.InBytes)
 	}
 	need := map[int]bool{}

@@ -23,7 +23,7 @@ const (
 	// sort and its run in the merge cost little next to it (a word count takes 6 % less CPU than with half of it, and no
 	// less with twice), small enough that a lost attempt is soon made good.
 	DefaultSplitSize = 64 << 20
-	// sortedSplitSize is the same for a job without a combiner, of which all that a map function emits is sorted: with twice
+	// sortedSplitSize is the same for a job with a reduce function and no combiner, of which all that a map function emits is sorted: with twice
 	// as much, a task's buffers take fresh memory that no larger run makes good (sorting 1 GB took 470 MB in place of 270).
 	sortedSplitSize = 32 << 20
 	// evenSplits and leastSplit keep few tasks from leaving slots idle at the end: the numbers of splits and of reducers are
@@ -73,7 +73,7 @@ type Plan struct {
 	Spec     Spec     // with every default filled in
 	Objects  []Object // as listed; the caller's slice
 	Maps     int      // number of splits, at least 1
-	Reducers int
+	Reducers int      // 0 in a job of maps only
 	InBytes  int64
 
 	spans []span
@@ -104,7 +104,7 @@ func Make(spec Spec, objects []Object) (*Plan, error) {
 	if err := p.cut(spec); err != nil {
 		return nil, err
 	}
-	if spec.Reducers == 0 {
+	if spec.Reducers == 0 && !spec.Info.MapOnly {
 		spec.Reducers = reducers(p.InBytes)
 	}
 	p.Spec, p.Reducers = spec, spec.Reducers
@@ -123,10 +123,10 @@ func reducers(input int64) int {
 
 // splitSize is the size of a split for so many bytes of a job's input. It depends on nothing else: what a job makes of
 // floating-point numbers may depend on where its input was cut.
-func splitSize(input int64, combines bool) int64 {
-	most := int64(sortedSplitSize)
-	if combines {
-		most = DefaultSplitSize
+func splitSize(input int64, sorts bool) int64 {
+	most := int64(DefaultSplitSize)
+	if sorts {
+		most = sortedSplitSize
 	}
 	n := (input-1)/most + 1
 	n = roundUp(n, evenSplits)

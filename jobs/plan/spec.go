@@ -34,7 +34,7 @@ type Spec struct {
 	KeepStages bool // of a chain: what its stages wrote stays in the output
 	Resume     bool // of a chain: stages that an earlier one left in the output are not run again
 
-	Reducers    int    // 0: Info.Reducers, and if that is 0 too, by input size
+	Reducers    int    // 0: Info.Reducers, and if that is 0 too, by input size; none in a job of maps only
 	SplitSize   int64  // bytes; 0: by input size, DefaultSplitSize at most
 	Shuffle     string // "local" or "bucket"; "": local
 	Compression string // "none", "lz4" or "zstd"; "": none
@@ -65,6 +65,9 @@ func (s Spec) Check() error {
 	case max(s.Reducers, s.Info.Reducers) > MaxReducers:
 		return fmt.Errorf("reducers %d: at most %d are possible; one for every 64 MiB of intermediate data is plenty",
 			max(s.Reducers, s.Info.Reducers), MaxReducers)
+	case s.Info.MapOnly && max(s.Reducers, s.Info.Reducers) > 0:
+		return fmt.Errorf("reducers %d: the job has no reduce function, each split makes one part: leave it out, and choose a split size if need be",
+			max(s.Reducers, s.Info.Reducers))
 	case s.SplitSize < 0:
 		return fmt.Errorf("split size %d: must be at least 1 byte; leave it out for up to %d MiB", s.SplitSize, DefaultSplitSize>>20)
 	case s.MaxAttempts < 0 || s.MaxAttempts > maxAttempts:
@@ -109,7 +112,7 @@ func checkFormat(f jobs.Format) error {
 // filled returns the spec with its defaults, except for reducers that depend on the input's size.
 func (s Spec) filled(input int64) Spec {
 	if s.SplitSize == 0 {
-		s.SplitSize = splitSize(input, s.Info.Combines)
+		s.SplitSize = splitSize(input, !s.Info.Combines && !s.Info.MapOnly)
 	}
 	s.Reducers = cmp.Or(s.Reducers, s.Info.Reducers)
 	s.Shuffle = cmp.Or(s.Shuffle, "local")

@@ -64,10 +64,15 @@ func Plan(out io.Writer, p *plan.Plan, stages []PlanStage, o PlanOptions) error 
 		o.Width = explainWidth
 	}
 	var b strings.Builder
-	fmt.Fprintf(&b, "input      %s in %s\nmap        %s of %s to %s, %s\n%sreduce     %s, %s of runs\noutput     %s\n",
+	parts, reduce := r.Splits, "" // of a job of maps only
+	if r.Reducers > 0 {
+		parts = r.Reducers
+		reduce = fmt.Sprintf("reduce     %s, %s of runs\n", count(r.Reducers, "partition", "partitions"), count(r.Fetches, "fetch", "fetches"))
+	}
+	fmt.Fprintf(&b, "input      %s in %s\nmap        %s of %s to %s, %s\n%s%soutput     %s\n",
 		humanize.IBytes(uint64(r.Bytes)), count(r.Objects, "object", "objects"),
 		count(r.Splits, "split", "splits"), humanize.IBytes(uint64(r.Smallest)), humanize.IBytes(uint64(r.Largest)), count(r.Reads, "read", "reads"),
-		packing(r), count(r.Reducers, "partition", "partitions"), count(r.Fetches, "fetch", "fetches"), count(r.Reducers, "part", "parts"))
+		packing(r), reduce, count(parts, "part", "parts"))
 	planCost(&b, stages, o.Width)
 	fmt.Fprintf(&b, "planned in %.3f s\n", r.PlannedIn)
 	for _, n := range r.Notes {

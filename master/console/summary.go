@@ -27,7 +27,10 @@ func Summary(out io.Writer, st wire.JobStatus, elapsed time.Duration) error {
 		fmt.Fprintf(&b, "%s %s after %s\n", Line(st.Job), st.State, span(elapsed))
 	}
 	b.WriteString("\n")
-	facts := []fact{{"input", inputFact(st, elapsed)}, {"tasks", tasksFact(st)}, {"shuffle", shuffleFact(st)}}
+	facts := []fact{{"input", inputFact(st, elapsed)}, {"tasks", tasksFact(st)}}
+	if st.Reduce.Tasks > 0 || st.Pairs > 0 {
+		facts = append(facts, fact{"shuffle", shuffleFact(st)})
+	}
 	if st.State == wire.Done {
 		facts = append(append(facts, fact{"output", outputFact(st)}), sideFacts(st)...)
 	}
@@ -63,7 +66,10 @@ func tasksFact(st wire.JobStatus) string {
 	if st.NumStages > 0 {
 		return count(st.NumStages, "stage", "stages")
 	}
-	s := fmt.Sprintf("%d map, %d reduce", st.Map.Tasks, st.Reduce.Tasks)
+	s := fmt.Sprintf("%d map", st.Map.Tasks)
+	if st.Reduce.Tasks > 0 { // not in a job of maps only
+		s += fmt.Sprintf(", %d reduce", st.Reduce.Tasks)
+	}
 	if st.Retries > 0 {
 		s += ", " + count(st.Retries, "retry", "retries")
 	}
@@ -126,8 +132,14 @@ func openFacts(st wire.JobStatus) []fact {
 		}
 	}
 	if st.NumParts > 0 {
-		facts = append(facts, fact{"open", fmt.Sprintf("polars.scan_ipc(%q).collect()", strings.TrimSuffix(folder, "/")+"/*.arrow")},
-			fact{"", fmt.Sprintf("duckdb.arrow(pyarrow.dataset.dataset(%q, format=\"arrow\"))", folder)})
+		files := strings.TrimSuffix(folder, "/") + "/*.arrow"
+		facts = append(facts, fact{"open", fmt.Sprintf("polars.scan_ipc(%q).collect()", files)})
+		switch below := slices.ContainsFunc(st.Outputs, func(o wire.OutputStatus) bool { return o.Rows > 0 }); {
+		case !below:
+			facts = append(facts, fact{"", fmt.Sprintf("duckdb.arrow(pyarrow.dataset.dataset(%q, format=\"arrow\"))", folder)})
+		case !strings.Contains(folder, "://"): // a dataset of the folder would take in the side outputs
+			facts = append(facts, fact{"", fmt.Sprintf("duckdb.arrow(pyarrow.dataset.dataset(glob.glob(%q), format=\"arrow\"))", files)})
+		}
 	}
 	return facts
 }
