@@ -71,8 +71,8 @@ func TestExplain(t *testing.T) {
 
 	write(t, c.dir+"/points.csv", "0,0\n1,1\n9,9\n8,9\n0,1\n9,8\n")
 	chain := cli(t, c.dir, 0, "run", "kmeans", "points.csv", "-p", "k=2", "-o", "chain", "--explain").out
-	if i := strings.Index(chain, "\nkmeans/round "); i < 0 || !strings.Contains(chain[i:], "where the time of the tasks went") {
-		t.Errorf("run --explain of a chain shows no stage:\n%s", chain)
+	if i := strings.Index(chain, "\nkmeans/"); i < 0 || !strings.Contains(chain[i:], "where the time of the tasks went") {
+		t.Errorf("run --explain of a chain does not show its longest stage:\n%s", chain)
 	}
 	c.cli(t, 0, "submit", "kmeans", "points.csv", "-p", "k=2", "-o", "chain2", "--id", strings.Repeat("2e", 16), "-q")
 	if got := c.cli(t, 0, "explain", "2e2e2e2e").out; !strings.Contains(got, "millrace explain "+strings.Repeat("2e", 16)+".1") {
