@@ -292,6 +292,7 @@ func openPrompt(ctx context.Context, src Source, pieces []Piece, o Options) *Rea
 	o.BlockSize = min(o.BlockSize, promptBlock)
 	ctx, stop := context.WithCancel(ctx)
 	r := &Reader{stop: stop}
+	turn := func(context.Context) (*encoding.Decoder, error) { return r.decoder(o), nil } // objects are read one after the other
 	r.pull, r.endPull = iter.Pull(func(yield func(progress) bool) {
 		for _, p := range pieces {
 			in := newObject(src, p, func(b progress) error {
@@ -300,7 +301,7 @@ func openPrompt(ctx context.Context, src Source, pieces []Piece, o Options) *Rea
 				}
 				return context.Cause(ctx)
 			})
-			in.turn = func(context.Context) (*encoding.Decoder, error) { return r.decoder(o), nil }
+			in.turn = turn
 			if r.err = in.read(ctx, o); r.err != nil {
 				return
 			}

@@ -30,6 +30,7 @@ type object struct {
 
 	turn    func(context.Context) (*encoding.Decoder, error) // waits until a decoder is free for this piece
 	looked  bool                                             // at the object's first bytes
+	seen    *isPacked                                        // by that look, until the object is packed
 	*packed                                                  // of a compressed object, else nil
 
 	// Of CSV.
@@ -59,9 +60,8 @@ func (o *object) read(ctx context.Context, opts Options) error {
 	if err == nil {
 		err = o.records(ctx, opts)
 	}
-	var seen *isPacked
-	if errors.As(err, &seen) { // before any record was cut
-		if err = o.unpack(ctx, seen.kind, seen.head); err == nil {
+	if err != nil && o.seen != nil { // before any record was cut
+		if err = o.unpack(ctx, o.seen.kind, o.seen.head); err == nil {
 			err = o.records(ctx, opts)
 		}
 	}

@@ -102,7 +102,8 @@ func (o *object) look(ctx context.Context, buf []byte) (bool, error) {
 			return false, o.fail("it is %s data, of which %d bytes are no piece: plan the job anew, or read them as they are with "+
 				"--decompress none", kind, o.piece.Length)
 		}
-		return false, &isPacked{kind, buf}
+		o.seen = &isPacked{kind, buf}
+		return false, o.seen
 	}
 	if !enough { // from the beginning again
 		if o.body != nil {
@@ -159,7 +160,7 @@ func (o *object) unpack(ctx context.Context, kind encoding.Kind, head []byte) er
 	if err != nil {
 		return err
 	}
-	o.packed = &packed{dec: dec, stop: math.MaxInt64}
+	o.packed, o.seen = &packed{dec: dec, stop: math.MaxInt64}, nil
 	if o.stops() {
 		o.stop = o.piece.Most // from the piece's begin on
 	}
