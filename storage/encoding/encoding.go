@@ -85,12 +85,11 @@ func isSkippable(head []byte) bool {
 }
 
 // Foreign names a compressed format that this package does not read and that objects of text never begin with, by their first
-// bytes; "" if it is none.
+// bytes; "" if it is none. Archives of many files, as zip makes them, are none: as other files that are no text, they lie about in
+// folders of text, and a job over the folder reads them as they are.
 func Foreign(head []byte) string {
 	for _, f := range []struct{ name, bytes string }{
 		{"xz", "\xfd7zXZ\x00"},
-		{"zip", "PK\x03\x04"},
-		{"7-Zip", "7z\xbc\xaf\x27\x1c"},
 		{"legacy lz4", "\x02\x21\x4c\x18"},
 	} {
 		if bytes.HasPrefix(head, []byte(f.bytes)) {
