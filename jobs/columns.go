@@ -35,6 +35,16 @@ const (
 	TypeStruct    Type = "struct"
 )
 
+// The types that inputs of columns have besides. Rows have none of them.
+const (
+	TypeNull        Type = "null"          // every row is null; there is no data
+	TypeDate        Type = "date32"        // int32 days since the Unix epoch
+	TypeTimestampS  Type = "timestamp[s]"  // int64 seconds since the Unix epoch, UTC
+	TypeTimestampMS Type = "timestamp[ms]" // int64 milliseconds
+	TypeTimestampUS Type = "timestamp[us]" // int64 microseconds
+	TypeDuration    Type = "duration[ns]"  // int64 nanoseconds; of a time of day, since midnight
+)
+
 // Columns is a batch of rows, column by column, in the memory layout of Apache Arrow (little endian).
 type Columns struct {
 	Rows    int

@@ -209,7 +209,7 @@ func width(t Type) int {
 		return 1
 	case TypeInt16, TypeUint16:
 		return 2
-	case TypeInt32, TypeUint32, TypeFloat32:
+	case TypeInt32, TypeUint32, TypeFloat32, TypeDate:
 		return 4
 	}
 	return 8

@@ -20,7 +20,7 @@
 //	var wordcount = jobs.New("wordcount", Map, Reduce, jobs.Combine(jobs.Sum[int64]))
 //
 // New makes a job of two functions, Define one with parameters and counters; the options are Combine, Partition,
-// TotalOrder, OrderBy, FixedLength, CSV, Reducers and Doc. Package jobstest runs a job in memory, for tests; package millrace runs
+// TotalOrder, OrderBy, FixedLength, CSV, Table, Reducers and Doc. Package jobstest runs a job in memory, for tests; package millrace runs
 // it on files and buckets. Words, CutField, FixedCutter and FloatCutter take text apart, faster than a loop over its
 // characters; Sum, Min, Max, Total, Count and Fold put values together.
 //

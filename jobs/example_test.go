@@ -379,3 +379,59 @@ func ExampleCSV() {
 	// map mem://input/0 at byte 22: csv: column 3 (amount (EUR)): "1,5" does not fit *float64
 	// map mem://input/0 at byte 0: columns do not fit the job: the header has no column "shop": the columns are ["day,shop,amount (EUR)"]
 }
+
+// Rows of Arrow and Parquet files come into a struct: its fields name the columns, and only these are read.
+func ExampleTable() {
+	type trip struct {
+		Pickup   time.Time `column:"pickup_datetime"`
+		Distance float64   `column:"trip_distance"`
+		Tip      *float64  // nil where it is null
+	}
+	type tips struct {
+		Hour  int
+		Trips int64
+		Tip   float64
+	}
+	job := jobs.New("tips",
+		func(t trip, emit func(hour int, tip float64)) error {
+			if t.Tip != nil && t.Distance > 0 {
+				emit(t.Pickup.Hour(), *t.Tip)
+			}
+			return nil
+		},
+		func(hour int, all jobs.Values[float64], emit func(tips)) error {
+			row := tips{Hour: hour}
+			for tip := range all.All() {
+				row.Trips++
+				row.Tip += tip
+			}
+			emit(row)
+			return nil
+		}, jobs.Table())
+
+	at, one, two := time.Date(2026, 3, 1, 8, 15, 0, 0, time.UTC), 1.0, 2.5
+	file := jobstest.TableOf("2026-03", trip{at, 3.2, &one}, trip{at, 0.4, nil}, trip{at, 7, &two}, trip{at.Add(time.Hour), 1, &one})
+	result, err := jobstest.RunObjects(job, nil, []jobstest.Object{file}, 1)
+	fmt.Println(result.Rows(), err)
+	// Output: [{8 2 3.5} {9 1 1}] <nil>
+}
+
+// A function that works on whole columns gets batches of them, in the memory layout of Apache Arrow.
+func ExampleBatch() {
+	job := jobs.New("nulls",
+		func(b jobs.Batch, emit func(column string, nulls int64)) error {
+			for i, f := range b.Schema.Fields {
+				emit(f.Name, int64(b.Columns.Columns[i].Nulls))
+			}
+			return nil
+		},
+		countReduce, jobs.Table())
+	type row struct {
+		ID   int64
+		Name *string
+	}
+	file := jobstest.TableOf("people", row{ID: 1}, row{ID: 2})
+	result, err := jobstest.RunObjects(job, nil, []jobstest.Object{file}, 1)
+	fmt.Println(result.Rows(), err)
+	// Output: [{"id" 0} {"name" 2}] <nil>
+}

@@ -15,7 +15,7 @@ import (
 // The rows come in the order of the input. Each split of the input makes one part, so where a part ends is a matter of
 // --split-size; the rows of all parts, one after the other, are the same for every split size, number of workers and slots.
 //
-// The record type R and the row type Out are as for New. Of the options, FixedLength, CSV, Raw and Doc
+// The record type R and the row type Out are as for New. Of the options, FixedLength, CSV, Table, Raw and Doc
 // apply.
 func NewMapOnly[R, Out any](name string, m func(R, func(Out)) error, opts ...Option) *Job {
 	return newJob(name, MapOnly(m, opts...))
@@ -50,7 +50,7 @@ func newMapOnly[R, Out any](m func(R, func(Out)) error, s *settings) (*mapOnly[R
 		return nil, errors.New("the map function is nil")
 	}
 	for _, option := range slices.Sorted(maps.Keys(s.given)) {
-		if !slices.Contains([]string{"CSV", "Doc", "FixedLength", "Raw"}, option) { // the others are about pairs
+		if !slices.Contains([]string{"CSV", "Doc", "FixedLength", "Raw", "Table"}, option) { // the others are about pairs
 			return nil, fmt.Errorf("option %s is given to a job of maps only: it has no pairs and no reduce function: leave it out, or use MapReduce", option)
 		}
 	}

@@ -17,7 +17,9 @@ type settings struct {
 	partition  any // func(K, n int) int
 	order      any // *valueOrder[V]
 	totalOrder bool
-	length     int // bytes a record; 0: records are lines
+	length     int      // bytes a record; 0: records are lines
+	table      bool     // records are rows
+	columns    []string // that they have, if not those of a struct
 	raw        bool
 	csv        *CSVOptions
 	reducers   int

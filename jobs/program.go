@@ -61,29 +61,39 @@ type Format struct {
 	NoQuotes bool // quotes have no meaning: each line is a record
 	NoHeader bool // the first record of an object is not the names of the columns
 	Whole    bool // objects are not cut
+
+	// Columns are those that the program needs, for FormatColumns, in this order; none: all.
+	Columns []string
 }
 
 // FormatKind names a way to cut records.
 type FormatKind uint8
 
 const (
-	FormatLines FormatKind = iota // text lines, ended by LF or CRLF; the last one may lack its end
-	FormatFixed                   // records of Format.Length bytes
-	FormatFile                    // each object is one record
-	FormatCSV                     // text lines that have no quoted line ends in them
+	FormatLines   FormatKind = iota // text lines, ended by LF or CRLF; the last one may lack its end
+	FormatFixed                     // records of Format.Length bytes
+	FormatFile                      // each object is one record
+	FormatCSV                       // text lines that have no quoted line ends in them
+	FormatColumns                   // rows of an Arrow or Parquet file
 )
 
 // Block is a piece of one object made of whole records, about 1 MiB. Line blocks keep their line ends.
 type Block struct {
-	URL    string // the object
-	Input  int    // which of Info.Inputs the object belongs to
-	Offset int64  // of Data[0] in the object, bytes; of a compressed object in what it decompresses to
+	URL   string // the object
+	Input int    // which of Info.Inputs the object belongs to
+	// Offset is that of Data[0] in the object, bytes; of a compressed object in what it decompresses to; for FormatColumns the
+	// number of the first row in the object, from 0.
+	Offset int64
 	// From is the compressed byte of the object at which the bytes begin that Offset counts, 0 for the object's first. It is not 0
 	// only where Format.Offsets says that no record tells its offset.
 	From int64
 	Data []byte // never changed afterwards: views into it may be kept
 	// Header is of FormatCSV, where Offset > 0: what the object has up to the end of its header.
 	Header []byte
+
+	// For FormatColumns in place of Data, and as unchanged: the columns of Format.Columns, or all of the object.
+	Schema  Schema
+	Columns Columns
 }
 
 // BlockSource yields a task's blocks in input order and then io.EOF.

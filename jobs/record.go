@@ -68,6 +68,12 @@ func recordsOf[R, K, V any](m func(R, func(K, V)) error, s *settings) (Format, b
 	if s.csv != nil {
 		return csvRecords(m, s.csv)
 	}
+	if s.table && length > 0 {
+		return Format{}, nil, errors.New("options Table and FixedLength exclude each other: a file of columns has no records of bytes")
+	}
+	if s.table {
+		return tableRecords(m, s.columns)
+	}
 	format := Format{Kind: FormatLines}
 	var each blockMapper[K, V]
 	switch m := any(m).(type) {
@@ -96,7 +102,7 @@ func recordsOf[R, K, V any](m func(R, func(K, V)) error, s *settings) (Format, b
 		}
 	default:
 		return format, nil, fmt.Errorf("record type %s: records are string, []byte, jobs.Line, jobs.Lines or jobs.File; "+
-			"with the option CSV a struct, for CSV", typeName[R]())
+			"with the option CSV a struct, for CSV; with the option Table a struct, for rows of Arrow and Parquet files", typeName[R]())
 	}
 	if length > 0 && format.Kind != FormatFixed {
 		return format, nil, fmt.Errorf("option FixedLength: the record type is %s, but records of fixed length are []byte: let the map function take a []byte", typeName[R]())

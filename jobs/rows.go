@@ -1,6 +1,10 @@
 package jobs
 
-import "unsafe"
+import (
+	"fmt"
+	"reflect"
+	"unsafe"
+)
 
 // A batch of rows ends at a number of rows or bytes counted from the rows alone: so the same rows make the same batches,
 // whatever the memory or worker.
@@ -68,4 +72,34 @@ func (w *rowWriter[Out]) flush() {
 		c.reset()
 	}
 	w.rows, w.bytes = 0, 0
+}
+
+// ColumnsOf makes columns of rows, as the rows that a job emits become columns: for tests, which have no file to read them from.
+// The error names the column that cannot hold a value.
+func ColumnsOf[R any](rows ...R) (schema Schema, out Columns, err error) {
+	plan, err := newRowPlan(reflect.TypeFor[R]())
+	if err != nil {
+		return Schema{}, Columns{}, fmt.Errorf("row type %s: %w", typeName[R](), err)
+	}
+	var f failed
+	defer func() {
+		if r := recover(); r != nil {
+			if f.err == nil {
+				panic(r)
+			}
+			err = f.err
+		}
+	}()
+	columns := make([]*column, len(plan.columns))
+	for i := range columns {
+		columns[i] = newColumn(&plan.columns[i], f.fail)
+	}
+	for i := range rows {
+		addRow(columns, unsafe.Pointer(&rows[i]))
+	}
+	out.Rows = len(rows)
+	for _, c := range columns {
+		out.Columns = append(out.Columns, c.batch())
+	}
+	return plan.schema, out, nil
 }

@@ -40,6 +40,7 @@ type RecordError struct {
 	URL    string // of the input object; empty for a reduce function
 	Offset int64  // of the record in the object, bytes; as Block.Offset is, from From on
 	From   int64  // as Block.From is
+	Row    bool   // Offset is a row's number in place of bytes: the input is of columns
 	Key    string // printable form of the group's key, for a reduce function
 	Err    error
 	Stack  string // of a panic; empty for a returned error
@@ -51,6 +52,9 @@ func (e *RecordError) Error() string {
 	}
 	if e.From > 0 {
 		return fmt.Sprintf("map %s at byte %d of what decompresses from its byte %d on: %v", e.URL, e.Offset, e.From, e.Err)
+	}
+	if e.Row {
+		return fmt.Sprintf("map %s at row %d: %v", e.URL, e.Offset, e.Err)
 	}
 	return fmt.Sprintf("map %s at byte %d: %v", e.URL, e.Offset, e.Err)
 }

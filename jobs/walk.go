@@ -14,10 +14,13 @@ type walk struct {
 	block string // URL of the block
 	at    int64  // offset of the record
 	from  int64  // what it counts from: the block's
+	rows  bool   // it is the number of a row
 }
 
 // here is where the walk is, for an error.
-func (w *walk) here() RecordError { return RecordError{URL: w.block, Offset: w.at, From: w.from} }
+func (w *walk) here() RecordError {
+	return RecordError{URL: w.block, Offset: w.at, From: w.from, Row: w.rows}
+}
 
 // over runs the map function over all blocks of in, by each, which sets w.at, and ends with last. Both may leave by fail or a
 // panic. length is that of fixed records, or 0; after is called after each block.
@@ -44,7 +47,7 @@ func (w *walk) over(ctx context.Context, in BlockSource, length int, each func(B
 		if length > 0 && len(b.Data)%length != 0 {
 			return fmt.Errorf("map %s at byte %d: a block of %d bytes is no whole number of %d-byte records", b.URL, b.Offset, len(b.Data), length)
 		}
-		w.block, w.at, w.from = b.URL, b.Offset, b.From
+		w.block, w.at, w.from, w.rows = b.URL, b.Offset, b.From, len(b.Schema.Fields) > 0
 		err = w.guard(func() error { return w.mapBlock(b, each) })
 		after()
 		if err != nil {

@@ -12,6 +12,7 @@ import (
 	"github.com/millrace/millrace/jobs"
 	"github.com/millrace/millrace/master/wire"
 	"github.com/millrace/millrace/storage"
+	"github.com/millrace/millrace/storage/columns"
 	"github.com/millrace/millrace/storage/input"
 	"github.com/millrace/millrace/worker/laps"
 	"github.com/millrace/millrace/worker/shuffle"
@@ -199,7 +200,8 @@ func failure(ctx context.Context, a *attempt, err error) *wire.Failure {
 	case errors.Is(err, storage.ErrChanged):
 		f.Kind = wire.FailJob
 		f.Text = err.Error() + ": run the job again when nothing writes to its input"
-	case errors.Is(err, input.ErrRecord), errors.Is(err, jobs.ErrColumns): // the same bytes will be as long, and lack as much
+	case errors.Is(err, input.ErrRecord), errors.Is(err, columns.ErrUnreadable), errors.Is(err, jobs.ErrColumns):
+		// The same bytes will be as long the next time, and as damaged.
 		f.Kind = wire.FailJob
 	case errors.As(err, &record) && record.Stack != "":
 		f.Text += "\n" + record.Stack

@@ -26,3 +26,23 @@ func arrowColumns(in []jobs.Column) []arrowfile.Column {
 	}
 	return out
 }
+
+func jobsSchema(s arrowfile.Schema) jobs.Schema {
+	return jobs.Schema{Fields: jobsFields(s.Fields)}
+}
+
+func jobsFields(in []arrowfile.Field) []jobs.Field {
+	var out []jobs.Field
+	for _, f := range in {
+		out = append(out, jobs.Field{Name: f.Name, Type: jobs.Type(f.Type), Nullable: f.Nullable, Fields: jobsFields(f.Fields)})
+	}
+	return out
+}
+
+func jobsColumns(in []arrowfile.Column) []jobs.Column {
+	var out []jobs.Column
+	for _, c := range in {
+		out = append(out, jobs.Column{Nulls: c.Nulls, Valid: c.Valid, Offsets: c.Offsets, Data: c.Data, Children: jobsColumns(c.Children)})
+	}
+	return out
+}

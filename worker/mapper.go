@@ -6,14 +6,10 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"io"
 
 	"github.com/millrace/millrace/jobs"
-	"github.com/millrace/millrace/jobs/plan"
 	"github.com/millrace/millrace/master/wire"
 	"github.com/millrace/millrace/storage"
-	"github.com/millrace/millrace/storage/encoding"
-	"github.com/millrace/millrace/storage/input"
 	"github.com/millrace/millrace/storage/manifest"
 	"github.com/millrace/millrace/worker/laps"
 	"github.com/millrace/millrace/worker/shuffle"
@@ -166,82 +162,4 @@ func (w *Worker) writeBucketRun(ctx context.Context, a *attempt, job loaded, pai
 		return nil, fmt.Errorf("write run: %w", err)
 	}
 	return &wire.MapResult{URL: url, Size: sum.Size, Checksum: sum.Checksum, Pairs: sum.Pairs}, nil
-}
-
-// splitBlocks is a split's blocks on their way to the program; it counts the attempt's progress.
-type splitBlocks struct {
-	*input.Reader
-	attempt *attempt
-}
-
-// openSplit starts reading the attempt's split.
-func (w *Worker) openSplit(ctx context.Context, a *attempt, job loaded) *splitBlocks {
-	info, spec := job.code.Info(), job.reply.Spec
-	pieces := make([]input.Piece, len(a.task.Split.Pieces))
-	var total int64
-	for i, p := range a.task.Split.Pieces {
-		pieces[i] = inputPiece(p, info.Inputs[p.Input].Format)
-		pieces[i].Raw = !spec.Decompresses(info.Inputs[p.Input].Format)
-		total += p.Length
-	}
-	a.total.Store(total)
-	o := w.inputOptions()
-	o.Unpacked.Plain = spec.MaxDecompressed
-	return &splitBlocks{Reader: input.Open(ctx, w.o.Store, pieces, o), attempt: a}
-}
-
-// readAheadShare is the part of a slot's memory for blocks that are read ahead of the computation, and readBlock the size of
-// one, bytes. More than maxReadAhead of them hide no more latency.
-const (
-	readAheadShare = 16
-	readBlock      = 1 << 20
-	maxReadAhead   = 16
-)
-
-// What compressed data may refer back to lies in memory: a share of a slot's, at least what any zstd decoder must have, and at
-// most what its command line program takes without being asked to.
-const (
-	windowShare = 8
-	leastWindow = 8 << 20
-	mostWindow  = 128 << 20
-)
-
-// inputOptions fits the reading ahead to a slot's memory.
-func (w *Worker) inputOptions() input.Options {
-	slot := w.o.Memory / int64(w.o.Slots)
-	return input.Options{
-		BlockSize: readBlock, ReadAhead: int(min(max(slot/readAheadShare/readBlock, 1), maxReadAhead)),
-		Unpacked: encoding.Limits{Window: min(max(slot/windowShare, leastWindow), mostWindow)},
-	}
-}
-
-func inputPiece(p plan.Piece, f jobs.Format) input.Piece {
-	return input.Piece{
-		URL: p.URL, ETag: p.ETag, Size: p.Size, Offset: p.Offset, Length: p.Length, Input: p.Input,
-		Format:   input.Format{Kind: input.Kind(f.Kind), Length: f.Length, Comma: f.Comma, Quotes: !f.NoQuotes, Header: !f.NoHeader},
-		Encoding: encoding.Kind(p.Encoding), Most: p.Most, Every: p.Every,
-	}
-}
-
-// cut is where the records of the split begin and end, if the master must know.
-func (b *splitBlocks) cut() *wire.Cut {
-	if c := b.Cut(); c != nil {
-		return &wire.Cut{First: c.First, Next: c.Next}
-	}
-	return nil
-}
-
-// Next implements jobs.BlockSource.
-func (b *splitBlocks) Next() (jobs.Block, error) {
-	was := b.attempt.laps.To(laps.Read)
-	block, err := b.Reader.Next()
-	b.attempt.laps.To(was)
-	b.attempt.bytes.Store(b.Bytes())
-	if err != nil {
-		if err == io.EOF {
-			return jobs.Block{}, io.EOF
-		}
-		return jobs.Block{}, err
-	}
-	return jobs.Block{URL: block.URL, Input: block.Input, Offset: block.Offset, From: block.From, Data: block.Data, Header: block.Header}, nil
 }

@@ -20,6 +20,7 @@ import (
 	"github.com/millrace/millrace/jobs/plan"
 	"github.com/millrace/millrace/master/wire"
 	"github.com/millrace/millrace/storage"
+	"github.com/millrace/millrace/storage/columns"
 	"github.com/millrace/millrace/worker/shuffle"
 )
 
@@ -61,6 +62,7 @@ type Worker struct {
 	dir     string // its own folder under TempDir, made by Run
 	runs    *shuffle.Server
 	buffers shuffle.Buffers // of map attempts
+	counts  columns.Counts  // of the rows of Arrow files
 	runURL  string
 	drain   chan struct{} // closed by Drain
 	once    sync.Once

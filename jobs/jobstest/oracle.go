@@ -12,10 +12,12 @@ import (
 	"github.com/millrace/millrace/jobs"
 )
 
-// Object is one input object.
+// Object is one input object: bytes, or for a job with the option Table the columns of a file (see TableOf).
 type Object struct {
-	URL  string
-	Data []byte
+	URL     string
+	Data    []byte
+	Schema  jobs.Schema
+	Columns jobs.Columns
 }
 
 // Result is what a job makes of its input.
@@ -109,10 +111,11 @@ func mapObject(prog jobs.Program, o Object, reducers int, partition func([]byte,
 	if prog.Info().MapOnly {
 		t.Sinks.Rows = rows
 	}
-	source := &blockSource{block: jobs.Block{URL: o.URL, Data: o.Data}}
-	if len(o.Data) == 0 && prog.Info().Inputs[0].Format.Kind != jobs.FormatFile {
-		source.done = true
+	block, ok, err := blockOf(o, prog.Info().Inputs[0].Format)
+	if err != nil {
+		return err
 	}
+	source := &blockSource{block: block, done: !ok}
 	if err := prog.Map(context.Background(), t, source, out); err != nil {
 		return err
 	}

@@ -20,7 +20,9 @@ func (p *Plan) packed(o Object) bool {
 }
 
 // Decompresses says whether compressed objects of a format are decompressed before they are cut into records.
-func (s Spec) Decompresses(f jobs.Format) bool { return s.Decompress != "none" && !f.Raw }
+func (s Spec) Decompresses(f jobs.Format) bool {
+	return s.Decompress != "none" && !f.Raw && f.Kind != jobs.FormatColumns
+}
 
 // uncut says why a compressed object is not cut, "" if it is.
 func uncut(o Object, f jobs.Format) string {

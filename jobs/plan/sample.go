@@ -10,6 +10,9 @@ const (
 	placeEvery  = 4 << 20
 	leastPlaces = 250
 	mostPlaces  = MaxPieces
+	// columnPlaces is the number of places for input of columns, in all of it: of each, the whole record batch or row group that
+	// holds it is read.
+	columnPlaces = 64
 	// sampleBytes is shared out to the places: 40,000 records of 100 bytes, 40 to 160 for the price of a request.
 	sampleBytes = 4 << 20
 	// sampleFiles and sampleFileBytes bound a sample where each file is a record and cannot be read in part, or is CSV, which is
@@ -62,16 +65,19 @@ func (p *Plan) sample() []sampled {
 	var pieces []sampled
 	var begin, next int64 // where the object begins and where the sample goes on, in the concatenated input
 	for i, o := range p.Objects {
-		record := int64(1)
-		if f := p.format(o); f.Kind == jobs.FormatFixed && !p.packed(o) {
+		record, step, share := int64(1), stride, sampleBytes/places
+		switch f := p.format(o); {
+		case f.Kind == jobs.FormatFixed && !p.packed(o):
 			record = int64(f.Length)
+		case f.Kind == jobs.FormatColumns:
+			step, share = max(stride, (p.InBytes-1)/columnPlaces+1), sampleBytes/columnPlaces
 		}
 		first := len(pieces)
 		for end := begin + o.Size; next < end; {
 			off := (next - begin) / record * record
-			n := min(o.Size-off, roundUp(min(sampleBytes/places, stride), record))
+			n := min(o.Size-off, roundUp(min(share, step), record))
 			pieces = append(pieces, sampled{p.thin(Piece{Object: o, Offset: off, Length: n}, 1), i})
-			next += max(stride, begin+off+n-next) // records longer than the stride: no byte is taken twice
+			next += max(step, begin+off+n-next) // records longer than the stride: no byte is taken twice
 		}
 		if taken := pieces[first:]; len(taken) > 0 && taken[0].Length < o.Size && p.packed(o) {
 			pieces = append(pieces[:first], p.samplePacked(i, len(taken))...)

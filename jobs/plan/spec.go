@@ -98,7 +98,7 @@ func oneOf(name, value string, may ...string) error {
 // checkFormat reports a way to cut records that no code can follow: a mistake in the job's code.
 func checkFormat(f jobs.Format) error {
 	switch f.Kind {
-	case jobs.FormatLines, jobs.FormatFile, jobs.FormatCSV:
+	case jobs.FormatLines, jobs.FormatFile, jobs.FormatCSV, jobs.FormatColumns:
 		return nil
 	case jobs.FormatFixed:
 		if f.Length < 1 {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -86,7 +87,7 @@ func TestInfo(t *testing.T) {
 			t.Fatal(err)
 		}
 		info := prog.Info()
-		if !info.TotalOrder || info.Combines || info.Reducers != 0 || info.Inputs[0].Format != test.want {
+		if !info.TotalOrder || info.Combines || info.Reducers != 0 || !reflect.DeepEqual(info.Inputs[0].Format, test.want) {
 			t.Errorf("%s: got %+v", test.format, info)
 		}
 		if f := info.Schema.Fields; len(f) != 1 || f[0].Name != test.column.Name || f[0].Type != test.column.Type {

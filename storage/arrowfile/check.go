@@ -11,6 +11,9 @@ import (
 // ErrShape reports a batch whose buffers do not fit its schema or each other.
 var ErrShape = errors.New("malformed batch")
 
+// Check returns an error unless a batch that was read fits its schema: see check.
+func (s Schema) Check(b Batch) error { return s.check(b) }
+
 // check returns an error unless b's buffers have the lengths, offsets and null counts that s and b.Rows ask for, and its
 // strings are valid UTF-8. It runs before each write and after each read: behind it no access can be out of range.
 func (s Schema) check(b Batch) error {
@@ -54,6 +57,11 @@ func checkColumn(path string, f Field, c Column, rows int) error {
 		}
 		if f.Type == TypeString {
 			return checkText(path, c)
+		}
+		return nil
+	case TypeNull:
+		if c.Nulls != rows || len(c.Data) != 0 {
+			return fmt.Errorf("%w: column %q of type null has values", ErrShape, path)
 		}
 		return nil
 	case TypeBool:

@@ -123,7 +123,7 @@ func screen(footer []byte, end int64) (blocks []block, err error) {
 	if err := screenFields(schema, schemaFields, 1, &budget); err != nil {
 		return nil, err
 	}
-	return screenBlocks(root, end)
+	return screenBlocks(root, footerBatches, end)
 }
 
 func screenFields(parent table, column, depth int, budget *int) error {
@@ -171,9 +171,9 @@ func screenField(f table) error {
 	return nil
 }
 
-// screenBlocks checks that every batch lies between the magic number and end, aligned as Arrow wants it.
-func screenBlocks(root table, end int64) ([]block, error) {
-	n, at := root.vector(footerBatches, blockLen)
+// screenBlocks checks that every batch of a list lies between the magic number and end, aligned as Arrow wants it.
+func screenBlocks(root table, list int, end int64) ([]block, error) {
+	n, at := root.vector(list, blockLen)
 	blocks := make([]block, n)
 	for i := range blocks {
 		p := at + flatbuffers.UOffsetT(blockLen*i)

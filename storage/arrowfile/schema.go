@@ -68,6 +68,16 @@ const (
 	TypeStruct    Type = "struct"
 )
 
+// The types that a Scanner, and package parquetfile, read besides: a Writer writes none of them.
+const (
+	TypeNull        Type = "null"          // every row is null; there is no data
+	TypeDate        Type = "date32"        // int32 days since the Unix epoch
+	TypeTimestampS  Type = "timestamp[s]"  // int64 seconds since the Unix epoch, UTC
+	TypeTimestampMS Type = "timestamp[ms]" // int64 milliseconds
+	TypeTimestampUS Type = "timestamp[us]" // int64 microseconds
+	TypeDuration    Type = "duration[ns]"  // int64 nanoseconds; of a time of day, since midnight
+)
+
 // Batch is some rows, column by column, in the memory layout of Apache Arrow (little endian).
 type Batch struct {
 	Rows    int
@@ -90,6 +100,9 @@ type Column struct {
 	Children []Column
 }
 
+// Width is the bytes that a value takes in Data; 0 for bools and the types of any length.
+func (t Type) Width() int { return t.width() }
+
 // width is the bytes a value takes in Data; 0 for the types without a fixed number of whole bytes.
 func (t Type) width() int {
 	switch t {
@@ -97,9 +110,9 @@ func (t Type) width() int {
 		return 1
 	case TypeInt16, TypeUint16:
 		return 2
-	case TypeInt32, TypeUint32, TypeFloat32:
+	case TypeInt32, TypeUint32, TypeFloat32, TypeDate:
 		return 4
-	case TypeInt64, TypeUint64, TypeFloat64, TypeTimestamp:
+	case TypeInt64, TypeUint64, TypeFloat64, TypeTimestamp, TypeTimestampS, TypeTimestampMS, TypeTimestampUS, TypeDuration:
 		return 8
 	}
 	return 0

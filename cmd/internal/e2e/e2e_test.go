@@ -71,7 +71,8 @@ type workload struct {
 	params   map[string]string
 	reducers int
 	files    []file
-	sorted   bool // the rows of the parts, one after the other, are in the order of their keys
+	tables   map[string]jobstest.Object // what the oracle reads in place of the files of these names
+	sorted   bool                       // the rows of the parts, one after the other, are in the order of their keys
 }
 
 // write puts the workload's input below the place's root and returns the folder's URL.
@@ -89,7 +90,12 @@ func (w workload) write(ctx context.Context, p place) (folder string, err error)
 func (w workload) oracle(p place) (*jobstest.Result, error) {
 	var objects []jobstest.Object
 	for _, f := range w.files {
-		objects = append(objects, jobstest.Object{URL: p.root + "/in-" + w.name + "/" + f.name, Data: f.data})
+		o, ok := w.tables[f.name]
+		if !ok {
+			o.Data = f.data
+		}
+		o.URL = p.root + "/in-" + w.name + "/" + f.name
+		objects = append(objects, o)
 	}
 	slices.SortFunc(objects, func(a, b jobstest.Object) int { return strings.Compare(a.URL, b.URL) })
 	return jobstest.RunObjects(w.job, w.params, objects, 1)

@@ -32,6 +32,8 @@ const edges = `
 	storage/input            < storage storage/encoding
 	storage/runfile          < none
 	storage/arrowfile        < none
+	storage/parquetfile      < storage/arrowfile
+	storage/columns          < storage storage/arrowfile storage/parquetfile
 	storage/manifest         < none
 	storage/output           < storage storage/arrowfile storage/manifest
 	storage/doctor           < storage
@@ -51,7 +53,7 @@ const edges = `
 	master/console           < jobs jobs/plan master/wire storage storage/arrowfile storage/output
 
 	# The data plane. It meets the control plane in master/wire only.
-	worker                   < jobs jobs/plan master/wire storage storage/arrowfile storage/encoding storage/input storage/manifest worker/laps worker/shuffle
+	worker                   < jobs jobs/plan master/wire storage storage/arrowfile storage/columns storage/encoding storage/input storage/manifest worker/laps worker/shuffle
 	worker/shuffle           < jobs storage storage/runfile worker/laps
 	worker/laps              < none
 	worker/program           < jobs jobs/plan
@@ -83,7 +85,9 @@ var inMemory = []string{"storage/memstore", "master/memha"}
 // doors lists which packages may import a dependency: a module's path, or the beginning of it. "any" is every package but
 // those of closed. Tests may use what the packages they test may, and errgroup.
 const doors = `
-	github.com/apache/arrow          < storage/arrowfile
+	github.com/apache/arrow          < storage/arrowfile storage/parquetfile
+	github.com/andybalholm/brotli    < storage/parquetfile
+	github.com/pierrec/lz4           < storage/arrowfile storage/encoding storage/parquetfile
 	github.com/google/flatbuffers    < storage/arrowfile
 	github.com/minio/minio-go        < storage/s3store
 	gopkg.in/ini.v1                  < storage/s3store
@@ -95,9 +99,8 @@ const doors = `
 	github.com/bmatcuk/doublestar    < storage storage/storagetest
 	github.com/dustin/go-humanize    < millrace master/console cmd/...
 	github.com/jedib0t/go-pretty     < millrace master/console cmd/...
-	github.com/klauspost/compress    < storage/encoding storage/runfile
-	github.com/pierrec/lz4           < storage/encoding
-	github.com/zeebo/xxh3            < storage/runfile worker/shuffle jobs/internal/codec jobs/countdistinct
+	github.com/klauspost/compress    < storage/arrowfile storage/encoding storage/parquetfile storage/runfile
+		github.com/zeebo/xxh3            < storage/runfile worker/shuffle jobs/internal/codec jobs/countdistinct
 	github.com/axiomhq/hyperloglog   < jobs/countdistinct
 	github.com/DataDog/sketches-go   < jobs/quantiles
 	github.com/go-json-experiment    < jobs/jsonlines
