@@ -240,8 +240,9 @@ func (b *bench) check(t *testing.T, s setting) (*millrace.JobStatus, error) {
 // same compares what a setting made with the baseline.
 func (b *bench) same(s setting, got *product, status *millrace.JobStatus) error {
 	m, base := *got.manifest, *b.base.manifest
+	// The spec is how the job was run, which is what differs.
 	for _, p := range []*manifest.Manifest{&m, &base} {
-		p.ID, p.Submitted, p.Decided = "", time.Time{}, time.Time{}
+		p.ID, p.Spec, p.Submitted, p.Decided = "", nil, time.Time{}, time.Time{}
 	}
 	if s.compression == "none" {
 		if d := got.diff(b.base); d != "" {
