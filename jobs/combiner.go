@@ -6,7 +6,7 @@ import (
 )
 
 // combinePairs combines the values of each key of a sorted batch. The pair of a key with one value is copied as it is.
-func (p *typed[R, K, V, Out]) combinePairs(in, out []byte) (_ []byte, err error) {
+func (p *typed[K, V, Out]) combinePairs(in, out []byte) (_ []byte, err error) {
 	c := combiner[K, V]{
 		keys:    newCoder[K](p.keys),
 		values:  newCoder[V](p.values),

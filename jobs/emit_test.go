@@ -35,7 +35,7 @@ func emitted[K any](t *testing.T, keys []K, memory int64, of func(*mapper[K, int
 		t.Fatal(code.err)
 	}
 	sink := &pairSink{}
-	m, err := code.program.(*typed[string, K, int64, int]).newMapper(&Task{Reducers: 3, Memory: memory}, sink)
+	m, err := code.program.(*typed[K, int64, int]).newMapper(&Task{Reducers: 3, Memory: memory}, sink)
 	if err != nil {
 		t.Fatal(err)
 	}

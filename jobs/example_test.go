@@ -144,6 +144,35 @@ func ExamplePartition() {
 	// Output: [[] [{"a.com" "2"} {"b.org" "0"} {"b.org" "1"} {"x.example" "3"}]] <nil>
 }
 
+// A join: two inputs, each with a map function of its own. A person comes before the orders, since that input is the first one.
+func ExampleMapReduceFrom() {
+	people := func(line string, emit func(string, string)) error {
+		id, name, _ := strings.Cut(line, ",")
+		emit(id, name)
+		return nil
+	}
+	orders := func(line string, emit func(string, string)) error {
+		id, item, _ := strings.Cut(line, ";")
+		emit(id, "buys "+item)
+		return nil
+	}
+	list := func(_ string, values jobs.Values[string], emit func(string)) error {
+		var words []string
+		for v := range values.All() {
+			words = append(words, v)
+		}
+		emit(strings.Join(words, " "))
+		return nil
+	}
+	job := jobs.NewFrom("orders", jobs.Inputs(jobs.From("people", people), jobs.From("orders", orders)), list)
+	result, err := jobstest.RunObjects(job, nil, []jobstest.Object{
+		{URL: "mem://orders/0", Input: 1, Data: []byte("7;tea\n9;salt\n7;jam\n")},
+		{URL: "mem://people/0", Input: 0, Data: []byte("7,Ann\n9,Bob\n")},
+	}, 1)
+	fmt.Println(result.Rows(), err)
+	// Output: [{"Ann buys tea buys jam"} {"Bob buys salt"}] <nil>
+}
+
 // Secondary sort: the visits of each user come in the order of their times, without being collected.
 func ExampleOrderBy() {
 	type visit struct {

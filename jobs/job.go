@@ -69,7 +69,12 @@ type program interface {
 // MapReduce joins a map and a reduce function to a job's code. Its types are those of New.
 func MapReduce[R, K, V, Out any](m func(R, func(K, V)) error, r func(K, Values[V], func(Out)) error, opts ...Option) Code {
 	s := collect(opts)
-	p, err := newTyped(m, r, s)
+	return compile([]Source[K, V]{sourceOf("", m, s)}, r, s)
+}
+
+// compile makes a job's code.
+func compile[K, V, Out any](inputs []Source[K, V], r func(K, Values[V], func(Out)) error, s *settings) Code {
+	p, err := newTyped(inputs, r, s)
 	if err != nil {
 		return Code{doc: s.doc, err: err}
 	}

@@ -81,7 +81,7 @@ func (p *mapOnly[R, Out]) mapBlocks(ctx context.Context, t *Task, in BlockSource
 	if err != nil {
 		return err
 	}
-	return w.over(ctx, in, p.known.Inputs[0].Format.Length, func(b Block) (int64, error) { return each(b, &w.at, nil) }, func() {}, rows.flush)
+	return w.over(ctx, in, p.known.Inputs, func(b Block) (int64, error) { return each(b, &w.at, nil) }, func() {}, rows.flush)
 }
 
 func (p *mapOnly[R, Out]) combinePairs(_, out []byte) ([]byte, error) { return out, errMapOnly }

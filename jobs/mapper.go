@@ -34,7 +34,7 @@ type mapper[K, V any] struct {
 	combined  int64 // pairs that the table had taken when it was emptied last
 }
 
-func (p *typed[R, K, V, Out]) mapBlocks(ctx context.Context, t *Task, in BlockSource, out PairSink) error {
+func (p *typed[K, V, Out]) mapBlocks(ctx context.Context, t *Task, in BlockSource, out PairSink) error {
 	m, err := p.newMapper(t, out)
 	if err != nil {
 		return err
@@ -46,11 +46,11 @@ func (p *typed[R, K, V, Out]) mapBlocks(ctx context.Context, t *Task, in BlockSo
 	case p.order != nil:
 		emit = m.ordered
 	}
-	each := func(b Block) (int64, error) { return p.each(b, &m.at, emit) }
-	return m.over(ctx, in, p.known.Inputs[0].Format.Length, each, func() { t.Pairs = m.pairs() }, m.finish)
+	each := func(b Block) (int64, error) { return p.each[b.Input](b, &m.at, emit) }
+	return m.over(ctx, in, p.known.Inputs, each, func() { t.Pairs = m.pairs() }, m.finish)
 }
 
-func (p *typed[R, K, V, Out]) newMapper(t *Task, out PairSink) (*mapper[K, V], error) {
+func (p *typed[K, V, Out]) newMapper(t *Task, out PairSink) (*mapper[K, V], error) {
 	m := &mapper[K, V]{
 		walk:      walk{task: t},
 		out:       out,

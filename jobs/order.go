@@ -110,7 +110,7 @@ func groupPartition(group []byte, n int) uint32 {
 }
 
 // orderOf decodes a value and returns what it is ordered by.
-func (p *typed[R, K, V, Out]) orderOf(value []byte) (any, bool, error) {
+func (p *typed[K, V, Out]) orderOf(value []byte) (any, bool, error) {
 	if p.order == nil {
 		return nil, false, errors.New("the job does not order its values")
 	}

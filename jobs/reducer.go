@@ -18,7 +18,7 @@ type reducer[K, V, Out any] struct {
 	rows   *rowWriter[Out]
 }
 
-func (p *typed[R, K, V, Out]) reduceGroups(ctx context.Context, t *Task, in PairSource, out RowSink) (err error) {
+func (p *typed[K, V, Out]) reduceGroups(ctx context.Context, t *Task, in PairSource, out RowSink) (err error) {
 	r := &reducer[K, V, Out]{keys: newCoder[K](p.keys), values: codec.Decoder[V](p.values)}
 	r.fetch = func() ([]byte, error) {
 		if err := ctx.Err(); err != nil {

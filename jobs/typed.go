@@ -11,8 +11,8 @@ import (
 
 // typed is the program of a typed map and reduce function. It never changes; what an attempt changes is made by
 // mapBlocks, combinePairs and reduceGroups for themselves.
-type typed[R, K, V, Out any] struct {
-	each      blockMapper[K, V]
+type typed[K, V, Out any] struct {
+	each      []blockMapper[K, V] // of known.Inputs
 	reduce    func(K, Values[V], func(Out)) error
 	combine   func(a, b V) V   // or nil
 	partition func(K, int) int // or nil
@@ -24,20 +24,25 @@ type typed[R, K, V, Out any] struct {
 }
 
 // newTyped compiles the types of a job and checks that the options fit them.
-func newTyped[R, K, V, Out any](m func(R, func(K, V)) error, r func(K, Values[V], func(Out)) error, s *settings) (*typed[R, K, V, Out], error) {
+func newTyped[K, V, Out any](inputs []Source[K, V], r func(K, Values[V], func(Out)) error, s *settings) (*typed[K, V, Out], error) {
 	if s.err != nil {
 		return nil, s.err
 	}
-	if m == nil || r == nil {
-		return nil, errors.New("the map or the reduce function is nil: give both")
+	if r == nil {
+		return nil, errNoFunction
 	}
-	p := &typed[R, K, V, Out]{reduce: r}
-	format, each, err := recordsOf(m, s)
-	if err != nil {
-		return nil, err
+	p := &typed[K, V, Out]{reduce: r}
+	for _, in := range inputs {
+		switch {
+		case in.err != nil:
+			return nil, in.err
+		case in.each == nil:
+			return nil, errors.New("a Source is empty: make inputs with jobs.From")
+		}
+		p.known.Inputs = append(p.known.Inputs, Input{Name: in.name, Format: in.format})
+		p.each = append(p.each, in.each)
 	}
-	format.Raw = s.raw
-	p.known.Inputs, p.each = []Input{{Format: format}}, each
+	var err error
 	compileKey := codec.Key
 	if s.order != nil { // more comes behind the key
 		compileKey = codec.KeyPart
@@ -57,7 +62,7 @@ func newTyped[R, K, V, Out any](m func(R, func(K, V)) error, r func(K, Values[V]
 	return p, nil
 }
 
-func (p *typed[R, K, V, Out]) setOptions(s *settings) error {
+func (p *typed[K, V, Out]) setOptions(s *settings) error {
 	var ok bool
 	if s.combine != nil {
 		if p.combine, ok = s.combine.(func(a, b V) V); !ok {
@@ -89,7 +94,7 @@ func (p *typed[R, K, V, Out]) setOptions(s *settings) error {
 	return nil
 }
 
-func (p *typed[R, K, V, Out]) info() Info { return p.known }
+func (p *typed[K, V, Out]) info() Info { return p.known }
 
 // coder encodes and decodes values of type T with one heap value in between, so that no value escapes by itself.
 // One goroutine uses it, for one thing at a time.

@@ -23,8 +23,8 @@ func (w *walk) here() RecordError {
 }
 
 // over runs the map function over all blocks of in, by each, which sets w.at, and ends with last. Both may leave by fail or a
-// panic. length is that of fixed records, or 0; after is called after each block.
-func (w *walk) over(ctx context.Context, in BlockSource, length int, each func(Block) (records int64, err error), after, last func()) error {
+// panic. after is called after each block.
+func (w *walk) over(ctx context.Context, in BlockSource, inputs []Input, each func(Block) (records int64, err error), after, last func()) error {
 	if err := w.task.openSides(&w.failed, w.here); err != nil {
 		return err
 	}
@@ -44,7 +44,10 @@ func (w *walk) over(ctx context.Context, in BlockSource, length int, each func(B
 		if err != nil {
 			return err
 		}
-		if length > 0 && len(b.Data)%length != 0 {
+		if b.Input < 0 || b.Input >= len(inputs) {
+			return fmt.Errorf("map %s: a block of input %d of a job that has %d", b.URL, b.Input, len(inputs))
+		}
+		if length := inputs[b.Input].Format.Length; length > 0 && len(b.Data)%length != 0 {
 			return fmt.Errorf("map %s at byte %d: a block of %d bytes is no whole number of %d-byte records", b.URL, b.Offset, len(b.Data), length)
 		}
 		w.block, w.at, w.from, w.rows = b.URL, b.Offset, b.From, len(b.Schema.Fields) > 0

@@ -18,6 +18,7 @@ type Object struct {
 	Data    []byte
 	Schema  jobs.Schema
 	Columns jobs.Columns
+	Input   int // which of the job's inputs it belongs to
 }
 
 // Result is what a job makes of its input.
@@ -41,8 +42,8 @@ type pair struct {
 	order      any // of a job with OrderBy: what the value is ordered by
 }
 
-// Oracle runs prog over the objects. Every object is one map task of one block; pairs go to the partition that the program
-// states, or that partition gives for the key's bytes; with neither, to partition 0. A job of maps only has its rows in
+// Oracle runs prog over the objects, input after input. Every object is one map task of one block; pairs go to the partition
+// that the program states, or that partition gives for the key's bytes; with neither, to partition 0. A job of maps only has its rows in
 // partition 0, whatever reducers says. The error is the program's own.
 func Oracle(prog jobs.Program, objects []Object, reducers int, partition func(key []byte, n int) int) (*Result, error) {
 	if reducers < 1 {
@@ -53,6 +54,14 @@ func Oracle(prog jobs.Program, objects []Object, reducers int, partition func(ke
 		result.Outputs[o.Name] = nil
 	}
 	groups := make([][]pair, reducers)
+	inputs := prog.Info().Inputs
+	for _, o := range objects {
+		if o.Input < 0 || o.Input >= len(inputs) {
+			return nil, fmt.Errorf("oracle: %s belongs to input %d of a job that has %d", o.URL, o.Input, len(inputs))
+		}
+	}
+	objects = slices.Clone(objects)
+	slices.SortStableFunc(objects, func(a, b Object) int { return a.Input - b.Input })
 	for _, o := range objects {
 		if err := mapObject(prog, o, reducers, partition, groups, result); err != nil {
 			return nil, err
@@ -111,7 +120,7 @@ func mapObject(prog jobs.Program, o Object, reducers int, partition func([]byte,
 	if prog.Info().MapOnly {
 		t.Sinks.Rows = rows
 	}
-	block, ok, err := blockOf(o, prog.Info().Inputs[0].Format)
+	block, ok, err := blockOf(o, prog.Info().Inputs[o.Input].Format)
 	if err != nil {
 		return err
 	}

@@ -35,6 +35,32 @@ func RunObjects(job *jobs.Job, params map[string]string, objects []Object, reduc
 	return Oracle(prog, objects, reducers, nil)
 }
 
+// RunInputs is Run for a job with several inputs. It is given the content of one object for each, by the input's name; the objects
+// are named mem://NAME/0.
+//
+//	rows := jobstest.RunInputs(t, join.Job(), nil, map[string]string{"left": "1,ann\n", "right": "1,tea\n"})
+func RunInputs(t testing.TB, job *jobs.Job, params map[string]string, inputs map[string]string) []Row {
+	t.Helper()
+	prog, err := job.Bind(params)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var objects []Object
+	for i, in := range prog.Info().Inputs {
+		if content, ok := inputs[in.Name]; ok {
+			objects = append(objects, Object{URL: "mem://" + in.Name + "/0", Data: []byte(content), Input: i})
+		}
+	}
+	if len(objects) < len(inputs) {
+		t.Fatalf("job %s: of the %d inputs given, it has %d", job.Name(), len(inputs), len(objects))
+	}
+	result, err := Oracle(prog, objects, 1, nil)
+	if err != nil {
+		t.Fatalf("job %s: %v", job.Name(), err)
+	}
+	return result.Rows()
+}
+
 // Objects names the contents mem://input/0, mem://input/1 and so on.
 func Objects(contents ...string) []Object {
 	objects := make([]Object, len(contents))

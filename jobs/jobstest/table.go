@@ -35,9 +35,9 @@ func RunTables(t testing.TB, job *jobs.Job, params map[string]string, tables ...
 // columns than the format names, nor does the block have more.
 func blockOf(o Object, f jobs.Format) (jobs.Block, bool, error) {
 	if f.Kind != jobs.FormatColumns {
-		return jobs.Block{URL: o.URL, Data: o.Data}, len(o.Data) > 0 || f.Kind == jobs.FormatFile, nil
+		return jobs.Block{URL: o.URL, Input: o.Input, Data: o.Data}, len(o.Data) > 0 || f.Kind == jobs.FormatFile, nil
 	}
-	b := jobs.Block{URL: o.URL, Schema: o.Schema, Columns: o.Columns}
+	b := jobs.Block{URL: o.URL, Input: o.Input, Schema: o.Schema, Columns: o.Columns}
 	if len(o.Schema.Fields) == 0 {
 		return b, false, fmt.Errorf("oracle: %s has no columns, but the job reads some: make it with TableOf", o.URL)
 	}
