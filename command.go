@@ -212,11 +212,6 @@ func JobArguments(reg *program.Registry) cobra.PositionalArgs {
 		if len(args) == 1 {
 			return Usage(fmt.Errorf("%s %s: no input: name files, folders, globs or URLs after the job", c.CommandPath(), args[0]))
 		}
-		for _, in := range args[1:] {
-			if _, err := storage.ParseURL(in); err != nil {
-				return Usage(fmt.Errorf("input: %w", err))
-			}
-		}
 		return nil
 	}
 }
@@ -283,6 +278,7 @@ func completeParam(reg *program.Registry) cobra.CompletionFunc {
 func JobFlags(c *cobra.Command, reg *program.Registry, o *Options) {
 	fs := c.Flags()
 	fs.StringVarP(&o.Output, "output", "o", "", "folder for the parts: a path, file:// or s3://bucket/prefix (required)")
+	fs.StringArrayVar(&o.Exclude, "exclude", nil, "leave out objects that match `GLOB`: *.tmp or old/*.csv in any folder, s3://b/x/** for a whole URL; may be repeated")
 	fs.FuncP("param", "p", "a parameter of the job, `NAME=VALUE`; may be repeated; the command jobs lists them", paramFlag(&o.Params))
 	fs.Func("reducers", "partitions, and so parts, `N` (default: the job's, or one for each 64 MiB of input, from three on a multiple of four)", reducersFlag(&o.Reducers))
 	SizeFlag(fs, &o.SplitSize, "split-size", "input a map task (default: equal shares of up to 64MiB, 32MiB without a combiner, or a quarter of a task's memory)")
@@ -371,7 +367,7 @@ func runCommand(name string, reg *program.Registry) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "run JOB INPUT... -o OUTPUT",
 		Short: "Run a job here and now",
-		Long: "Run a job in this process and print a summary and the first rows. Inputs are paths, folders, globs and URLs. " +
+		Long: "Run a job in this process and print a summary and the first rows. " + inputHelp +
 			"Ctrl-C cancels the job and leaves nothing of it.\n\n" + exitCodes,
 		Example: examples(name,
 			"run wordcount books/ -o words",
@@ -382,6 +378,10 @@ func runCommand(name string, reg *program.Registry) *cobra.Command {
 			o.Inputs = args[1:]
 			j, err := findJob(reg, args[0])
 			if err != nil {
+				return err
+			}
+			o.Store = backends.New(backends.Options{})
+			if err := o.ReadLists(c.Context(), reg, args[0], os.Stdin); err != nil {
 				return err
 			}
 			if _, err := o.Spec(reg, args[0]); err != nil {
@@ -395,7 +395,6 @@ func runCommand(name string, reg *program.Registry) *cobra.Command {
 				return err
 			}
 			defer runtime.KeepAlive(worker.LimitMemory(o.Memory))
-			o.Store = backends.New(backends.Options{})
 			show, end := report.Progress(os.Stderr)
 			o.Progress = show
 			if explain {
@@ -432,6 +431,11 @@ func examples(name string, lines ...string) string {
 	return "  " + name + " " + strings.Join(lines, "\n  "+name+" ")
 }
 
+// inputHelp says what can stand for INPUT.
+const inputHelp = "Inputs are paths, folders, globs and URLs, and @FILE or @URL for a list of them, one a line (@- reads standard " +
+	"input). The output of an earlier job is read as its manifest says. A job with several inputs takes NAME=INPUT, each name as " +
+	"often as need be.\n\n"
+
 func planCommand(name string, reg *program.Registry) *cobra.Command {
 	var o Options
 	var asJSON bool
@@ -445,6 +449,10 @@ func planCommand(name string, reg *program.Registry) *cobra.Command {
 			if o.Output == "" { // none is written, but its requests are estimated: where the inputs are
 				o.Output = planOutput(o.Inputs)
 			}
+			o.Store = backends.New(backends.Options{})
+			if err := o.ReadLists(c.Context(), reg, args[0], os.Stdin); err != nil {
+				return err
+			}
 			spec, err := o.Spec(reg, args[0])
 			if err != nil {
 				return Usage(err)
@@ -453,7 +461,7 @@ func planCommand(name string, reg *program.Registry) *cobra.Command {
 				return err
 			}
 			start, listing := time.Now(), new(storage.Meter)
-			p, err := master.Plan(storage.WithMeter(c.Context(), listing), backends.New(backends.Options{}), spec)
+			p, err := master.Plan(storage.WithMeter(c.Context(), listing), o.Store, spec)
 			if err != nil {
 				return err
 			}

@@ -16,6 +16,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
 	"runtime"
 	"time"
 
@@ -38,9 +39,13 @@ const Version = "0.1.0"
 
 // Options says what a job reads and writes, and how it is run. The zero value of a field means its default.
 type Options struct {
-	Inputs []string          // paths, globs, folders, file:// and s3:// URLs; at least one
-	Output string            // path or URL of the folder for the parts; required
-	Params map[string]string // the job's parameters by name
+	// Inputs are paths, globs, folders, file:// and s3:// URLs, and @LIST for a list of them (see ReadLists). Of a job with several
+	// inputs each is NAME=INPUT, or stands in Named. At least one.
+	Inputs  []string
+	Named   map[string][]string // inputs by the name that the job has for them
+	Exclude []string            // patterns of objects to leave out of what the inputs name, as storage.Exclusion has them
+	Output  string              // path or URL of the folder for the parts; required
+	Params  map[string]string   // the job's parameters by name
 
 	Overwrite   bool   // replace a finished output
 	Reducers    int    // partitions, and so parts; default: what the job says, or one for each 64 MiB of input, from three on a multiple of four
@@ -98,6 +103,9 @@ func Run(ctx context.Context, job *jobs.Job, o Options) (*JobStatus, error) {
 func run(ctx context.Context, job *jobs.Job, o Options) (*JobStatus, error) {
 	reg, err := program.NewRegistry(Version, job)
 	if err != nil {
+		return nil, err
+	}
+	if err := o.ReadLists(ctx, reg, job.Name(), os.Stdin); err != nil {
 		return nil, err
 	}
 	spec, err := o.Spec(reg, job.Name())
@@ -272,13 +280,8 @@ func (o *Options) Spec(reg *program.Registry, job string) (plan.Spec, error) {
 	if spec.Chain && o.Reducers > 0 {
 		return plan.Spec{}, fmt.Errorf("job %s is a chain: its stages say how many reducers they have; leave --reducers out", job)
 	}
-	// The master may run in another folder: what is relative here is made absolute here.
-	for _, in := range o.Inputs {
-		u, err := storage.ParseURL(in)
-		if err != nil {
-			return plan.Spec{}, err
-		}
-		spec.Inputs = append(spec.Inputs, u.String())
+	if err := o.stateInputs(&spec); err != nil {
+		return plan.Spec{}, err
 	}
 	u, err := storage.ParseURL(o.Output)
 	if err != nil {

@@ -77,7 +77,7 @@ func TestHotKeyIsCut(t *testing.T) {
 
 // codecInt is an encoded int64 value.
 func codecInt(n int64) []byte {
-	p, err := newTyped(func(string, func(string, int64)) error { return nil }, func(string, Values[int64], func(struct{ N int64 })) error { return nil }, new(settings))
+	p, err := newTyped(Inputs(From("in", func(string, func(string, int64)) error { return nil })), func(string, Values[int64], func(struct{ N int64 })) error { return nil }, new(settings))
 	if err != nil {
 		panic(err)
 	}

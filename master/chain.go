@@ -275,14 +275,20 @@ func (m *Master) planStage(ctx context.Context, j *job, s *jobs.StageSpec) (*pla
 		spec.Compression = j.spec.Compression
 		spec.Resume = true // the stages that lie in its output are this chain's
 	}
+	spec.Exclude = j.spec.Exclude
 	if len(s.From) > 0 {
-		spec.Inputs = nil
+		spec.Inputs, spec.Exclude = nil, nil
+	}
+	if n := len(spec.Info.Inputs); n > 1 && n != len(s.From) {
+		return nil, fmt.Errorf("the stage's job has %d inputs: give it as many stages to read from, in their order; it has %d", n, len(s.From))
 	}
 	for _, n := range s.From {
 		m.mu.Lock()
 		from := j.chain.done[n].Spec
 		m.mu.Unlock()
-		spec.Inputs = append(spec.Inputs, j.stageFolder(from)+"/")
+		if spec.Inputs = append(spec.Inputs, j.stageFolder(from)+"/"); len(spec.Info.Inputs) > 1 {
+			spec.InputOf = append(spec.InputOf, len(spec.InputOf))
+		}
 	}
 	listed, err := listInputs(ctx, m.o.Store, spec)
 	if err != nil {

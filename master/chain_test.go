@@ -19,10 +19,16 @@ func lines(name string) *jobs.Job {
 		func(string, jobs.Values[int], func(string)) error { return nil }, jobs.Reducers(1))
 }
 
+// files is one that can read what a stage before it wrote: each part as a whole.
+func files(name string) *jobs.Job {
+	return jobs.New(name, func(file jobs.File, emit func(string, int)) error { return nil },
+		func(string, jobs.Values[int], func(string)) error { return nil }, jobs.Reducers(1))
+}
+
 // chains carries the chain "twice": a stage over the input, one over what that wrote, and the last one over what that wrote.
 // The counter n, of which each of a hand's tasks adds 1, decides whether the second stage runs.
 var chains = func() *program.Registry {
-	a, b, c := lines("a"), lines("b"), lines("c")
+	a, b, c := lines("a"), files("b"), files("c")
 	twice := jobs.DefineChain("twice", []*jobs.Job{a, b, c}, func(ch *jobs.Chain, p struct {
 		Bad   bool `default:"false"`
 		Again bool `default:"false"` // the last stage reads the input

@@ -190,7 +190,7 @@ func (j *job) logf(now time.Time, attempt, worker, text string) {
 // statusLocked describes a job for people.
 func (m *Master) statusLocked(j *job) *wire.JobStatus {
 	s := &wire.JobStatus{
-		Version: j.version, ID: j.id, Job: j.spec.Job, Params: j.spec.Params, Inputs: j.spec.Inputs, Output: j.spec.Output,
+		Version: j.version, ID: j.id, Job: j.spec.Job, Params: j.spec.Params, Inputs: shownInputs(j.spec), NumInputs: len(j.spec.Inputs), Output: j.spec.Output,
 		State: j.state, Error: j.reason, Submitted: j.submitted, Retries: j.retries,
 		Objects: j.objects, InBytes: j.plan.InBytes, Records: j.total.records, Pairs: j.total.pairs, Shuffled: j.total.shuffled,
 		Spilled: j.total.spilled, Rows: j.outputs[""].Rows, OutBytes: j.outputs[""].Bytes, NumParts: j.rowsParts(), Outputs: j.sideTotals(),
@@ -238,23 +238,47 @@ func (j *job) manifest() (*manifest.Manifest, error) {
 	m := &manifest.Manifest{
 		Version: manifest.Version, ID: string(j.id), Job: j.spec.Job, Params: j.spec.Params, Program: j.spec.Program, Spec: spec,
 		Inputs: manifest.Inputs{
-			URLs: j.spec.Inputs, Objects: j.objects, Bytes: j.plan.InBytes, Records: j.total.records, Digest: digest(j.plan.Objects),
+			URLs: j.spec.Inputs, Exclude: j.spec.Exclude, Objects: j.objects, Bytes: j.plan.InBytes, Records: j.total.records, Digest: digest(j.plan.Objects),
 		},
 		Schema: schema, Rows: j.outputs[""].Rows, Bytes: j.outputs[""].Bytes, Counters: j.counted(),
 		Submitted: j.submitted.UTC(), Decided: j.decided.UTC(),
 	}
-	for _, o := range j.plan.Objects[:min(len(j.plan.Objects), manifest.MaxListed)] {
-		m.Inputs.Listed = append(m.Inputs.Listed, manifest.Input{URL: o.URL, Size: o.Size, ETag: o.ETag, Input: o.Input})
+	names := j.spec.Info.Inputs
+	if len(names) > 1 {
+		m.Inputs.Named = make([]manifest.NamedInput, len(names))
+		for i := range names {
+			m.Inputs.Named[i] = manifest.NamedInput{Name: names[i].Name, URLs: j.spec.InputURLs(i)}
+		}
+	}
+	for i, o := range j.plan.Objects {
+		if m.Inputs.Named != nil {
+			in := &m.Inputs.Named[o.Input]
+			in.Objects++
+			in.Bytes += o.Size
+		}
+		if i < manifest.MaxListed {
+			m.Inputs.Listed = append(m.Inputs.Listed, manifest.Input{URL: o.URL, Size: o.Size, ETag: o.ETag, Input: o.Input})
+		}
 	}
 	m.Parts, m.Outputs, err = j.manifestParts()
 	return m, err
+}
+
+// shownInputs are the first of a job's inputs: its status is sent several times a second.
+func shownInputs(spec plan.Spec) []string {
+	named := spec.NamedInputs()
+	return named[:min(len(named), wire.MaxInputsShown)]
 }
 
 // digest identifies what a job read.
 func digest(objects []plan.Object) string {
 	h := sha256.New()
 	for _, o := range objects {
-		fmt.Fprintf(h, "%q %d %q\n", o.URL, o.Size, o.ETag)
+		fmt.Fprintf(h, "%q %d %q", o.URL, o.Size, o.ETag)
+		if o.Input > 0 { // the same objects on another side of a join are another input
+			fmt.Fprintf(h, " %d", o.Input)
+		}
+		fmt.Fprintln(h)
 	}
 	return hex.EncodeToString(h.Sum(nil))
 }

@@ -155,26 +155,6 @@ func Plan(ctx context.Context, st *storage.Store, spec plan.Spec) (*plan.Plan, e
 	return p, plan.CheckOutput(p.Spec, p.Objects)
 }
 
-// listInputs lists a spec's inputs, and brings the URL of its output to one form. There are no tasks in the plan yet.
-func listInputs(ctx context.Context, st *storage.Store, spec plan.Spec) (*plan.Plan, error) {
-	listed, err := st.Expand(ctx, spec.Inputs)
-	if err != nil {
-		return nil, err
-	}
-	p := &plan.Plan{Objects: make([]plan.Object, len(listed))}
-	for i, l := range listed {
-		p.Objects[i] = plan.Object{URL: l.URL, Size: l.Size, ETag: l.ETag}
-		p.InBytes += l.Size
-	}
-	out, err := storage.ParseURL(spec.Output)
-	if err != nil {
-		return nil, err
-	}
-	spec.Output = strings.TrimSuffix(out.String(), "/")
-	p.Spec = spec
-	return p, nil
-}
-
 func (j *job) submitEvent() sched.Submit {
 	ev := sched.Submit{
 		Job: j.id, Weight: max(1, j.spec.Weight), Sample: !j.sampled,

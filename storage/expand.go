@@ -39,10 +39,22 @@ type Listed struct {
 //
 // Errors wrap ErrNotFound (no such input, a glob that matches nothing), ErrDenied, ErrNoBucket, ErrUnreachable, ErrBadURL.
 func (s *Store) Expand(ctx context.Context, inputs []string) ([]Listed, error) {
+	return s.ExpandWith(ctx, inputs, ExpandOptions{})
+}
+
+// ExpandOptions change what Expand lists.
+type ExpandOptions struct {
+	// Folder is asked about each folder that an input names as a whole, or that a glob matches, before it is listed. If it says
+	// so, what it returns takes the place of the listing. It is called from several goroutines at once. Default: none.
+	Folder func(ctx context.Context, url string) (found []Listed, instead bool, err error)
+}
+
+// ExpandWith is Expand with options.
+func (s *Store) ExpandWith(ctx context.Context, inputs []string, o ExpandOptions) ([]Listed, error) {
 	if len(inputs) == 0 {
 		return nil, fmt.Errorf("list inputs: %w: no input is named", ErrNotFound)
 	}
-	e := &expansion{s: s, slots: make(chan struct{}, s.o.Parallel)}
+	e := &expansion{s: s, o: o, slots: make(chan struct{}, s.o.Parallel)}
 	missing := make([]error, len(inputs)) // the first one missing is named, whichever call came back first
 	group, gctx := errgroup.WithContext(ctx)
 	group.SetLimit(s.o.Parallel)
@@ -86,6 +98,7 @@ func sorted(found []Listed) []Listed {
 // expansion gathers what the inputs of one Expand name.
 type expansion struct {
 	s *Store
+	o ExpandOptions
 	// slots bounds the calls under way in all: the groups that walk inputs, folders and globs nest, and each has a limit
 	// of its own. It is held for one call, never while others are waited for.
 	slots chan struct{}
@@ -148,8 +161,15 @@ func (e *expansion) input(ctx context.Context, input string) error {
 // isHidden tells which names a folder is read without; folders come with their slash.
 func isHidden(name string) bool { return strings.HasPrefix(name, ".") || name == Success }
 
-// folder lists all that lies below a folder and tells how much it found.
+// folder lists all that lies below a folder, or takes what stands for it, and tells how much it found.
 func (e *expansion) folder(ctx context.Context, t target, folder string, skip func(string) bool) (int, error) {
+	if e.o.Folder != nil {
+		found, instead, err := e.o.Folder(ctx, t.at(folder))
+		if err != nil || instead {
+			e.add(found)
+			return len(found), err
+		}
+	}
 	if _, ok := t.b.(InputLister); ok { // it is parallel by itself
 		return e.flat(ctx, t, folder, skip, nil)
 	}

@@ -2,6 +2,7 @@ package storage_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -9,6 +10,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 
@@ -265,5 +267,41 @@ func BenchmarkExpandManyFolders(b *testing.B) {
 				}
 			}
 		})
+	}
+}
+
+// What Folder says of a folder that is named, or that a glob matches, takes the place of its listing; of others it says nothing. An
+// error of it is the listing's.
+func TestExpandWith(t *testing.T) {
+	t.Parallel()
+	for name, place := range places(t) {
+		s, root := place()
+		var asked []string
+		var mu sync.Mutex
+		folder := func(_ context.Context, url string) ([]storage.Listed, bool, error) {
+			mu.Lock()
+			defer mu.Unlock()
+			asked = append(asked, strings.TrimPrefix(url, root))
+			return []storage.Listed{{URL: url + "instead"}}, strings.HasSuffix(url, "2026/"), nil
+		}
+		got, err := s.ExpandWith(t.Context(), []string{root + "data/20*", root + "only/.x", root + "twins/"}, storage.ExpandOptions{Folder: folder})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var keys []string
+		for _, l := range got {
+			keys = append(keys, strings.TrimPrefix(l.URL, root))
+		}
+		if want := []string{"data/2025/jan.log", "data/2025/jan.log.gz", "data/2026/instead", "only/.x", "twins/name"}; !slices.Equal(keys, want) {
+			t.Errorf("%s: got %q, want %q", name, keys, want)
+		}
+		slices.Sort(asked)
+		if want := []string{"data/2025/", "data/2026/", "twins/"}; !slices.Equal(asked, want) {
+			t.Errorf("%s: asked about %q, want %q", name, asked, want)
+		}
+		broken := func(context.Context, string) ([]storage.Listed, bool, error) { return nil, false, io.ErrUnexpectedEOF }
+		if _, err := s.ExpandWith(t.Context(), []string{root + "data"}, storage.ExpandOptions{Folder: broken}); !errors.Is(err, io.ErrUnexpectedEOF) {
+			t.Errorf("%s: got %v", name, err)
+		}
 	}
 }

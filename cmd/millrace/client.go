@@ -43,6 +43,9 @@ func submitCommand(reg *program.Registry) *cobra.Command {
 				return millrace.Usage(fmt.Errorf("--id %s: an id has 32 hexadecimal digits; leave it out for a new one", id))
 			}
 			o.Inputs = args[1:]
+			if err := o.ReadLists(c.Context(), reg, args[0], os.Stdin); err != nil {
+				return err
+			}
 			spec, err := o.Spec(reg, args[0])
 			if err != nil {
 				return millrace.Usage(err)

@@ -27,6 +27,8 @@ type Spec struct {
 	Program   string            // digest of what carries the code
 	Info      jobs.Info         // of the program bound to Params
 	Inputs    []string          // URLs, globs, prefixes
+	InputOf   []int             // which of Info.Inputs each of Inputs belongs to; nil: all to the first
+	Exclude   []string          // patterns of objects that Inputs name and that are left out
 	Output    string            // URL of the folder of the parts
 	Overwrite bool
 
@@ -58,6 +60,9 @@ func (s Spec) Check() error {
 			return err
 		}
 	}
+	if err := s.checkInputs(); err != nil {
+		return err
+	}
 	switch {
 	case s.Reducers < 0:
 		return fmt.Errorf("reducers %d: must be at least 1; leave it out to let millrace choose by the size of the input",
@@ -85,6 +90,51 @@ func (s Spec) Check() error {
 		return err
 	}
 	return oneOf("compression", s.Compression, "none", "lz4", "zstd")
+}
+
+// InputURLs returns those of Inputs that belong to the i-th of Info.Inputs.
+func (s Spec) InputURLs(i int) []string {
+	if s.InputOf == nil && i == 0 {
+		return s.Inputs
+	}
+	var urls []string
+	for k, of := range s.InputOf {
+		if of == i {
+			urls = append(urls, s.Inputs[k])
+		}
+	}
+	return urls
+}
+
+// NamedInputs returns Inputs as people write them: with the name of the input they belong to before them, NAME=URL, if the job
+// has several.
+func (s Spec) NamedInputs() []string {
+	if s.InputOf == nil {
+		return s.Inputs
+	}
+	named := make([]string, len(s.Inputs))
+	for i, url := range s.Inputs {
+		named[i] = s.Info.Inputs[s.InputOf[i]].Name + "=" + url
+	}
+	return named
+}
+
+// checkInputs reports an input that belongs to none of the job's, and one of the job's to which nothing belongs.
+func (s Spec) checkInputs() error {
+	if s.InputOf != nil && len(s.InputOf) != len(s.Inputs) {
+		return fmt.Errorf("inputs: %d are named, and of %d it is known to which input of the job they belong", len(s.Inputs), len(s.InputOf))
+	}
+	for k, of := range s.InputOf {
+		if of < 0 || of >= len(s.Info.Inputs) {
+			return fmt.Errorf("input %s: it belongs to input %d of a job that has %d", s.Inputs[k], of, len(s.Info.Inputs))
+		}
+	}
+	for i, in := range s.Info.Inputs {
+		if len(s.Info.Inputs) > 1 && len(s.InputURLs(i)) == 0 {
+			return fmt.Errorf("input %s is missing: say what belongs to it, as in %[1]s=FILE", in.Name)
+		}
+	}
+	return nil
 }
 
 // oneOf checks that a value is empty or one of those that its name may have.

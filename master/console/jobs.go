@@ -91,9 +91,9 @@ func StatusText(out io.Writer, st wire.JobStatus, now time.Time) error {
 	}
 	const inputsShown = 10
 	for i, in := range st.Inputs[:min(len(st.Inputs), inputsShown)] {
-		facts = append(facts, fact{label("inputs", i), Line(place(in))})
+		facts = append(facts, fact{label("inputs", i), Line(inputPlace(in))})
 	}
-	if n := len(st.Inputs) - inputsShown; n > 0 {
+	if n := max(st.NumInputs, len(st.Inputs)) - inputsShown; n > 0 {
 		facts = append(facts, fact{"", fmt.Sprintf("and %d more", n)})
 	}
 	facts = append(facts, fact{"output", Line(place(st.Output))}, fact{"time", timeFact(st, now)})

@@ -49,6 +49,13 @@ func Job(out io.Writer, j *jobs.Job) error {
 		}
 	}
 	if code, err := j.Bind(nil); err == nil {
+		inputs := []string{}
+		for _, in := range code.Info().Inputs {
+			inputs = append(inputs, Line(in.Name)+"=INPUT")
+		}
+		if len(inputs) > 1 {
+			fmt.Fprintf(&b, "\nInputs: %s\n", strings.Join(inputs, " "))
+		}
 		fields := []string{}
 		for _, f := range code.Info().Schema.Fields {
 			fields = append(fields, Line(f.Name)+" "+string(f.Type))

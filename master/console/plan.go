@@ -27,7 +27,8 @@ type PlanReport struct {
 	Fetches   int64   `json:"run_fetches"` // sections of runs that reducers fetch
 	PlannedIn float64 `json:"planned_in_seconds"`
 
-	Notes []plan.Note `json:"notes,omitempty"` // on objects that are not cut
+	Inputs []PlanInput `json:"inputs,omitempty"` // of a job with several
+	Notes  []plan.Note `json:"notes,omitempty"`  // on objects that are not cut
 
 	PackedSplits  int                          `json:"packed_splits"`  // that hold several objects
 	PackedObjects int                          `json:"packed_objects"` // in those
@@ -36,6 +37,30 @@ type PlanReport struct {
 	Requests      map[string]ExplainedRequests `json:"requests"`       // by stage; none of local files
 	Dollars       float64                      `json:"dollars"`
 	PriceBasis    string                       `json:"price_basis"`
+}
+
+// PlanInput is one input of a job that has several.
+type PlanInput struct {
+	Name    string `json:"name"`
+	Objects int    `json:"objects"`
+	Bytes   int64  `json:"bytes"`
+}
+
+// planInputs counts what belongs to each input of a job that has several.
+func planInputs(p *plan.Plan) []PlanInput {
+	inputs := p.Spec.Info.Inputs
+	if len(inputs) < 2 {
+		return nil
+	}
+	out := make([]PlanInput, len(inputs))
+	for i := range inputs {
+		out[i].Name = inputs[i].Name
+	}
+	for _, o := range p.Objects {
+		out[o.Input].Objects++
+		out[o.Input].Bytes += o.Size
+	}
+	return out
 }
 
 // PlanStage is what a stage of a run is expected to ask of the storage.
@@ -69,8 +94,11 @@ func Plan(out io.Writer, p *plan.Plan, stages []PlanStage, o PlanOptions) error 
 		parts = r.Reducers
 		reduce = fmt.Sprintf("reduce     %s, %s of runs\n", count(r.Reducers, "partition", "partitions"), count(r.Fetches, "fetch", "fetches"))
 	}
-	fmt.Fprintf(&b, "input      %s in %s\nmap        %s of %s to %s, %s\n%s%soutput     %s\n",
-		humanize.IBytes(uint64(r.Bytes)), count(r.Objects, "object", "objects"),
+	fmt.Fprintf(&b, "input      %s in %s\n", humanize.IBytes(uint64(r.Bytes)), count(r.Objects, "object", "objects"))
+	for _, in := range r.Inputs {
+		fmt.Fprintf(&b, "           %s: %s in %s\n", Line(in.Name), humanize.IBytes(uint64(in.Bytes)), count(in.Objects, "object", "objects"))
+	}
+	fmt.Fprintf(&b, "map        %s of %s to %s, %s\n%s%soutput     %s\n",
 		count(r.Splits, "split", "splits"), humanize.IBytes(uint64(r.Smallest)), humanize.IBytes(uint64(r.Largest)), count(r.Reads, "read", "reads"),
 		packing(r), reduce, count(parts, "part", "parts"))
 	planCost(&b, stages, o.Width)
@@ -86,7 +114,7 @@ func Plan(out io.Writer, p *plan.Plan, stages []PlanStage, o PlanOptions) error 
 func planReport(p *plan.Plan, stages []PlanStage) PlanReport {
 	r := PlanReport{
 		Objects: len(p.Objects), Bytes: p.InBytes, Splits: p.Maps, Reducers: p.Reducers, Smallest: p.SplitBytes(0),
-		Fetches: int64(p.Maps) * int64(p.Reducers), Notes: p.Notes(), PriceBasis: storage.PriceBasis, Requests: map[string]ExplainedRequests{},
+		Fetches: int64(p.Maps) * int64(p.Reducers), Inputs: planInputs(p), Notes: p.Notes(), PriceBasis: storage.PriceBasis, Requests: map[string]ExplainedRequests{},
 	}
 	cut := ""
 	for i := range p.Maps {

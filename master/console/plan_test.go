@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -92,5 +93,43 @@ func TestPlanOfFiles(t *testing.T) {
 	want := "input      10 B in 1 object\nmap        1 split of 10 B to 10 B, 1 read\nreduce     1 partition, 1 fetch of runs\noutput     1 part\nrequests   none: local files\nplanned in 0.000 s\n"
 	if out.String() != want {
 		t.Errorf("got\n%s\nwant\n%s", out.String(), want)
+	}
+}
+
+// A plan of a job with several inputs says what belongs to each.
+func TestPlanOfSeveralInputs(t *testing.T) {
+	t.Parallel()
+	spec := plan.Spec{
+		Info: jobs.Info{Inputs: []jobs.Input{{Name: "left"}, {Name: "right"}}}, Inputs: []string{"mem://x/r", "mem://x/l"}, InputOf: []int{1, 0},
+	}
+	p, err := plan.Make(spec, []plan.Object{{URL: "mem://x/l", Size: 1 << 20}, {URL: "mem://x/r1", Size: 10, Input: 1}, {URL: "mem://x/r2", Size: 20, Input: 1}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var text, machine bytes.Buffer
+	if err := errors.Join(Plan(&text, p, nil, PlanOptions{}), Plan(&machine, p, nil, PlanOptions{JSON: true})); err != nil {
+		t.Fatal(err)
+	}
+	if want := "objects\n           left: 1.0 MiB in 1 object\n           right: 30 B in 2 objects\nmap "; !strings.Contains(text.String(), want) {
+		t.Errorf("%q is not in\n%s", want, text.String())
+	}
+	var got PlanReport
+	if err := json.Unmarshal(machine.Bytes(), &got); err != nil {
+		t.Fatal(err)
+	}
+	if want := []PlanInput{{"left", 1, 1 << 20}, {"right", 2, 30}}; !slices.Equal(got.Inputs, want) {
+		t.Errorf("got %+v, want %+v", got.Inputs, want)
+	}
+}
+
+// The names of inputs stand before their places, and a URL that holds a "=" is none.
+func TestInputPlace(t *testing.T) {
+	t.Parallel()
+	for in, want := range map[string]string{
+		"left=file:///data/x y": "left=/data/x y", "left=s3://b/k=v": "left=s3://b/k=v", "file:///a=b/c": "/a=b/c", "s3://b/day=1": "s3://b/day=1",
+	} {
+		if got := inputPlace(in); got != want {
+			t.Errorf("%s is shown as %s, want %s", in, got, want)
+		}
 	}
 }

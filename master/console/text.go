@@ -134,6 +134,15 @@ func place(location string) string {
 	return location
 }
 
+// inputPlace is place for an input, before which its name may stand: NAME=URL.
+func inputPlace(input string) string {
+	name, location, ok := strings.Cut(input, "=")
+	if !ok || strings.ContainsAny(name, ":/") { // a URL that holds a "="
+		return place(input)
+	}
+	return name + "=" + place(location)
+}
+
 // word quotes s for a shell where that is needed.
 func word(s string) string {
 	plain := func(r rune) bool {

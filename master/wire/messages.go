@@ -175,8 +175,11 @@ type WatchArgs struct {
 	Pause   time.Duration // news before it make no answer, unless the job has ended: many changes make one call
 }
 
-// MaxPartsShown bounds JobStatus.Parts; the manifest has them all.
-const MaxPartsShown = 100
+// MaxPartsShown and MaxInputsShown bound JobStatus.Parts and Inputs; the manifest has them all.
+const (
+	MaxPartsShown  = 100
+	MaxInputsShown = 100
+)
 
 // JobStatus is what people want to know of a job.
 type JobStatus struct {
@@ -184,7 +187,8 @@ type JobStatus struct {
 	ID        JobID
 	Job       string
 	Params    map[string]string
-	Inputs    []string
+	Inputs    []string // as NAME=URL if the job has several; the first MaxInputsShown
+	NumInputs int
 	Output    string
 	State     JobState
 	Error     string // of a failed job: the whole message

@@ -6,6 +6,7 @@ package manifest
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"iter"
 	"slices"
@@ -17,6 +18,9 @@ const Name = "_SUCCESS"
 
 // Version is the format that this package writes. A reader refuses a higher one.
 const Version = 1
+
+// ErrNewer says that a manifest is of a version that this package does not know.
+var ErrNewer = errors.New("use a newer millrace")
 
 // Manifest describes a committed output. Only ID and the times differ between two runs of the same job over the
 // same input; writing it again after a lost answer writes the same bytes.
@@ -41,12 +45,22 @@ type Manifest struct {
 
 // Inputs is what a job read.
 type Inputs struct {
-	URLs    []string `json:"urls"`    // as the submitter stated them
-	Objects int      `json:"objects"` // that they named
+	URLs    []string     `json:"urls"`              // as the submitter stated them
+	Named   []NamedInput `json:"named,omitempty"`   // of a job with several inputs, in the order in which it has them
+	Exclude []string     `json:"exclude,omitempty"` // patterns of objects that were left out
+	Objects int          `json:"objects"`           // that they named
+	Bytes   int64        `json:"bytes"`
+	Records int64        `json:"records"`
+	Listed  []Input      `json:"listed,omitempty"` // at most MaxListed of the objects, in input order
+	Digest  string       `json:"digest"`           // SHA-256 over URL, size and ETag of all objects
+}
+
+// NamedInput is one input of a job that has several.
+type NamedInput struct {
+	Name    string   `json:"name"`
+	URLs    []string `json:"urls"`
+	Objects int      `json:"objects"`
 	Bytes   int64    `json:"bytes"`
-	Records int64    `json:"records"`
-	Listed  []Input  `json:"listed,omitempty"` // at most MaxListed of the objects, in input order
-	Digest  string   `json:"digest"`           // SHA-256 over URL, size and ETag of all objects
 }
 
 // MaxListed bounds Inputs.Listed, so that the manifest of a job over millions of objects stays small.
@@ -57,7 +71,7 @@ type Input struct {
 	URL  string `json:"url"`
 	Size int64  `json:"size"`
 	ETag string `json:"etag"`
-	// Input is which of the job's inputs it belongs to, from 0.
+	// Input is which of the job's inputs it belongs to, from 0, as Inputs.Named lists them.
 	Input int `json:"input,omitempty"`
 }
 
@@ -119,7 +133,7 @@ func Decode(b []byte) (*Manifest, error) {
 		return nil, fmt.Errorf("decode manifest: %w", err)
 	}
 	if m.Version < 1 || m.Version > Version {
-		return nil, fmt.Errorf("decode manifest: version %d, this millrace reads up to %d: use a newer millrace", m.Version, Version)
+		return nil, fmt.Errorf("decode manifest: version %d, this millrace reads up to %d: %w", m.Version, Version, ErrNewer)
 	}
 	return m, nil
 }

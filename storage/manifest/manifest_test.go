@@ -13,7 +13,8 @@ func TestRoundTrip(t *testing.T) {
 	t.Parallel()
 	want := &Manifest{
 		Version: Version, ID: "a1", Job: "wordcount", Params: map[string]string{"lower": "true"}, Program: "builtin",
-		Inputs:   Inputs{URLs: []string{"s3://b/*"}, Objects: 2, Bytes: 7, Records: 3, Listed: []Input{{"s3://b/x", 7, "e", 1}}, Digest: "d"},
+		Inputs: Inputs{URLs: []string{"s3://b/*"}, Objects: 2, Bytes: 7, Records: 3, Listed: []Input{{"s3://b/x", 7, "e", 1}}, Digest: "d",
+			Named: []NamedInput{{"left", []string{"s3://b/*"}, 2, 7}}, Exclude: []string{"*.tmp"}},
 		Schema:   json.RawMessage(`{"fields":[]}`),
 		Spec:     json.RawMessage(`{"Job":"wordcount"}`),
 		Parts:    []Part{{PartName(0), 3, 10, 0xfeedbeef}},
