@@ -9,9 +9,11 @@ import (
 	"github.com/millrace/millrace/jobs/grep"
 	"github.com/millrace/millrace/jobs/histogram"
 	"github.com/millrace/millrace/jobs/invertedindex"
+	"github.com/millrace/millrace/jobs/join"
 	"github.com/millrace/millrace/jobs/kmeans"
 	"github.com/millrace/millrace/jobs/links"
 	"github.com/millrace/millrace/jobs/quantiles"
+	"github.com/millrace/millrace/jobs/secondarysort"
 	"github.com/millrace/millrace/jobs/sessions"
 	"github.com/millrace/millrace/jobs/sortrecords"
 	"github.com/millrace/millrace/jobs/stats"
@@ -29,9 +31,11 @@ func All() []*jobs.Job {
 		grep.Job(),
 		histogram.Job(),
 		invertedindex.Job(),
+		join.Job(),
 		kmeans.Job(),
 		links.Job(),
 		quantiles.Job(),
+		secondarysort.Job(),
 		sessions.Job(),
 		sortrecords.Job(),
 		stats.Job(),

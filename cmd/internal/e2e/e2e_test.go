@@ -72,6 +72,7 @@ type workload struct {
 	reducers int
 	files    []file
 	tables   map[string]jobstest.Object // what the oracle reads in place of the files of these names
+	inputs   []string                   // of a job with several: their names, which are the folders that the files lie in
 	sorted   bool                       // the rows of the parts, one after the other, are in the order of their keys
 }
 
@@ -94,11 +95,24 @@ func (w workload) oracle(p place) (*jobstest.Result, error) {
 		if !ok {
 			o.Data = f.data
 		}
-		o.URL = p.root + "/in-" + w.name + "/" + f.name
+		input, _, _ := strings.Cut(f.name, "/")
+		o.URL, o.Input = p.root+"/in-"+w.name+"/"+f.name, max(0, slices.Index(w.inputs, input))
 		objects = append(objects, o)
 	}
 	slices.SortFunc(objects, func(a, b jobstest.Object) int { return strings.Compare(a.URL, b.URL) })
 	return jobstest.RunObjects(w.job, w.params, objects, 1)
+}
+
+// stated is the workload's input as it is given to a job, in the folder that it was written to.
+func (w workload) stated(folder string) []string {
+	if len(w.inputs) == 0 {
+		return []string{folder}
+	}
+	var stated []string
+	for _, name := range w.inputs {
+		stated = append(stated, name+"="+folder+"/"+name+"/")
+	}
+	return stated
 }
 
 // product is a committed output as its reader finds it.

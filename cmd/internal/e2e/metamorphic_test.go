@@ -191,7 +191,7 @@ func newBench(t *testing.T, w workload, p place) *bench {
 // options are those of a run under a setting into a folder.
 func (b *bench) options(s setting, folder string) millrace.Options {
 	return millrace.Options{
-		Inputs: []string{b.input}, Output: folder, Params: b.params, Reducers: b.reducers, Store: b.place.store, TempDir: b.temp,
+		Inputs: b.stated(b.input), Output: folder, Params: b.params, Reducers: b.reducers, Store: b.place.store, TempDir: b.temp,
 		Workers: s.workers, Slots: s.slots, Memory: s.memory * int64(s.slots*s.workers), SplitSize: s.split,
 		NoBackup: s.noBackup, Shuffle: s.shuffle, Compression: s.compression,
 	}

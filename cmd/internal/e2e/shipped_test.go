@@ -9,6 +9,7 @@ import (
 	"go/build"
 	"go/parser"
 	"go/token"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -22,8 +23,10 @@ import (
 	"github.com/millrace/millrace/jobs/countdistinct"
 	"github.com/millrace/millrace/jobs/histogram"
 	"github.com/millrace/millrace/jobs/invertedindex"
+	"github.com/millrace/millrace/jobs/join"
 	"github.com/millrace/millrace/jobs/links"
 	"github.com/millrace/millrace/jobs/quantiles"
+	"github.com/millrace/millrace/jobs/secondarysort"
 	"github.com/millrace/millrace/jobs/sessions"
 	"github.com/millrace/millrace/jobs/termvector"
 	"github.com/millrace/millrace/jobs/topk"
@@ -76,7 +79,21 @@ func shipped(t *testing.T) []workload {
 	logs := []file{{"a.log", log[:half]}, {"b.log", log[half:]}, {"none.log", nil}}
 	values := []file{{"a", made(t, "measurements", 1<<20)}, {"b", measured(5_000)[0].data}}
 	graph := []file{{"imports.tsv", importGraph(t)}}
+	var psalms []file
+	for _, f := range large(t)[0].files {
+		if strings.HasPrefix(f.name, "king-james-ps") {
+			psalms = append(psalms, file{"left/" + f.name, f.data})
+		}
+	}
+	lengths := chapterLengths(psalms)
+	sides := append(psalms, file{"right/lengths", lengths}, file{"right/more", append([]byte("Psa999,0\nnone,1\n"), lengths[:len(lengths)/2]...)})
+	joined := func(kind string) workload {
+		return workload{name: "join-" + kind, job: join.Job(), reducers: 3, files: sides, inputs: []string{"left", "right"},
+			params: map[string]string{"type": kind, "left-separator": ":", "right-separator": ","}}
+	}
 	return []workload{
+		joined("inner"), joined("left"), joined("right"), joined("full"),
+		{name: "secondarysort", job: secondarysort.Job(), params: map[string]string{"separator": ";", "as": "float", "order": "down"}, reducers: 3, files: values},
 		{name: "access", job: access.Job(), reducers: 3, files: logs},
 		{name: "access-hour", job: access.Job(), params: map[string]string{"by": "hour"}, reducers: 1, files: logs},
 		{name: "access-agent", job: access.Job(), params: map[string]string{"by": "agent"}, reducers: 2, files: logs},
@@ -95,6 +112,24 @@ func shipped(t *testing.T) []workload {
 		{name: "links", job: links.Job(), reducers: 3, files: graph},
 		{name: "links-rows", job: links.Job(), params: map[string]string{"layout": "rows"}, reducers: 2, files: graph},
 	}
+}
+
+// chapterLengths is a line "chapter,verses" for each of the first hundred chapters of lines "chapter:verse: text", with a chapter
+// that comes twice.
+func chapterLengths(texts []file) []byte {
+	counts := map[string]int{}
+	for _, f := range texts {
+		for line := range strings.Lines(string(f.data)) {
+			chapter, _, _ := strings.Cut(line, ":")
+			counts[chapter]++
+		}
+	}
+	var out bytes.Buffer
+	names := slices.Sorted(maps.Keys(counts))
+	for _, name := range append(names[:min(100, len(names))], names[0]) {
+		fmt.Fprintf(&out, "%s,%d\n", name, counts[name])
+	}
+	return out.Bytes()
 }
 
 // importGraph is a line "package<TAB>imported package" for each import of each file of Go's own packages, tests left out.

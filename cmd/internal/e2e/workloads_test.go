@@ -17,8 +17,10 @@ import (
 	"github.com/millrace/millrace/jobs/grep"
 	"github.com/millrace/millrace/jobs/histogram"
 	"github.com/millrace/millrace/jobs/invertedindex"
+	"github.com/millrace/millrace/jobs/join"
 	"github.com/millrace/millrace/jobs/links"
 	"github.com/millrace/millrace/jobs/quantiles"
+	"github.com/millrace/millrace/jobs/secondarysort"
 	"github.com/millrace/millrace/jobs/sessions"
 	"github.com/millrace/millrace/jobs/sortrecords"
 	"github.com/millrace/millrace/jobs/stats"
@@ -105,6 +107,28 @@ func nasty() []file {
 	}
 }
 
+// twoSides is lines with keys of their own and common ones on the left and on the right, in files of an input each.
+func twoSides(lines int) []file {
+	var left, right bytes.Buffer
+	for i := range lines {
+		fmt.Fprintf(&left, "key%d\tleft %d\n", i*i%11, i)
+		fmt.Fprintf(&right, "%d\tkey%d\tright\r\n", i, i%(5+i%9))
+	}
+	half := left.Len() / 2
+	half += bytes.IndexByte(left.Bytes()[half:], '\n') + 1
+	return []file{{"left/a", left.Bytes()[:half]}, {"left/b", left.Bytes()[half:]}, {"left/none", nil}, {"right/a", right.Bytes()}, {"right/z", []byte("x\tonly\t\n")}}
+}
+
+// scored is lines "word number".
+func scored(lines int) []file {
+	var a, b bytes.Buffer
+	for i := range lines {
+		fmt.Fprintf(&a, "%s %d\n", strings.Repeat("é", i%4), i*i*37%101-50)
+		fmt.Fprintf(&b, "word%d %d\r\n", i%5, i*i*i%13)
+	}
+	return []file{{"a", a.Bytes()}, {"b", b.Bytes()}, {"c-empty", nil}}
+}
+
 // garbled is bytes that are no UTF-8, and control characters.
 func garbled() file {
 	return file{"i-garbled.txt", []byte("the \xff\xfe mill\n\x00\x01\nhalf \xe6\xb0\n\xed\xa0\x80 the\nend \xc3")}
@@ -137,7 +161,7 @@ func tiny() []workload {
 		{"a", []byte("the mill\r\n\r\n\nü")}, {"b", nil}, {"c", []byte("水 mill\n")}, {"d", []byte("\n")},
 		{"e", []byte("a\rthe\r\nthe\na b")},
 	}
-	list := overText(text, append(text[:len(text):len(text)], file{"f", []byte("\xffa\xc3\nb")}), fixed(5), measured(3))
+	list := overText(2, text, append(text[:len(text):len(text)], file{"f", []byte("\xffa\xc3\nb")}), fixed(5), measured(3))
 	return append(list, overLess(text, measured(3))...)
 }
 
@@ -164,11 +188,12 @@ func overLess(text, values []file) []workload {
 
 // small is all jobs over an input of one or two kilobytes.
 func small() []workload {
-	return overText(nasty(), append(nasty(), garbled()), fixed(200), measured(60))
+	return overText(40, nasty(), append(nasty(), garbled()), fixed(200), measured(60))
 }
 
-// overText is all jobs over small inputs: text, any bytes in lines, records of 10 bytes, and keys with values.
-func overText(text, lines, records, values []file) []workload {
+// overText is all jobs over small inputs: text, any bytes in lines, records of 10 bytes, and keys with values; size is the lines
+// of inputs that only one job reads.
+func overText(size int, text, lines, records, values []file) []workload {
 	return []workload{
 		{name: "wordcount", job: wordcount.Job(), reducers: 3, files: lines},
 		{name: "grep-1", job: grep.Job(), params: map[string]string{"pattern": `m.ll|^$|\xff`}, reducers: 1, files: lines, sorted: true},
@@ -181,6 +206,8 @@ func overText(text, lines, records, values []file) []workload {
 		{name: "ordered-total", job: ordered(jobs.TotalOrder()), reducers: 3, files: lines, sorted: true},
 		{name: "stats", job: stats.Job(), params: map[string]string{"decimals": "1"}, reducers: 2, files: values},
 		{name: "distinct", job: distinct.Job(), reducers: 3, files: text},
+		{name: "join", job: join.Job(), params: map[string]string{"type": "full", "right-field": "2"}, reducers: 3, files: twoSides(size), inputs: []string{"left", "right"}},
+		{name: "secondarysort", job: secondarysort.Job(), params: map[string]string{"order": "down"}, reducers: 2, files: scored(size)},
 	}
 }
 
@@ -212,6 +239,8 @@ func large(t testing.TB) []workload {
 		{name: "ordered-total", job: ordered(jobs.TotalOrder()), reducers: 3, files: text, sorted: true},
 		{name: "stats", job: stats.Job(), params: map[string]string{"decimals": "1"}, reducers: 3, files: []file{{"a", made(t, "measurements", 3<<20)}, {"b", measured(20_000)[0].data}}},
 		{name: "distinct", job: distinct.Job(), params: map[string]string{"field": "1", "separator": " "}, reducers: 3, files: []file{{"a", made(t, "access-log", 4<<20)}}},
+		{name: "join", job: join.Job(), params: map[string]string{"type": "left", "right-field": "2"}, reducers: 3, files: twoSides(1500), inputs: []string{"left", "right"}},
+		{name: "secondarysort", job: secondarysort.Job(), params: map[string]string{"separator": ";", "as": "float"}, reducers: 3, files: []file{{"a", made(t, "measurements", 3<<20)}}},
 	}
 }
 

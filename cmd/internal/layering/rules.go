@@ -69,7 +69,7 @@ const edges = `
 // testEdges lists what the tests of a package may import beyond edges, the suites for tests (packages named ...test and
 // what is below them) and the implementations in memory.
 const testEdges = `
-	millrace                 < jobs/... storage/manifest
+	millrace                 < jobs/... storage/arrowfile storage/manifest
 	storage                  < storage/localstore
 	storage/...              < storage/localstore
 	master/wire              < jobs
