@@ -446,12 +446,12 @@ func planCommand(name string, reg *program.Registry) *cobra.Command {
 		Args:    JobArguments(reg),
 		RunE: func(c *cobra.Command, args []string) error {
 			o.Inputs = args[1:]
-			if o.Output == "" { // none is written, but its requests are estimated: where the inputs are
-				o.Output = planOutput(o.Inputs)
-			}
 			o.Store = backends.New(backends.Options{})
 			if err := o.ReadLists(c.Context(), reg, args[0], os.Stdin); err != nil {
 				return err
+			}
+			if o.Output == "" { // none is written, but its requests are estimated: where the inputs are
+				o.Output = planOutput(o.Inputs)
 			}
 			spec, err := o.Spec(reg, args[0])
 			if err != nil {

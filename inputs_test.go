@@ -18,11 +18,11 @@ import (
 	"github.com/millrace/millrace/worker/program"
 )
 
-// pair is a row of the job "sides".
-type sides struct{ Key, Values string }
+// twoSides is a row of the job "sides".
+type twoSides struct{ Key, Values string }
 
-// sidesJob reads two inputs, lines and records of two bytes, and shows the values of each key in the order in which they come.
-func sidesJob(opts ...jobs.Option) *jobs.Job {
+// twoInputs reads two inputs, lines and records of two bytes, and shows the values of each key in the order in which they come.
+func twoInputs(opts ...jobs.Option) *jobs.Job {
 	left := func(l jobs.Line, emit func(string, string)) error {
 		emit(l.Text[:1], "L"+l.Text[1:])
 		return nil
@@ -31,8 +31,8 @@ func sidesJob(opts ...jobs.Option) *jobs.Job {
 		emit(string(r[:1]), "R"+string(r[1:]))
 		return nil
 	}
-	reduce := func(k string, vs jobs.Values[string], emit func(sides)) error {
-		row := sides{Key: k}
+	reduce := func(k string, vs jobs.Values[string], emit func(twoSides)) error {
+		row := twoSides{Key: k}
 		for v := range vs.All() {
 			row.Values += v
 		}
@@ -89,7 +89,7 @@ func TestNamedInputs(t *testing.T) {
 	} {
 		putAll(t, st, map[string]string{"mem://b/list": "# what is left\n\n  mem://b/z/\r\nmem://b/y\n"})
 		o.Output, o.Store, o.Reducers, o.Exclude = fmt.Sprintf("mem://b/out%d", i), st, 1, []string{"*.tmp"}
-		status, err := Run(t.Context(), sidesJob(), o)
+		status, err := Run(t.Context(), twoInputs(), o)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -120,7 +120,7 @@ func TestNamedInputsAsOracle(t *testing.T) {
 	}
 	st := memStore(t)
 	putAll(t, st, map[string]string{"mem://b/l": left.String(), "mem://b/r": right.String()})
-	for _, job := range []*jobs.Job{sidesJob(), sidesJob(jobs.OrderByDescending(func(v string) string { return v[1:] })), sidesJob(jobs.TotalOrder())} {
+	for _, job := range []*jobs.Job{twoInputs(), twoInputs(jobs.OrderByDescending(func(v string) string { return v[1:] })), twoInputs(jobs.TotalOrder())} {
 		for _, test := range []Options{{SplitSize: 1, Reducers: 1}, {SplitSize: 1000, Reducers: 3, Slots: 3, Workers: 2}, {SplitSize: 64, Reducers: 2, Shuffle: "bucket"}} {
 			want, err := jobstest.RunObjects(job, nil, []jobstest.Object{{URL: "r", Input: 1, Data: []byte(right.String())}, {URL: "l", Data: []byte(left.String())}}, 1)
 			if err != nil {
@@ -171,7 +171,7 @@ func TestInputErrors(t *testing.T) {
 		"input: bad URL":        {Inputs: []string{"left=s3:/b/x", "right=x"}},
 		`exclude "[a": bad URL`: {Inputs: []string{"left=x", "right=y"}, Exclude: []string{"[a"}},
 	} {
-		if _, err := specOf(t.Context(), sidesJob(), o, ""); err == nil || !strings.Contains(err.Error(), want) {
+		if _, err := specOf(t.Context(), twoInputs(), o, ""); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("got %v, want %q", err, want)
 		}
 	}

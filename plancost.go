@@ -1,6 +1,8 @@
 package millrace
 
 import (
+	"strings"
+
 	"github.com/millrace/millrace/jobs/plan"
 	"github.com/millrace/millrace/master"
 	"github.com/millrace/millrace/master/console"
@@ -10,6 +12,9 @@ import (
 // planOutput stands for an output that nobody has chosen: beside the inputs, in local files or in a bucket.
 func planOutput(inputs []string) string {
 	for _, in := range inputs {
+		if _, rest, named := strings.Cut(in, "="); named && strings.Contains(rest, "://") { // NAME=URL
+			in = rest
+		}
 		if u, err := storage.ParseURL(in); err == nil && u.Scheme != "file" {
 			return "mem://plan/output"
 		}

@@ -3,6 +3,7 @@ package jobs_test
 import (
 	"fmt"
 	"io"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -56,7 +57,7 @@ func TestSources(t *testing.T) {
 	want := []jobs.Input{
 		{Name: "lines", Format: jobs.Format{Offsets: true}}, {Name: "fixed", Format: jobs.Format{Kind: jobs.FormatFixed, Length: 3, Raw: true}}, {Name: "files", Format: jobs.Format{Kind: jobs.FormatFile}},
 	}
-	if got := bind(t, threeKinds()).Info().Inputs; !slices.Equal(got, want) {
+	if got := bind(t, threeKinds()).Info().Inputs; !reflect.DeepEqual(got, want) {
 		t.Errorf("Info.Inputs = %+v, want %+v", got, want)
 	}
 }
