@@ -130,15 +130,22 @@ func (d *Done) Rows() int64 { return d.result.Rows }
 func (d *Done) Drop() { d.chain.dropped[d.n] = true }
 
 // Collected returns the first rows of a stage that was run with Stage.Collect, in the order of its parts. T is the stage's
-// row type.
+// row type, or one with some of its columns. Strings and byte slices must not be changed.
 func Collected[T any](d *Done) ([]T, error) {
 	var rows []T
+	plan, err := newRowPlan(reflect.TypeFor[T]())
+	if err != nil {
+		return nil, err
+	}
+	each := eachRow(func(row T, _ func(struct{}, struct{})) error {
+		rows = append(rows, row)
+		return nil
+	}, plan)
+	var at int64
 	for _, batch := range d.result.Collected {
-		more, err := rowsOf[T](batch)
-		if err != nil {
+		if _, err := each(Block{Schema: d.result.Schema, Columns: batch}, &at, nil); err != nil {
 			return nil, fmt.Errorf("rows of stage %s: %w", d.result.Spec.label(), err)
 		}
-		rows = append(rows, more...)
 	}
 	return rows, nil
 }
@@ -168,6 +175,7 @@ type StageResult struct {
 	Spec      StageSpec        `json:"spec"`
 	Rows      int64            `json:"rows"`
 	Counters  map[string]int64 `json:"counters,omitempty"`
+	Schema    Schema           `json:"schema"`              // of Collected
 	Collected []Columns        `json:"collected,omitempty"` // at most Spec.Collect rows
 }
 

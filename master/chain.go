@@ -388,8 +388,16 @@ func sameParams(a, b map[string]string) bool {
 
 // stageResult reads off a committed output what a chain's code may ask for.
 func (m *Master) stageResult(ctx context.Context, s *jobs.StageSpec, out *output.Output) (*jobs.StageResult, error) {
-	rows, err := collect(ctx, out, s.Collect)
-	return &jobs.StageResult{Spec: *s, Rows: out.Manifest.Rows, Counters: out.Manifest.Counters, Collected: rows}, err
+	result := &jobs.StageResult{Spec: *s, Rows: out.Manifest.Rows, Counters: out.Manifest.Counters}
+	if s.Collect == 0 {
+		return result, nil
+	}
+	err := json.Unmarshal(out.Manifest.Schema, &result.Schema)
+	if err != nil {
+		return nil, fmt.Errorf("%s: schema: %w", out.URL, err)
+	}
+	result.Collected, err = collect(ctx, out, s.Collect)
+	return result, err
 }
 
 // endChain ends a chain, nil for its completion, and cleans up behind it.

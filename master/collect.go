@@ -15,9 +15,6 @@ const maxCollected = 1 << 20
 
 // collect returns the first n rows of an output.
 func collect(ctx context.Context, out *output.Output, n int) (batches []jobs.Columns, err error) {
-	if n == 0 {
-		return nil, nil
-	}
 	size := 0
 	e := out.Batches(ctx, func(schema arrowfile.Schema, b arrowfile.Batch) bool {
 		head, bytes := schema.Head(b, n)

@@ -12,6 +12,7 @@ import (
 	"github.com/millrace/millrace/jobs/join"
 	"github.com/millrace/millrace/jobs/kmeans"
 	"github.com/millrace/millrace/jobs/links"
+	"github.com/millrace/millrace/jobs/pagerank"
 	"github.com/millrace/millrace/jobs/quantiles"
 	"github.com/millrace/millrace/jobs/secondarysort"
 	"github.com/millrace/millrace/jobs/sessions"
@@ -34,6 +35,7 @@ func All() []*jobs.Job {
 		join.Job(),
 		kmeans.Job(),
 		links.Job(),
+		pagerank.Job(),
 		quantiles.Job(),
 		secondarysort.Job(),
 		sessions.Job(),

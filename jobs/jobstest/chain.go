@@ -20,17 +20,30 @@ func runChain(job *jobs.Job, params map[string]string, objects []Object) (*Resul
 		if next == nil {
 			return results[len(results)-1], nil
 		}
+		in := objects
 		if len(next.From) > 0 {
-			return nil, fmt.Errorf("stage %d (%s): it reads what other stages wrote: run such a chain with millrace.Run", next.N+1, next.Job)
+			in = nil
+		}
+		for _, n := range next.From {
+			in = append(in, results[n].tables(n)...)
 		}
 		i := slices.IndexFunc(job.Stages(), func(s *jobs.Job) bool { return s.Name() == next.Job })
-		r, err := RunObjects(job.Stages()[i], next.Params, objects, cmp.Or(next.Reducers, 1))
+		r, err := RunObjects(job.Stages()[i], next.Params, in, cmp.Or(next.Reducers, 1))
 		if err != nil {
 			return nil, fmt.Errorf("stage %d (%s): %w", next.N+1, next.Job, err)
 		}
 		results = append(results, r)
-		done = append(done, jobs.StageResult{Spec: *next, Rows: int64(len(r.Rows())), Counters: r.Counters, Collected: r.head(next.Collect)})
+		done = append(done, jobs.StageResult{Spec: *next, Rows: int64(len(r.Rows())), Counters: r.Counters, Schema: r.Schema, Collected: r.head(next.Collect)})
 	}
+}
+
+// tables are the rows as input objects, for a stage that reads what stage n wrote.
+func (r *Result) tables(n int) []Object {
+	var out []Object
+	for i, b := range r.batches {
+		out = append(out, Object{URL: fmt.Sprintf("mem://stage/%03d/%05d", n, i), Schema: r.Schema, Columns: b})
+	}
+	return out
 }
 
 // head is the first n rows as they were put.
