@@ -25,13 +25,14 @@ build: ## The one binary, ./millrace
 run: build ## Count the words of the books in testdata/text and show the first rows
 	./millrace run wordcount 'testdata/text/*.txt' -o '$(OUT)' --overwrite
 
+# make check vets, so the tests need not.
 .PHONY: test
 test: ## All tests, those on real S3 servers and with Python readers too (PKG=./jobs/... for some)
-	@go test -v -count=1 -timeout 15m $(PKG) 2>&1 | tee '$(LOG)' | $(AWK) -v strict='$(STRICT)' -v log_file='$(LOG)' -f .ci/summary.awk
+	@go test -v -vet=off -count=1 -timeout 15m $(PKG) 2>&1 | tee '$(LOG)' | $(AWK) -v strict='$(STRICT)' -v log_file='$(LOG)' -f .ci/summary.awk
 
 .PHONY: race
 race: ## The tests again under the race detector, without the long ones
-	go test -race -short -timeout 15m $(PKG)
+	go test -race -short -vet=off -timeout 15m $(PKG)
 
 .PHONY: check
 check: ## Format, vet, staticcheck, and the rules of the house

@@ -91,6 +91,10 @@ func same(t *testing.T, expression, line string) {
 // The matcher gives what the expression gives, for each of these expressions on every line of up to four of these elements.
 func TestMatchExhaustive(t *testing.T) {
 	t.Parallel()
+	most := 4
+	if testing.Short() { // one goroutine: under the race detector shorter lines will do
+		most = 3
+	}
 	elements := []string{"a", "b", "B", "k", "\u212a", "é", "É", "\xff", "\xc3", "\ufffd", "-"}
 	expressions := []string{"ab", "a.*b", "a|b", "ab|ba", "ab|bé|k-", "(a|bb)-", "^a", "b$", `a\b-`, "a+b", "(ab)?k", "é", "é-|-é", "\ufffd", "a\ufffdb", `b\xff`, "-.-", "", "a.a"}
 	for _, e := range expressions {
@@ -111,7 +115,7 @@ func TestMatchExhaustive(t *testing.T) {
 					}
 				}
 			}
-			check("", 4)
+			check("", most)
 		}
 	}
 }
@@ -230,7 +234,10 @@ func TestLearn(t *testing.T) {
 // later, with needles across their ends.
 func TestFind(t *testing.T) {
 	t.Parallel()
-	rnd := rand.New(rand.NewPCG(7, 8))
+	rnd, texts := rand.New(rand.NewPCG(7, 8)), 20
+	if testing.Short() {
+		texts = 5
+	}
 	elements := []string{"a", "b", "ab", "\n", "\r\n", "7", "42", "é", "\xff", " ", "xxxxxxxxxxxxxxxxxxxxxxxx"}
 	for _, expression := range []string{"ab", "a|7", "(?i)AB.*4", "[0-9]{2}", "[0-9]{2}.*a", "b\\r", "a\\n", "a\\s", "é$", "^a", "", "x{24}[0-9]", "[0-9]+x+b", "[ab][ab]\\z|42"} {
 		pattern := regexp.MustCompile(expression)
@@ -239,7 +246,7 @@ func TestFind(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			for range 20 {
+			for range texts {
 				text := []byte{}
 				for range rnd.IntN(3000) {
 					if n := rnd.IntN(len(elements)); n < 3 || !sparse || rnd.IntN(20) == 0 {

@@ -61,6 +61,15 @@ func plainOf(t testing.TB, name string) []byte {
 	return golden(t, "text")
 }
 
+// stride is the step of a loop over all bits or bytes of an object, each of which takes a decompression: with -short, as under the race
+// detector, of which code in one goroutine has nothing to fear, it is a long one.
+func stride(step int) int {
+	if testing.Short() {
+		return step*20 + 1
+	}
+	return step
+}
+
 // decode decompresses all of an object as its first bytes say.
 func decode(d *Decoder, data []byte) ([]byte, error) {
 	d.Reset(Detect(data), bytes.NewReader(data))
@@ -112,9 +121,16 @@ func TestTruncation(t *testing.T) {
 	for _, name := range names(t) {
 		data, want := golden(t, name), plainOf(t, name)
 		var whole []int
+		step, edge := stride(1), 40
+		if testing.Short() {
+			edge = 8
+		}
+		if filepath.Ext(name) == ".bz2" { // of which each takes milliseconds
+			step = stride(37 + len(data)/30)
+		}
 		for n := 1; n < len(data); n++ {
-			if filepath.Ext(name) == ".bz2" && n > 40 && n < len(data)-40 && n%(37+len(data)/30) != 0 && !slices.Contains(ends[name], n) {
-				continue // each takes milliseconds
+			if n > edge && n < len(data)-edge && n%step != 0 && !slices.Contains(ends[name], n) {
+				continue
 			}
 			got, err := decode(d, data[:n])
 			switch {
@@ -154,7 +170,7 @@ func TestBitFlips(t *testing.T) {
 		if len(data) > 10_000 {
 			step = 2003
 		}
-		for bit := 0; bit < 8*len(data); bit += step {
+		for bit := 0; bit < 8*len(data); bit += stride(step) {
 			bad := slices.Clone(data)
 			bad[bit/8] ^= 1 << (bit % 8)
 			if got, err := decode(d, bad); err == nil && !bytes.Equal(got, want) {

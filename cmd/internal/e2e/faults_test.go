@@ -214,6 +214,7 @@ func (b *faultBench) sweep(t *testing.T, tr trouble, also ...storagetest.Fault) 
 
 // Whatever one call of the storage does, the job ends right or fails by name.
 func TestFaults(t *testing.T) {
+	t.Parallel()
 	for _, scheme := range []string{"mem", "file"} {
 		for _, shuffle := range shuffles {
 			t.Run(scheme+" "+shuffle, func(t *testing.T) {
@@ -235,6 +236,7 @@ func TestFaults(t *testing.T) {
 
 // The same holds while the job cleans up after an attempt that failed, and after itself.
 func TestFaultsWhileCleaningUp(t *testing.T) {
+	t.Parallel()
 	if testing.Short() {
 		t.Skip("LEFT OUT: faults while cleaning up: -short")
 	}
@@ -254,6 +256,7 @@ func TestFaultsWhileCleaningUp(t *testing.T) {
 
 // A job that fails before its commit leaves the output alone that it was to replace.
 func TestFaultsOverOldOutput(t *testing.T) {
+	t.Parallel()
 	if testing.Short() {
 		t.Skip("LEFT OUT: faults over an output that is replaced: -short")
 	}
@@ -268,6 +271,7 @@ func TestFaultsOverOldOutput(t *testing.T) {
 
 // A bit that flips in a run on its way to a reducer is noticed, wherever it is.
 func TestFlippedBits(t *testing.T) {
+	t.Parallel()
 	if testing.Short() {
 		t.Skip("LEFT OUT: flipped bits: -short")
 	}
@@ -280,6 +284,7 @@ func TestFlippedBits(t *testing.T) {
 
 // A storage of which every second or third call goes wrong is slow, and the job right.
 func TestFaultsAllTheTime(t *testing.T) {
+	t.Parallel()
 	for _, shuffle := range shuffles {
 		b := newFaultBench(t, "mem", shuffle)
 		for _, kind := range []storagetest.Kind{storagetest.Fail, storagetest.SlowDown, storagetest.LoseAnswer, storagetest.Cut} {

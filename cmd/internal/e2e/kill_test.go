@@ -130,6 +130,7 @@ func (k killed) wantSame(ctx context.Context, t testing.TB, w workload, out stri
 // Workers that die by kill -9, one every second, while others take their places, change nothing of the result: the same
 // bytes, nothing beside them, and no temporary files when the cluster has ended.
 func TestKill(t *testing.T) {
+	t.Parallel()
 	for _, make := range selection(killWordcount, killSort) {
 		w := make(t, killSize())
 		t.Run(w.name, func(t *testing.T) {
@@ -155,6 +156,7 @@ func TestKill(t *testing.T) {
 // All workers die at once, after some maps and in the middle of the reduces. The master has nobody for a while, and the job
 // goes on with those that come.
 func TestKillAll(t *testing.T) {
+	t.Parallel()
 	ctx, cancel := context.WithTimeout(t.Context(), killBudget)
 	defer cancel()
 	w := killWordcount(t, smallSize)
@@ -179,6 +181,7 @@ func TestKillAll(t *testing.T) {
 
 // With --shuffle=bucket a finished map outlives its worker: after all workers died, no finished map runs again.
 func TestKillKeepsRunsInBucket(t *testing.T) {
+	t.Parallel()
 	ctx, cancel := context.WithTimeout(t.Context(), killBudget)
 	defer cancel()
 	w := killWordcount(t, smallSize)
@@ -209,6 +212,7 @@ func TestKillKeepsRunsInBucket(t *testing.T) {
 // A worker that is stopped beyond its lease and goes on after the job committed changes nothing: not its maps, not its
 // reduces, which hold pending uploads. It notices that it was lost, comes back as another one, and works on the next job.
 func TestZombie(t *testing.T) {
+	t.Parallel()
 	for _, shuffle := range selection("bucket", "local") {
 		t.Run(shuffle, func(t *testing.T) {
 			t.Parallel() // most of it is waiting for leases to end

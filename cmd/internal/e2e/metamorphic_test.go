@@ -313,6 +313,7 @@ const seed = 1
 
 // Every combination of settings gives the baseline's bytes, over an input so small that it is cut at every byte.
 func TestEverySetting(t *testing.T) {
+	t.Parallel()
 	d := dimensions{allWorkers, allSlots, []int64{1, 2, 7, 64, whole}, []int64{tinyMemory}, both, shuffles, []string{"none"}}
 	settings := d.product()
 	if testing.Short() {
@@ -333,6 +334,7 @@ func eachJob(t *testing.T, list []workload, f func(*testing.T, workload)) {
 // Over an input with all that breaks naive readers, any two settings together give the baseline's bytes; one run cuts
 // at every byte.
 func TestNastyInput(t *testing.T) {
+	t.Parallel()
 	if testing.Short() {
 		t.Skip("LEFT OUT: the nasty input: -short")
 	}
@@ -348,6 +350,7 @@ func TestNastyInput(t *testing.T) {
 
 // Megabytes, with memory so small that it spills, give the bytes that they give with plenty.
 func TestLargeInput(t *testing.T) {
+	t.Parallel()
 	d := dimensions{allWorkers, allSlots, []int64{64 << 10, 1 << 20, whole}, allMemory, both, shuffles, allPacked}
 	settings := d.pairwise(seed)
 	list := large(t)
@@ -367,6 +370,7 @@ func TestLargeInput(t *testing.T) {
 // On real S3 servers the parts are those that other settings give there, and but for grep, whose rows name the files,
 // those of the memory and of local files.
 func TestServers(t *testing.T) {
+	t.Parallel()
 	if testing.Short() {
 		t.Skip("LEFT OUT: jobs on S3 servers: -short")
 	}
@@ -404,6 +408,7 @@ func (b *bench) sameElsewhere(t *testing.T, p place) {
 
 // A cluster of processes gives the bytes that one worker in this process gives.
 func TestProcesses(t *testing.T) {
+	t.Parallel()
 	if testing.Short() {
 		t.Skip("LEFT OUT: jobs on a cluster of processes: -short")
 	}
@@ -440,6 +445,7 @@ func TestProcesses(t *testing.T) {
 
 // A job that runs again with overwrite makes the same output again; with fewer partitions the parts of before are gone.
 func TestOverwrite(t *testing.T) {
+	t.Parallel()
 	for _, p := range []place{inMemory(), inFiles(t)} {
 		w := tiny()[0]
 		b := newBench(t, w, p)

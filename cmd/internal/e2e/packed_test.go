@@ -59,6 +59,7 @@ func packedBooks(t *testing.T, p place) (plain, packed string) {
 // offsets, and lines in order, in one part; in several parts, whose boundaries come from a sample, at least for every split
 // size the same.
 func TestPackedBooks(t *testing.T) {
+	t.Parallel()
 	p := inMemory()
 	plain, packed := packedBooks(t, p)
 	run := func(o millrace.Options, job string) *product { return runPacked(t, p, o, job) }
@@ -123,6 +124,7 @@ func runPacked(t *testing.T, p place, o millrace.Options, job string) *product {
 // Books that Python's libraries compressed in all formats, in several members and frames, give the words and the sorted lines
 // of the plain ones, byte for byte, whether they are cut or not.
 func TestBooksOfOtherPrograms(t *testing.T) {
+	t.Parallel()
 	interpreter := python.Interpreter(t, "../../../storage/encoding/testdata/requirements.txt")
 	dir := t.TempDir()
 	for _, book := range []string{"tom-sawyer.txt", "opticks.txt"} {
@@ -136,7 +138,7 @@ func TestBooksOfOtherPrograms(t *testing.T) {
 		o := millrace.Options{Inputs: []string{"../../../testdata/text/tom-sawyer.txt", "../../../testdata/text/opticks.txt"}, Reducers: 1}
 		want := runPacked(t, p, o, job)
 		for _, format := range []string{"gz", "bz2", "zst", "lz4", "sz", "seekable"} {
-			for _, split := range []int64{7000, 30_000, 64 << 20} {
+			for _, split := range selection[int64](30_000, 7000, 64<<20) {
 				o.Inputs, o.SplitSize = []string{dir + "/" + format}, split
 				if d := runPacked(t, p, o, job).diff(want); d != "" {
 					t.Errorf("%s of %s, split %d: %s", job, format, split, d)

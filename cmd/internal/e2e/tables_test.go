@@ -160,6 +160,7 @@ func arrowSales(t *testing.T, rows []sale, batch int, compression string) []byte
 // Jobs over Parquet files of DuckDB's and Arrow files of millrace's give the bytes of the baseline however they are run, and the
 // oracle's rows, which come from DuckDB itself.
 func TestTables(t *testing.T) {
+	t.Parallel()
 	const name = "duckdb-V2-zstd.parquet"
 	path := filepath.Join("../../../storage/columns/testdata", name)
 	parquet, err := os.ReadFile(path)
