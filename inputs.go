@@ -244,3 +244,26 @@ func (s *inputStatement) missing() error {
 	}
 	return fmt.Errorf("nothing is named for input %s: %s", strings.Join(names, ", "), s.takes())
 }
+
+// stateSideInputs states the side inputs among a job's parameters as stateInputs states inputs: what is relative here is made
+// absolute here. The caller's map stays as it is.
+func stateSideInputs(j *jobs.Job, params map[string]string) (map[string]string, error) {
+	for _, p := range j.Params() {
+		text, given := params[p.Name]
+		if !given {
+			text = p.Default
+		}
+		if p.Type != "file" || text == "" {
+			continue
+		}
+		u, err := storage.ParseURL(text)
+		if err != nil {
+			return nil, fmt.Errorf("parameter %s: side input: %w", p.Name, err)
+		}
+		if params = maps.Clone(params); params == nil {
+			params = map[string]string{}
+		}
+		params[p.Name] = u.String()
+	}
+	return params, nil
+}

@@ -261,7 +261,11 @@ func (o *Options) Spec(reg *program.Registry, job string) (plan.Spec, error) {
 	if err != nil {
 		return plan.Spec{}, err
 	}
-	info, err := bind(j, o.Params)
+	params, err := stateSideInputs(j, o.Params)
+	if err != nil {
+		return plan.Spec{}, err
+	}
+	info, err := bind(j, params)
 	if err != nil {
 		return plan.Spec{}, err
 	}
@@ -269,7 +273,7 @@ func (o *Options) Spec(reg *program.Registry, job string) (plan.Spec, error) {
 		return plan.Spec{}, errors.New("no output: say where the parts go with -o OUTPUT")
 	}
 	spec := plan.Spec{
-		Job: job, Params: o.Params, Program: reg.Digest(job), Info: info, Output: o.Output, Overwrite: o.Overwrite,
+		Job: job, Params: params, Program: reg.Digest(job), Info: info, Output: o.Output, Overwrite: o.Overwrite,
 		Reducers: o.Reducers, SplitSize: o.SplitSize, Shuffle: o.Shuffle, Compression: o.Compression,
 		Decompress: o.Decompress, MaxDecompressed: o.MaxDecompressed, Backup: !o.NoBackup,
 	}
@@ -291,11 +295,14 @@ func (o *Options) Spec(reg *program.Registry, job string) (plan.Spec, error) {
 	return spec, spec.Check()
 }
 
-// bind checks a job's parameters, and returns what the engine knows of its code; of a chain that is nothing.
+// bind checks a job's parameters, and returns what the engine knows of its code; of a chain these are its side inputs alone.
 func bind(j *jobs.Job, params map[string]string) (jobs.Info, error) {
 	if j.IsChain() {
-		_, err := j.Advance(params, nil)
-		return jobs.Info{}, err
+		if _, err := j.Advance(params, nil); err != nil {
+			return jobs.Info{}, err
+		}
+		files, err := j.SideFiles(params)
+		return jobs.Info{SideInputs: files}, err
 	}
 	code, err := j.Bind(params)
 	if err != nil {

@@ -19,8 +19,9 @@ import (
 //		Age     time.Duration `default:"24h"`                                           // named "age" after the field
 //	}
 //
-// Fields are bools, integers, floats, strings, []string (separated by commas), time.Duration and Size. If P or *P has a
-// method Validate() error, Bind calls it. Of the options, Doc applies here; the others go to MapReduce.
+// Fields are bools, integers, floats, strings, []string (separated by commas), time.Duration, Size, and SideInput, which names a
+// small file for every task. If P or *P has a method Validate() error, Bind calls it. Of the options, Doc applies here; the others
+// go to MapReduce.
 func Define[P any](name string, build func(t *Task, p P) (Code, error), opts ...Option) *Job {
 	s := collect(opts)
 	j := &Job{name: name, doc: s.doc}
@@ -46,9 +47,11 @@ func Define[P any](name string, build func(t *Task, p P) (Code, error), opts ...
 	}
 	j.build = func(t *Task, values paramValues) (Code, error) {
 		var p P
-		if err := values.fill(reflect.ValueOf(&p).Elem()); err != nil {
+		v := reflect.ValueOf(&p).Elem()
+		if err := values.fill(v); err != nil {
 			return Code{}, err
 		}
+		values.openIn(t, v)
 		return build(t, p)
 	}
 	return j

@@ -120,12 +120,13 @@ func (j *Job) bind(params map[string]string) (*bound, error) {
 	b := &bound{job: j, values: values}
 	// What the engine plans with may depend on the parameters, so the code is built once for its Info.
 	t := &Task{Reducers: 1}
-	p, err := b.attempt(t)
+	p, err := b.build(t)
 	if err != nil {
 		return nil, err
 	}
 	b.known = p.info()
 	b.known.Outputs = t.outputs()
+	b.known.SideInputs = values.sideFiles()
 	return b, nil
 }
 
@@ -137,10 +138,23 @@ type bound struct {
 }
 
 // attempt returns the code of the attempt that t stands for, built at the first call.
-func (b *bound) attempt(t *Task) (p program, err error) {
+func (b *bound) attempt(t *Task) (program, error) {
 	if t.program != nil && t.owner == b {
 		return t.program, nil
 	}
+	p, err := b.build(t)
+	if err == nil {
+		err = t.openSideInputs()
+	}
+	if err != nil {
+		return nil, err
+	}
+	t.owner, t.program = b, p
+	return p, nil
+}
+
+// build calls the build function.
+func (b *bound) build(t *Task) (p program, err error) {
 	defer func() {
 		if r := recover(); r != nil {
 			err = fmt.Errorf("the build function panicked: %v", r)
@@ -156,7 +170,6 @@ func (b *bound) attempt(t *Task) (p program, err error) {
 	if err != nil {
 		return nil, err
 	}
-	t.owner, t.program = b, code.program
 	return code.program, nil
 }
 

@@ -14,12 +14,16 @@ import (
 // Param describes one parameter of a job.
 type Param struct {
 	Name     string
-	Type     string // bool, int, float, string, list, duration or size
+	Type     string // bool, int, float, string, list, duration, size or file
 	Default  string // as it would be written; meaningless when Required
 	Help     string
 	Required bool     // it has no default
 	Allowed  []string // the values that it may take; nil: any of its type
+	Max      int64    // of a file: the most bytes that it may have
 }
+
+// fileParam is the type of a parameter that is a SideInput.
+const fileParam = "file"
 
 // paramSet is the parameters of a job, read off its struct.
 type paramSet struct {
@@ -73,7 +77,10 @@ func newParam(f reflect.StructField) (Param, error) {
 	}
 	p.Type = paramType(f.Type)
 	if p.Type == "" {
-		return p, fmt.Errorf("type %v cannot be a parameter: use bool, an integer, a float, string, []string, time.Duration or jobs.Size", f.Type)
+		return p, fmt.Errorf("type %v cannot be a parameter: use bool, an integer, a float, string, []string, time.Duration, jobs.Size or jobs.SideInput", f.Type)
+	}
+	if err := p.setMax(f.Tag.Lookup("max")); err != nil {
+		return p, err
 	}
 	if oneof, ok := f.Tag.Lookup("oneof"); ok {
 		p.Allowed = strings.Split(oneof, "|")
@@ -88,6 +95,29 @@ func newParam(f reflect.StructField) (Param, error) {
 	return p, nil
 }
 
+// setMax reads a side input's bound off the tag max.
+func (p *Param) setMax(text string, given bool) error {
+	if p.Type != fileParam {
+		if given {
+			return fmt.Errorf("the tag max is for a jobs.SideInput alone: check the parameter in a Validate method")
+		}
+		return nil
+	}
+	p.Max = DefaultSideInput
+	if !given {
+		return nil
+	}
+	n, err := ParseSize(text)
+	if err == nil && n < 1 {
+		err = fmt.Errorf("%q is not a size of 1 byte or more", text)
+	}
+	if err != nil {
+		return fmt.Errorf("the tag max: %w", err)
+	}
+	p.Max = int64(n)
+	return nil
+}
+
 // paramType is the word for a field's type, "" if it cannot be a parameter.
 func paramType(t reflect.Type) string {
 	switch t {
@@ -95,6 +125,8 @@ func paramType(t reflect.Type) string {
 		return "duration"
 	case sizeType:
 		return "size"
+	case sideInputType:
+		return fileParam
 	}
 	switch k := t.Kind(); {
 	case k == reflect.Bool:
@@ -234,6 +266,8 @@ func (p Param) set(v reflect.Value, text string) error {
 		v.SetFloat(f)
 	case "string":
 		v.SetString(text)
+	case fileParam:
+		v.Set(reflect.ValueOf(SideInput{name: p.Name, url: text}))
 	case "list":
 		return p.setList(v, text)
 	}

@@ -35,6 +35,8 @@ type Info struct {
 	Reducers   int      // the number of partitions unless the submitter states one; 0: by the size of the input
 	Schema     Schema   // of the rows
 	Outputs    []Output // where rows of other kinds go, by name
+	// SideInputs are the small files that the parameters name: the engine gives their content as Task.Side.
+	SideInputs []SideFile
 }
 
 // Output is a side output of a job, as its code declares it: rows of another kind than the job's, in files of their own.

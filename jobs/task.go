@@ -14,6 +14,9 @@ type Task struct {
 	// Sinks are where rows go beside the sinks of Map and Reduce.
 	Sinks Sinks
 
+	// Side is the content of Info.SideInputs, for all attempts of the job in this process.
+	Side *SideData
+
 	// What the program has done so far; it keeps these up to date once a block or batch.
 	Records int64    // given to the map function; of a reduce task, pairs
 	Pairs   int64    // emitted by the map function, before any combining
@@ -24,8 +27,11 @@ type Task struct {
 	counters counters
 	sides    []sideOutput // as declared
 	sideErr  error        // the first mistake in a declaration
+	shared   []sharer     // as declared by Shared
 	owner    *bound       // whose code program is
 	program  program      // of this attempt, from its first call on
+
+	sideInputs []*opened // that the parameters name, in their order
 }
 
 // Sinks are the engine's sinks for the rows of an attempt. The zero value will do for a job with a reduce function and without

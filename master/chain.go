@@ -297,6 +297,9 @@ func (m *Master) planStage(ctx context.Context, j *job, s *jobs.StageSpec) (*pla
 	if len(s.From) == 0 && digest(listed.Objects) != j.chain.digest {
 		return nil, fmt.Errorf("input changed during the job: its objects are not those that the chain began with: run it again when nothing writes to its input")
 	}
+	if err := chainSideInputs(listed.Spec.SideInputs, j.spec.SideInputs); err != nil {
+		return nil, err
+	}
 	return makePlan(ctx, m.o.Store, listed)
 }
 
@@ -362,7 +365,8 @@ func (m *Master) reuse(ctx context.Context, s *jobs.StageSpec, p *plan.Plan) (*j
 		return nil, nil, err
 	}
 	f := out.Manifest
-	if f.Job != p.Spec.Job || f.Program != p.Spec.Program || f.Inputs.Digest != digest(p.Objects) || !sameParams(f.Params, p.Spec.Params) || len(f.Parts) != rowsParts(p) {
+	if f.Job != p.Spec.Job || f.Program != p.Spec.Program || f.Inputs.Digest != digest(p.Objects) || !sameParams(f.Params, p.Spec.Params) ||
+		!slices.Equal(f.Inputs.Side, manifestSideInputs(p.Spec.SideInputs)) || len(f.Parts) != rowsParts(p) {
 		return nil, nil, nil
 	}
 	status := wire.StageStatus{

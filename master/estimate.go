@@ -10,7 +10,7 @@ import (
 // Estimate is what a run of a plan asks of an S3-compatible service when no request fails and no attempt runs twice. It takes
 // a run to be no larger than its split, and all parts together no larger than the input: jobs that shrink their data ask
 // for fewer parts of uploads, jobs that grow it for more. That the workers read lines beyond a split's end needs no requests
-// of its own, unless a line is longer than 64 KiB.
+// of its own, unless a line is longer than 64 KiB. A side input is read once by each worker: one worker is reckoned with.
 type Estimate struct {
 	Planning   storage.Requests // without listing the inputs, which whoever made the plan has counted
 	Sampling   storage.Requests // of a totally ordered job
@@ -35,6 +35,11 @@ func EstimateRequests(p *plan.Plan) Estimate {
 	}
 	for i := range p.Maps {
 		e.Reading.Get += reads(p.Split(i))
+	}
+	for _, s := range p.Spec.SideInputs {
+		if !local(s.URL) {
+			e.Reading.Get++
+		}
 	}
 	if !local(p.Spec.Output) {
 		e.output(p)

@@ -35,6 +35,9 @@ func listInputs(ctx context.Context, st *storage.Store, spec plan.Spec) (*plan.P
 			p.InBytes += o.Size
 		}
 	}
+	if spec.SideInputs, err = pinSideInputs(ctx, st, spec.Info.SideInputs); err != nil {
+		return nil, err
+	}
 	out, err := storage.ParseURL(spec.Output)
 	if err != nil {
 		return nil, err

@@ -239,6 +239,7 @@ func (j *job) manifest() (*manifest.Manifest, error) {
 		Version: manifest.Version, ID: string(j.id), Job: j.spec.Job, Params: j.spec.Params, Program: j.spec.Program, Spec: spec,
 		Inputs: manifest.Inputs{
 			URLs: j.spec.Inputs, Exclude: j.spec.Exclude, Objects: j.objects, Bytes: j.plan.InBytes, Records: j.total.records, Digest: digest(j.plan.Objects),
+			Side: manifestSideInputs(j.spec.SideInputs),
 		},
 		Schema: schema, Rows: j.outputs[""].Rows, Bytes: j.outputs[""].Bytes, Counters: j.counted(),
 		Submitted: j.submitted.UTC(), Decided: j.decided.UTC(),

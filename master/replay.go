@@ -94,6 +94,9 @@ func Replan(ctx context.Context, st *storage.Store, spec plan.Spec, listed []pla
 	if err != nil {
 		return nil, err
 	}
+	if err := sameSideInputs(now.Spec.SideInputs, spec.SideInputs); err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrInputsChanged, err)
+	}
 	found := now.Objects
 	if digest(found) != sum {
 		if found, err = sameObjects(found, listed); err != nil {

@@ -54,6 +54,7 @@ func (a *attempt) work(o *wire.Outcome) *wire.Work {
 
 // jobState is what a worker keeps of a job: its description and code, asked for once.
 type jobState struct {
+	side  *sideInputs
 	mu    sync.Mutex // held while asking, so that the attempts of a job ask once
 	known loaded
 	ended bool // it goes with its last attempt; Worker.mu guards it
@@ -63,13 +64,14 @@ type jobState struct {
 type loaded struct {
 	reply *wire.JobReply // never changed
 	code  jobs.Program
+	side  *jobs.SideData
 }
 
 // keepLocked returns a job's state, which is new to the worker the first time. From then on it asks whether the job has ended.
 func (w *Worker) keepLocked(id wire.JobID) *jobState {
 	js := w.jobs[id]
 	if js == nil {
-		js = new(jobState)
+		js = &jobState{side: newSideInputs(&w.sideBytes)}
 		w.jobs[id] = js
 	}
 	return js
@@ -121,6 +123,9 @@ func (w *Worker) finished(id wire.WorkerID, out *wire.Outcome) {
 func (w *Worker) try(ctx context.Context, a *attempt, js *jobState) (out *wire.Outcome) {
 	err := guard(func() error {
 		job, err := js.load(ctx, w, a.task.Attempt.Task)
+		if err == nil {
+			job.side, err = js.side.load(ctx, w.o, a, job.reply.Spec.SideInputs)
+		}
 		if err == nil {
 			out, err = w.body(ctx, a, job)
 		}
@@ -179,7 +184,7 @@ func (js *jobState) load(ctx context.Context, w *Worker, id wire.TaskID) (loaded
 	if err != nil {
 		return loaded{}, err
 	}
-	js.known = loaded{reply, code}
+	js.known = loaded{reply: reply, code: code}
 	return js.known, nil
 }
 

@@ -148,7 +148,7 @@ const (
 
 // inputOptions fits the reading ahead to a slot's memory.
 func (w *Worker) inputOptions() input.Options {
-	slot := w.o.Memory / int64(w.o.Slots)
+	slot := w.slotMemory()
 	return input.Options{
 		BlockSize: readBlock, ReadAhead: int(min(max(slot/readAheadShare/readBlock, 1), maxReadAhead)),
 		Unpacked: encoding.Limits{Window: min(max(slot/windowShare, leastWindow), mostWindow)},
@@ -187,7 +187,7 @@ func (w *Worker) openColumns(ctx context.Context, a *attempt, pieces []plan.Piec
 		}
 	}
 	return columnBlocks{columns.Open(ctx, w.o.Store, in, columns.Options{
-		Memory: w.o.Memory / int64(w.o.Slots) / columnShare,
+		Memory: w.slotMemory() / columnShare,
 		Sample: a.task.Attempt.Task.Phase == wire.Sample,
 		Counts: &w.counts,
 	})}

@@ -25,7 +25,7 @@ const (
 )
 
 // tableMemory is what the combine table of an attempt may take.
-func (w *Worker) tableMemory() int64 { return min(w.o.Memory/int64(w.o.Slots)/tableShare, maxTable) }
+func (w *Worker) tableMemory() int64 { return min(w.slotMemory()/tableShare, maxTable) }
 
 // runMap is the map task:
 //
@@ -46,7 +46,7 @@ func (w *Worker) runMap(ctx context.Context, a *attempt, job loaded) (out *wire.
 			out, err = nil, parts.abort(err)
 		}
 	}()
-	task := &jobs.Task{Reducers: job.reply.Spec.Reducers, Memory: w.tableMemory()}
+	task := &jobs.Task{Reducers: job.reply.Spec.Reducers, Memory: w.tableMemory(), Side: job.side}
 	index := a.task.Attempt.Task.Index
 	if info.MapOnly {
 		rows := parts.add(manifest.PartName(index), info.Schema, true)
@@ -79,7 +79,7 @@ func (w *Worker) runMap(ctx context.Context, a *attempt, job loaded) (out *wire.
 // mapToRun maps the blocks to pairs and writes these as a run.
 func (w *Worker) mapToRun(ctx context.Context, a *attempt, job loaded, task *jobs.Task, blocks *splitBlocks, parts *parts, out *wire.Outcome) error {
 	opts := shuffle.WriterOptions{
-		Partitions: job.reply.Spec.Reducers, Memory: w.o.Memory / int64(w.o.Slots) / sortShare, Dir: w.dir, Buffers: &w.buffers, Laps: a.laps,
+		Partitions: job.reply.Spec.Reducers, Memory: w.slotMemory() / sortShare, Dir: w.dir, Buffers: &w.buffers, Laps: a.laps,
 	}
 	info := job.code.Info()
 	switch {

@@ -176,8 +176,9 @@ func (w *Worker) loseAllLocked() {
 	for _, r := range w.done {
 		w.orphanLocked(&r.outcome)
 	}
-	for id := range w.jobs {
+	for id, js := range w.jobs {
 		w.dropRuns(id)
+		js.side.drop()
 	}
 	w.reset()
 }
@@ -245,6 +246,9 @@ func (w *Worker) dropLocked(id wire.JobID) {
 		}
 	}
 	w.dropRuns(id)
+	if js := w.jobs[id]; js != nil {
+		js.side.drop()
+	}
 	delete(w.jobs, id)
 	maps.DeleteFunc(w.had, func(a wire.AttemptID, _ bool) bool { return a.Task.Job == id })
 }

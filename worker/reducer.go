@@ -31,7 +31,7 @@ const (
 //
 // It begins while maps still run, and fetches what there is.
 func (w *Worker) runReduce(ctx context.Context, a *attempt, job loaded) (out *wire.Outcome, err error) {
-	slot := w.o.Memory / int64(w.o.Slots)
+	slot := w.slotMemory()
 	pairs := shuffle.NewReader(shuffle.ReaderOptions{
 		Partition: a.task.Attempt.Task.Index, Memory: slot / sortShare, Dir: w.dir, Open: w.runs.Opener(w.runURL, w.o.Store), Laps: a.laps,
 	})
@@ -112,7 +112,7 @@ func (w *Worker) reduceToPart(ctx context.Context, a *attempt, job loaded, pairs
 	if err := rows.begin(); err != nil {
 		return nil, err
 	}
-	task := &jobs.Task{Reducers: job.reply.Spec.Reducers}
+	task := &jobs.Task{Reducers: job.reply.Spec.Reducers, Side: job.side}
 	task.Sinks.Sides = parts.sides(job.code.Info(), func(output string) string { return manifest.SideName(output, a.task.Attempt.Task.Index) })
 	in := &countedPairs{Reader: pairs, attempt: a}
 	a.laps.To(laps.Reduce)

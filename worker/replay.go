@@ -45,6 +45,10 @@ func Replay(ctx context.Context, o Options, p *plan.Plan, task wire.TaskID, fold
 		spec := p.Spec
 		spec.Output = folder
 		r.job.reply = &wire.JobReply{Spec: spec, Maps: p.Maps, Sampled: true, Work: folder}
+		side := newSideInputs(&w.sideBytes)
+		if r.job.side, err = side.load(ctx, w.o, r.attempt(task, plan.Split{}), spec.SideInputs); err != nil {
+			return explained(task, err)
+		}
 		return r.run(ctx)
 	})()
 	return r.out, err

@@ -27,7 +27,7 @@ func (w *Worker) runSample(ctx context.Context, a *attempt, job loaded) (*wire.O
 	blocks := w.openSplit(ctx, a, job)
 	defer blocks.Close()
 	keys := new(keySink)
-	task := &jobs.Task{Reducers: job.reply.Spec.Reducers, Memory: w.tableMemory(), Unordered: true}
+	task := &jobs.Task{Reducers: job.reply.Spec.Reducers, Memory: w.tableMemory(), Unordered: true, Side: job.side}
 	for range job.code.Info().Outputs {
 		task.Sinks.Sides = append(task.Sinks.Sides, noRows{})
 	}

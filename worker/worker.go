@@ -12,6 +12,7 @@ import (
 	"os"
 	"runtime"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -63,9 +64,12 @@ type Worker struct {
 	runs    *shuffle.Server
 	buffers shuffle.Buffers // of map attempts
 	counts  columns.Counts  // of the rows of Arrow files
-	runURL  string
-	drain   chan struct{} // closed by Drain
-	once    sync.Once
+
+	sideBytes atomic.Int64 // of side inputs that are held
+
+	runURL string
+	drain  chan struct{} // closed by Drain
+	once   sync.Once
 
 	mu      sync.Mutex // guards everything below
 	id      wire.WorkerID

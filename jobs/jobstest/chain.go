@@ -22,7 +22,7 @@ func runChain(job *jobs.Job, params map[string]string, objects []Object) (*Resul
 		}
 		in := objects
 		if len(next.From) > 0 {
-			in = nil
+			in = slices.DeleteFunc(slices.Clone(objects), func(o Object) bool { return !o.Side })
 		}
 		for _, n := range next.From {
 			in = append(in, results[n].tables(n)...)

@@ -19,6 +19,9 @@ type Object struct {
 	Schema  jobs.Schema
 	Columns jobs.Columns
 	Input   int // which of the job's inputs it belongs to
+
+	// Side says that it is a side input: URL is what a parameter names it by, Data its bytes. It belongs to no input.
+	Side bool
 }
 
 // Result is what a job makes of its input.
@@ -53,6 +56,10 @@ func Oracle(prog jobs.Program, objects []Object, reducers int, partition func(ke
 	for _, o := range prog.Info().Outputs {
 		result.Outputs[o.Name] = nil
 	}
+	side, objects, err := sideData(prog.Info().SideInputs, objects)
+	if err != nil {
+		return nil, err
+	}
 	groups := make([][]pair, reducers)
 	inputs := prog.Info().Inputs
 	for _, o := range objects {
@@ -60,10 +67,9 @@ func Oracle(prog jobs.Program, objects []Object, reducers int, partition func(ke
 			return nil, fmt.Errorf("oracle: %s belongs to input %d of a job that has %d", o.URL, o.Input, len(inputs))
 		}
 	}
-	objects = slices.Clone(objects)
 	slices.SortStableFunc(objects, func(a, b Object) int { return a.Input - b.Input })
 	for _, o := range objects {
-		if err := mapObject(prog, o, reducers, partition, groups, result); err != nil {
+		if err := mapObject(prog, o, side, partition, groups, result); err != nil {
 			return nil, err
 		}
 	}
@@ -71,7 +77,7 @@ func Oracle(prog jobs.Program, objects []Object, reducers int, partition func(ke
 		return result, nil
 	}
 	for i, pairs := range groups {
-		t := newTask(reducers)
+		t := newTask(reducers, side)
 		sides := sinkSides(prog, t)
 		if err := sortPairs(prog, t, pairs); err != nil {
 			return nil, err
@@ -97,8 +103,8 @@ func sinkSides(prog jobs.Program, t *jobs.Task) (sinks []*rowSink) {
 }
 
 // newTask forbids tables, and orders in keys: every pair shows as the map function emitted it.
-func newTask(reducers int) *jobs.Task {
-	return &jobs.Task{Reducers: reducers, Memory: -1, Unordered: true}
+func newTask(reducers int, side *jobs.SideData) *jobs.Task {
+	return &jobs.Task{Reducers: reducers, Memory: -1, Unordered: true, Side: side}
 }
 
 func (r *Result) count(t *jobs.Task, sides []*rowSink) {
@@ -112,8 +118,9 @@ func (r *Result) count(t *jobs.Task, sides []*rowSink) {
 }
 
 // mapObject maps one object and deals its pairs out to the partitions.
-func mapObject(prog jobs.Program, o Object, reducers int, partition func([]byte, int) int, groups [][]pair, result *Result) error {
-	t := newTask(reducers)
+func mapObject(prog jobs.Program, o Object, side *jobs.SideData, partition func([]byte, int) int, groups [][]pair, result *Result) error {
+	reducers := len(groups)
+	t := newTask(reducers, side)
 	sides := sinkSides(prog, t)
 	rows := &rowSink{schema: result.Schema}
 	out := &pairSink{}

@@ -22,6 +22,11 @@ func CheckOutput(spec Spec, objects []Object) error {
 			return fmt.Errorf("output %s: holds the input %s: choose another folder", spec.Output, o.URL)
 		}
 	}
+	for _, in := range spec.SideInputs {
+		if within(in.URL, out) {
+			return fmt.Errorf("output %s: holds the side input %s: choose another folder", spec.Output, in.URL)
+		}
+	}
 	for _, in := range spec.Inputs {
 		switch {
 		case isGlob(in):

@@ -22,14 +22,17 @@ const (
 
 // Spec is a job as its submitter states it.
 type Spec struct {
-	Job       string            // the job's name
-	Params    map[string]string // as given; the job's defaults fill the rest
-	Program   string            // digest of what carries the code
-	Info      jobs.Info         // of the program bound to Params
-	Inputs    []string          // URLs, globs, prefixes
-	InputOf   []int             // which of Info.Inputs each of Inputs belongs to; nil: all to the first
-	Exclude   []string          // patterns of objects that Inputs name and that are left out
-	Output    string            // URL of the folder of the parts
+	Job     string            // the job's name
+	Params  map[string]string // as given; the job's defaults fill the rest
+	Program string            // digest of what carries the code
+	Info    jobs.Info         // of the program bound to Params
+	Inputs  []string          // URLs, globs, prefixes
+	InputOf []int             // which of Info.Inputs each of Inputs belongs to; nil: all to the first
+	Exclude []string          // patterns of objects that Inputs name and that are left out
+	// SideInputs are those of Info as they were found when the job was planned.
+	SideInputs []SideInput `json:",omitempty"`
+
+	Output    string // URL of the folder of the parts
 	Overwrite bool
 
 	Chain      bool // the job is a chain: it has no Info, its stages have
@@ -47,6 +50,14 @@ type Spec struct {
 
 	Backup bool // run backup attempts of slow tasks
 	Weight int  // share of the slots relative to other jobs; 0: 1
+}
+
+// SideInput is a small file that every task may read.
+type SideInput struct {
+	Name string // of the job's parameter
+	URL  string
+	Size int64
+	ETag string
 }
 
 // Check reports the first value of the spec that no job can have, by its name and with what to do instead. It looks at

@@ -53,6 +53,15 @@ type Inputs struct {
 	Records int64        `json:"records"`
 	Listed  []Input      `json:"listed,omitempty"` // at most MaxListed of the objects, in input order
 	Digest  string       `json:"digest"`           // SHA-256 over URL, size and ETag of all objects
+	Side    []SideInput  `json:"side,omitempty"`   // small files that every task could read, beside the objects
+}
+
+// SideInput is a file that a parameter of the job named for every task to read.
+type SideInput struct {
+	Name string `json:"name"` // the parameter's
+	URL  string `json:"url"`
+	Size int64  `json:"size"`
+	ETag string `json:"etag"`
 }
 
 // NamedInput is one input of a job that has several.
