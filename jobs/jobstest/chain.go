@@ -20,21 +20,45 @@ func runChain(job *jobs.Job, params map[string]string, objects []Object) (*Resul
 		if next == nil {
 			return results[len(results)-1], nil
 		}
-		in := objects
-		if len(next.From) > 0 {
-			in = slices.DeleteFunc(slices.Clone(objects), func(o Object) bool { return !o.Side })
-		}
-		for _, n := range next.From {
-			in = append(in, results[n].tables(n)...)
-		}
 		i := slices.IndexFunc(job.Stages(), func(s *jobs.Job) bool { return s.Name() == next.Job })
-		r, err := RunObjects(job.Stages()[i], next.Params, in, cmp.Or(next.Reducers, 1))
+		stage := job.Stages()[i]
+		in, err := stageInput(stage, next, objects, results)
+		if err != nil {
+			return nil, fmt.Errorf("stage %d (%s): %w", next.N+1, next.Job, err)
+		}
+		r, err := RunObjects(stage, next.Params, in, cmp.Or(next.Reducers, 1))
 		if err != nil {
 			return nil, fmt.Errorf("stage %d (%s): %w", next.N+1, next.Job, err)
 		}
 		results = append(results, r)
 		done = append(done, jobs.StageResult{Spec: *next, Rows: int64(len(r.Rows())), Counters: r.Counters, Schema: r.Schema, Collected: r.head(next.Collect)})
 	}
+}
+
+// stageInput is what a stage reads: the chain's objects, or what former stages wrote. A job with several inputs gets a stage for each
+// of them, in their order.
+func stageInput(stage *jobs.Job, next *jobs.StageSpec, objects []Object, results []*Result) ([]Object, error) {
+	if len(next.From) == 0 {
+		return objects, nil
+	}
+	prog, err := stage.Bind(next.Params)
+	if err != nil {
+		return nil, err
+	}
+	inputs := len(prog.Info().Inputs)
+	if inputs > 1 && inputs != len(next.From) {
+		return nil, fmt.Errorf("the stage's job has %d inputs: give it as many stages to read from, in their order; it has %d", inputs, len(next.From))
+	}
+	in := slices.DeleteFunc(slices.Clone(objects), func(o Object) bool { return !o.Side })
+	for i, n := range next.From {
+		for _, o := range results[n].tables(n) {
+			if inputs > 1 {
+				o.Input = i
+			}
+			in = append(in, o)
+		}
+	}
+	return in, nil
 }
 
 // tables are the rows as input objects, for a stage that reads what stage n wrote.

@@ -14,10 +14,8 @@ import (
 
 	"github.com/millrace/millrace"
 	"github.com/millrace/millrace/cmd/internal/procs"
-	"github.com/millrace/millrace/jobs/builtin"
 	"github.com/millrace/millrace/master/wire"
 	"github.com/millrace/millrace/storage/storagetest/servers"
-	"github.com/millrace/millrace/worker/program"
 )
 
 // cluster is a master and workers as processes of the real binary, whose data lies in a bucket of a server.
@@ -44,10 +42,16 @@ const (
 	clusterGrace  = 10 * time.Second
 )
 
-// startCluster starts a master and n workers of one slot. They end with the test.
+// startCluster starts a master and n workers of one slot, of the real binary. They end with the test.
 func startCluster(ctx context.Context, t testing.TB, s *servers.Server, n int) *cluster {
 	t.Helper()
-	c := &cluster{t: t, bin: buildBinary(t), temp: t.TempDir(), logs: t.TempDir()}
+	return startClusterOf(ctx, t, s, n, buildBinary(t))
+}
+
+// startClusterOf is startCluster of another binary.
+func startClusterOf(ctx context.Context, t testing.TB, s *servers.Server, n int, bin string) *cluster {
+	t.Helper()
+	c := &cluster{t: t, bin: bin, temp: t.TempDir(), logs: t.TempDir()}
 	for _, e := range os.Environ() {
 		if name, _, _ := strings.Cut(e, "="); !strings.HasPrefix(name, "AWS_") && !strings.HasPrefix(name, "MILLRACE_") {
 			c.env = append(c.env, e)
@@ -182,7 +186,7 @@ func (c *cluster) readLogs() {
 // submit hands a workload to the master, reading from input and writing to out, and returns the job's id.
 func (c *cluster) submit(ctx context.Context, w workload, o millrace.Options) wire.JobID {
 	c.t.Helper()
-	reg, err := program.NewRegistry(millrace.Version, builtin.All()...)
+	reg, err := registry()
 	if err != nil {
 		c.t.Fatal(err)
 	}

@@ -3,6 +3,7 @@ package e2e
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -13,10 +14,12 @@ import (
 
 	"github.com/millrace/millrace"
 	"github.com/millrace/millrace/cmd/internal/gen"
+	"github.com/millrace/millrace/jobs"
 	"github.com/millrace/millrace/jobs/sortrecords"
 	"github.com/millrace/millrace/jobs/wordcount"
 	"github.com/millrace/millrace/master/wire"
 	"github.com/millrace/millrace/storage"
+	"github.com/millrace/millrace/storage/output"
 	"github.com/millrace/millrace/storage/storagetest/servers"
 )
 
@@ -61,11 +64,11 @@ func killInput(t testing.TB, kind string, size int64) file {
 }
 
 // undisturbed is what a workload gives in this process, where nobody dies.
-func undisturbed(ctx context.Context, t testing.TB, w workload, p place, in string) *product {
+func undisturbed(ctx context.Context, t testing.TB, w workload, p place, in string, split int64) *product {
 	t.Helper()
 	out := p.root + "/undisturbed-" + w.name
 	_, err := millrace.Run(ctx, w.job, millrace.Options{
-		Inputs: []string{in}, Output: out, Params: w.params, Reducers: w.reducers, Store: p.store, TempDir: t.TempDir(),
+		Inputs: w.stated(in), Output: out, Params: w.params, Reducers: w.reducers, Store: p.store, TempDir: t.TempDir(), SplitSize: split,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -76,15 +79,31 @@ func undisturbed(ctx context.Context, t testing.TB, w workload, p place, in stri
 // read reads an output, which must hold its parts and manifest and nothing else.
 func (w workload) read(ctx context.Context, t testing.TB, p place, out string) *product {
 	t.Helper()
-	code, err := w.job.Bind(w.params)
+	schema, err := w.schema(ctx, p, out)
 	if err != nil {
 		t.Fatal(err)
 	}
-	got, err := readProduct(ctx, p, out, code.Info().Schema)
+	got, err := readProduct(ctx, p, out, schema)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return got
+}
+
+// schema is that of the job's rows; a chain has no rows of its own, so the manifest of what it made is asked.
+func (w workload) schema(ctx context.Context, p place, out string) (schema jobs.Schema, err error) {
+	if !w.job.IsChain() {
+		code, err := w.job.Bind(w.params)
+		if err != nil {
+			return schema, err
+		}
+		return code.Info().Schema, nil
+	}
+	made, err := output.Open(ctx, p.store, out)
+	if err != nil {
+		return schema, err
+	}
+	return schema, json.Unmarshal(made.Manifest.Schema, &schema)
 }
 
 // selection is all cases, and with -short the first of them.
@@ -105,13 +124,19 @@ type killed struct {
 
 func stage(ctx context.Context, t testing.TB, w workload) killed {
 	t.Helper()
+	return stageCut(ctx, t, w, 0)
+}
+
+// stageCut is stage with splits of a size, which shows in how many parts a job's maps write.
+func stageCut(ctx context.Context, t testing.TB, w workload, split int64) killed {
+	t.Helper()
 	s := servers.MinIO(t)
 	p := inBucket(t, "minio", s)
 	in, err := w.write(ctx, p)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return killed{p, s, in, undisturbed(ctx, t, w, p, in)}
+	return killed{p, s, in, undisturbed(ctx, t, w, p, in, split)}
 }
 
 // wantSame checks an output against the undisturbed one. Its counters and records must be right as well, however often

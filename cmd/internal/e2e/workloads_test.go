@@ -240,7 +240,7 @@ func large(t testing.TB) []workload {
 		{name: "stats", job: stats.Job(), params: map[string]string{"decimals": "1"}, reducers: 3, files: []file{{"a", made(t, "measurements", 3<<20)}, {"b", measured(20_000)[0].data}}},
 		{name: "distinct", job: distinct.Job(), params: map[string]string{"field": "1", "separator": " "}, reducers: 3, files: []file{{"a", made(t, "access-log", 4<<20)}}},
 		{name: "join", job: join.Job(), params: map[string]string{"type": "left", "right-field": "2"}, reducers: 3, files: twoSides(500), inputs: []string{"left", "right"}},
-		{name: "secondarysort", job: secondarysort.Job(), params: map[string]string{"separator": ";", "as": "float"}, reducers: 3, files: []file{{"a", made(t, "measurements", 3<<20)}}},
+		{name: "secondarysort", job: secondarysort.Job(), params: map[string]string{"separator": ";", "as": "float"}, reducers: 3, files: []file{{"a", made(t, "measurements", 1<<20)}}},
 	}
 }
 
