@@ -30,16 +30,8 @@ const killBudget = 2 * time.Minute
 const killSeed = 20
 
 // killSize is the input of the jobs during which a worker dies every second, bytes: with what must be done again, some ten
-// seconds' work for four small workers. With -short it is one that ends within a few kills. The other tests choose their moments
-// by what the job has done, and need less.
-func killSize() int64 {
-	if testing.Short() {
-		return smallSize
-	}
-	return 24_000_000
-}
-
-const smallSize = 12_000_000
+// seconds' work for four small workers. The other tests choose their moments by what the job has done, and need less.
+const killSize, smallSize = 24_000_000, 12_000_000
 
 func killWordcount(t testing.TB, size int64) workload {
 	return workload{
@@ -157,7 +149,7 @@ func (k killed) wantSame(ctx context.Context, t testing.TB, w workload, out stri
 func TestKill(t *testing.T) {
 	t.Parallel()
 	for _, make := range selection(killWordcount, killSort) {
-		w := make(t, killSize())
+		w := make(t, killSize)
 		t.Run(w.name, func(t *testing.T) {
 			ctx, cancel := context.WithTimeout(t.Context(), killBudget)
 			defer cancel()
@@ -165,7 +157,7 @@ func TestKill(t *testing.T) {
 			c := startCluster(ctx, t, k.s, 4)
 			out := k.p.root + "/out"
 			id := c.submit(ctx, w, millrace.Options{Inputs: []string{k.in}, Output: out, SplitSize: 1 << 20})
-			c.await(ctx, id, "all workers are at work", func(s *wire.JobStatus) bool { return s.Map.Running == 4 })
+			c.await(ctx, id, "all workers are at work", func(s *wire.JobStatus) bool { return s.Map.Running == 4 || s.Map.Done >= 8 })
 			stop := c.kill(rand.New(rand.NewPCG(killSeed, 0)), time.Second)
 			s := c.finish(ctx, id)
 			t.Logf("%d workers were killed, %d attempts tried again, in %.1f s", stop(), s.Retries, s.Ended.Sub(s.Submitted).Seconds())

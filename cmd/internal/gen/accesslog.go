@@ -106,15 +106,30 @@ func (s *site) fill(dst []byte, block int64, rnd *rand.PCG) int {
 		var status int
 		out, status = s.request(out, uint16(a>>32), uint16(a>>48), uint32(b))
 		out = strconv.AppendInt(append(out, ' '), int64(status), 10)
-		if size := 16 << (b >> 32 & 15) & 0x3ffff; status == 304 {
+		if status == 304 {
 			out = append(out, " -"...)
 		} else {
-			out = strconv.AppendInt(append(out, ' '), int64(size|int(b>>36)&(size-1)), 10)
+			out = strconv.AppendInt(append(out, ' '), sizeOf(b), 10)
 		}
 		out = append(out, s.referers[b>>56]...)
 		out = append(out, s.agents[client%userAgentCount]...)
 	}
 	return len(out)
+}
+
+// A response has 1,024 bytes at least, so that no size looks like a status. Of two, one is in the octave from there, of four one in
+// the next, and so on to one in 2,048 of 2 to 4 MiB: few are large, and have as many bytes together as the many small ones (Pareto's law
+// with an exponent of 1).
+const (
+	minSize     = 1024
+	sizeOctaves = 12
+)
+
+// sizeOf chooses the bytes of a response with the bits from 32 to 55 of random ones, and the last nine.
+func sizeOf(random uint64) int64 {
+	octave := min(bits.TrailingZeros64(random>>32|1<<(sizeOctaves-1)), sizeOctaves-1)
+	within := random>>(31+sizeOctaves)&0x7ff<<9 | random&0x1ff
+	return minSize<<octave + minSize<<octave*int64(within)>>20
 }
 
 // clientOf chooses a client with 32 random bits: of each power of two of them, equally many requests come, so that some

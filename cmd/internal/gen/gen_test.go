@@ -43,8 +43,8 @@ func TestGolden(t *testing.T) {
 		{"records", 2_345_600, 2, "0ec52f54eaa1c77e29d6dea4cea4680800919ac714ffca08f2a465e398cc5b87"},
 		{"measurements", 2_345_600, 1, "2b0c46ef31cbd9203db874d511132f765778b6dd25011de1cdc64ce3e9410f74"},
 		{"measurements", 2_345_600, 2, "4b96bf35aa6a45d3639c8c4dc2dc6d70cb9a94c3deff29c38164dfebaa5e2976"},
-		{"access-log", 2_345_600, 1, "89c66ab0e2c9f0691d2251f18e75a6573fe168368c96c0fa11cf29300b310e01"},
-		{"access-log", 2_345_600, 2, "3a08ad535087bf379e25f114aaa86e3292b25bc8bcb69859a49c45f553584356"},
+		{"access-log", 2_345_600, 1, "e98f7b85d18391c9fcf19a05178fe7653d850fc6ad667d5216cdfb0bcb52c394"},
+		{"access-log", 2_345_600, 2, "f62e60bf19bd6a6d84e8eb826ea0897bacaaf20ccf76521d41cdb2867c6432c2"},
 		{"numbers", 2_345_600, 1, "d29fd37c9d54e86fadca07406e8f233db28f0f470b7aec9d4fb6533597302d81"},
 		{"numbers", 2_345_600, 2, "812118ac236e5e97d0add45c544c0ab26499d549b9960447cbf62ed064886bba"},
 	} {
@@ -203,6 +203,7 @@ func TestAccessLog(t *testing.T) {
 		`([2345]\d\d) (\d+|-) "(-|https://\S+)" "[^"]+"\n$`)
 	clients, paths := map[string]int{}, map[string]int{}
 	rows := 0
+	var sizes []int
 	before := time.Time{}
 	for line := range strings.Lines(data) {
 		m := form.FindStringSubmatch(line)
@@ -211,6 +212,11 @@ func TestAccessLog(t *testing.T) {
 		}
 		clients[m[1]]++
 		paths[m[4]]++
+		if size, err := strconv.Atoi(m[6]); err == nil {
+			sizes = append(sizes, size)
+		} else if m[5] != "304" {
+			t.Fatalf("line %q: %v", line, err)
+		}
 		now, err := time.Parse("02/Jan/2006:15:04:05 -0700", m[2])
 		if err != nil || now.Before(before) {
 			t.Fatalf("line %q: after %v came %v, %v", line, before, now, err)
@@ -221,6 +227,7 @@ func TestAccessLog(t *testing.T) {
 	if perRow := len(data) / rows; perRow < 180 || perRow > 260 || before.Year() != 2026 {
 		t.Errorf("%d bytes a row, until %v", perRow, before)
 	}
+	checkSizes(t, sizes)
 	if most := slices.Max(slices.Collect(maps.Values(clients))); len(clients) < 15_000 || len(clients) > 200_000 || most < rows/30 || most > rows/12 {
 		t.Errorf("%d clients, the most frequent one in %d of %d rows", len(clients), most, rows)
 	}
@@ -231,6 +238,27 @@ func TestAccessLog(t *testing.T) {
 	failed := len(regexp.MustCompile(`"(GET|POST) /api/v[0-9]+/users/[0-9]+ .* 5[0-9][0-9] `).FindAllString(data, -1))
 	if logins < rows/500 || logins > rows/250 || failed < rows/1000 || failed > rows/200 {
 		t.Errorf("of %d rows, %d are logins and %d failed calls of the API", rows, logins, failed)
+	}
+}
+
+// checkSizes checks that sizes of responses have a heavy tail: most are one or two kilobytes, none is over 4 MiB, and the largest
+// hundredth has a third of all bytes or more.
+func checkSizes(t *testing.T, sizes []int) {
+	t.Helper()
+	slices.Sort(sizes)
+	sum := func(list []int) (n int) {
+		for _, size := range list {
+			n += size
+		}
+		return n
+	}
+	rows := len(sizes)
+	least, median, most := sizes[0], sizes[rows/2], sizes[rows-1]
+	if least < 1024 || least > 1100 || median < 1900 || median > 2200 || most < 2<<20 || most > 4<<20 {
+		t.Errorf("responses have from %d to %d bytes, and %d at the median", least, most, median)
+	}
+	if tail, all := sum(sizes[rows*99/100:]), sum(sizes); tail*3 < all || all/rows < 6000 || all/rows > 12_000 {
+		t.Errorf("responses have %d bytes on average; a hundredth has %d of %d bytes", all/rows, tail, all)
 	}
 }
 
