@@ -113,7 +113,7 @@ type tally struct {
 	N    int64
 }
 
-// sidesJob counts words. The maps put long words beside, the reduces those that are rare, and a third output has rows of both.
+// sidesJob counts words, in total order. The maps put long words beside, the reduces those that are rare, and a third output has rows of both.
 func sidesJob() *jobs.Job {
 	return jobs.Define("sides", func(t *jobs.Task, _ struct{}) (jobs.Code, error) {
 		long, rare, both := jobs.Side[tally](t, "long"), jobs.Side[string](t, "rare"), jobs.Side[tally](t, "both")
@@ -140,7 +140,7 @@ func sidesJob() *jobs.Job {
 			}
 			emit(tally{w, n})
 			return nil
-		}, jobs.Combine(jobs.Sum[int64])), nil
+		}, jobs.Combine(jobs.Sum[int64]), jobs.TotalOrder()), nil
 	})
 }
 

@@ -1,4 +1,4 @@
-"""Writes CSV files into a folder with Python's csv, DuckDB, Polars and pyarrow, and files.json with what Python's csv reads in them."""
+"""Writes CSV files into a folder with Python's csv, DuckDB, Polars, pyarrow and pandas, and files.json with what Python's csv reads in them."""
 import csv
 import json
 import os
@@ -6,6 +6,7 @@ import random
 import sys
 
 import duckdb
+import pandas
 import polars
 import pyarrow
 import pyarrow.csv
@@ -51,6 +52,22 @@ polars.from_arrow(made).write_csv(os.path.join(folder, "polars.csv"))
 add("polars.csv", ",")
 pyarrow.csv.write_csv(made, os.path.join(folder, "pyarrow.csv"))
 add("pyarrow.csv", ",")
+
+# pandas: an index, whose column has a name or none, missing values as nothing and as NaN, numbers unquoted beside quoted text.
+frame = pandas.DataFrame({"text": [r[1] for r in rows], "price": [None if i % 5 == 0 else i / 8 for i in range(len(rows))],
+                          "more text": [None if i % 7 == 0 else r[2] for i, r in enumerate(rows)], "even": [i % 2 == 0 for i in range(len(rows))]})
+for name, comma, how in [
+    ("pandas.csv", ",", {}),
+    ("pandas-named.csv", ",", {"index_label": "row number", "na_rep": "NaN", "quoting": csv.QUOTE_NONNUMERIC}),
+    ("pandas.tsv", "\t", {"sep": "\t", "index": False, "quoting": csv.QUOTE_ALL, "lineterminator": "\r\n", "encoding": "utf-8-sig"}),
+]:
+    frame.to_csv(os.path.join(folder, name), **how)
+    add(name, comma)
+    read = files[-1]["rows"]
+    assert len(read) == 1 + len(rows) and {len(r) for r in read} == {len(read[0])}, name
+    at = read[0].index("more text")
+    assert [r[at] for r in read[1:]] == [how.get("na_rep", "") if v is None or v != v else v for v in frame["more text"]], name
+assert files[-3]["rows"][0][0] == "" and files[-3]["rows"][1][0] == "0" and files[-2]["rows"][1][2] == "NaN"
 
 with open(os.path.join(folder, "files.json"), "w") as f:
     json.dump(files, f)
