@@ -19,7 +19,7 @@
 //
 //	var wordcount = jobs.New("wordcount", Map, Reduce, jobs.Combine(jobs.Sum[int64]))
 //
-// New makes a job of two functions, Define one with parameters and counters; the options are Combine, Partition, TotalOrder,
+// New makes a job of two functions, Define one with parameters, counters and small files for every task (SideInput); the options are Combine, Partition, TotalOrder,
 // OrderBy, FixedLength, CSV, Table, Reducers and Doc. NewFrom and MapReduceFrom are for jobs that read several inputs, each with
 // a map function of its own. Package jobstest runs a job in memory, for tests; package millrace runs it on files and buckets.
 // Words, CutField, FixedCutter and FloatCutter take text apart, faster than a loop over its characters; Sum, Min, Max, Total,

@@ -464,3 +464,34 @@ func ExampleBatch() {
 	fmt.Println(result.Rows(), err)
 	// Output: [{"id" 0} {"name" 2}] <nil>
 }
+
+// A side input is a small file that all tasks read: here the names of stations, parsed once for all of them.
+func ExampleSideInput() {
+	type params struct {
+		Stations jobs.SideInput `help:"lines id=name"`
+	}
+	parse := func(data []byte) (map[string]string, error) {
+		names := map[string]string{}
+		for line := range strings.Lines(string(data)) {
+			id, name, _ := strings.Cut(strings.TrimSpace(line), "=")
+			names[id] = name
+		}
+		return names, nil
+	}
+	job := jobs.Define("trips", func(t *jobs.Task, p params) (jobs.Code, error) {
+		names := jobs.Shared(t, p.Stations, parse)
+		return jobs.MapReduce(
+			func(id string, emit func(string, int64)) error { emit(names.Get()[id], 1); return nil },
+			func(name string, trips jobs.Values[int64], emit func(string)) error {
+				emit(fmt.Sprint(name, ": ", jobs.Total(trips)))
+				return nil
+			}), nil
+	})
+
+	// On the command line: run trips trips.txt -p stations=stations.txt -o out
+	stations := jobstest.Files{"stations.txt": "7=Mitte\n9=Tegel\n"}
+	input := append(stations.Objects(), jobstest.Objects("9\n7\n9\n")...)
+	result, err := jobstest.RunObjects(job, map[string]string{"stations": "stations.txt"}, input, 1)
+	fmt.Println(result.Rows(), err)
+	// Output: [{"Mitte: 1"} {"Tegel: 2"}] <nil>
+}

@@ -136,11 +136,11 @@ type rig struct {
 	ended  chan error
 }
 
-func newRig(t *testing.T, o Options) *rig {
+func newRig(t *testing.T, o Options, more ...*jobs.Job) *rig {
 	t.Helper()
 	r := &rig{t: t, bad: storagetest.Faulty(memstore.New()), gate: make(chan struct{}), ended: make(chan error, 1)}
 	o.Store = storage.New(storage.Options{Schemes: map[string]storage.Opener{"mem": r.bad.Opener()}})
-	reg, err := program.NewRegistry("test", countJob(), slowJob(r.gate), brokenJob(), manyJob(), longJob(), wordyJob())
+	reg, err := program.NewRegistry("test", append(more, countJob(), slowJob(r.gate), brokenJob(), manyJob(), longJob(), wordyJob())...)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -24,6 +24,8 @@ type Params struct {
 	MinCount  int64  `param:"min-count" default:"1" help:"show no terms that occur less often"`
 	Lower     bool   `param:"lower" default:"false" help:"count terms in lower case: The and the are one term"`
 	MinLength int    `param:"min-length" default:"1" help:"leave out words with fewer letters"`
+
+	StopWords jobs.SideInput `param:"stop-words" default:"" help:"a file of words to leave out, with anything but letters between them"`
 }
 
 const maxTerms = 100_000
@@ -59,8 +61,8 @@ type Term struct {
 
 // Job returns the job "termvector".
 func Job() *jobs.Job {
-	return jobs.Define("termvector", func(_ *jobs.Task, p Params) (jobs.Code, error) {
-		c := &counter{params: p, index: map[string]int{}}
+	return jobs.Define("termvector", func(t *jobs.Task, p Params) (jobs.Code, error) {
+		c := &counter{params: p, index: map[string]int{}, stop: jobs.Shared(t, p.StopWords, p.stopWords)}
 		order := jobs.OrderBy(func(t Term) string { return t.Term })
 		if p.Host == "line" {
 			return jobs.MapReduce(c.line, p.vectors(), order), nil
@@ -71,9 +73,25 @@ func Job() *jobs.Job {
 		"terms (a list of term and count, the most frequent first)."))
 }
 
+// stopWords reads the words to leave out. What counts words in lower case compares them so, too.
+func (p Params) stopWords(text []byte) (map[string]bool, error) {
+	if !utf8.Valid(text) {
+		return nil, errors.New("it is not UTF-8 text: write the words in UTF-8")
+	}
+	words := map[string]bool{}
+	for word := range jobs.Words(string(text)) {
+		if p.Lower {
+			word = strings.ToLower(word)
+		}
+		words[word] = true
+	}
+	return words, nil
+}
+
 // counter is the state of one map attempt: the terms of one record.
 type counter struct {
 	params Params
+	stop   *jobs.Parsed[map[string]bool]
 	terms  []Term // in the order of their first places
 	index  map[string]int
 }
@@ -120,12 +138,16 @@ func (c *counter) count(host, text string, emit func(string, Term)) error {
 	}
 	clear(c.index)
 	c.terms = c.terms[:0]
+	stop := c.stop.Get()
 	for word := range jobs.Words(text) {
 		if c.params.MinLength > 1 && utf8.RuneCountInString(word) < c.params.MinLength {
 			continue
 		}
 		if c.params.Lower {
 			word = strings.ToLower(word)
+		}
+		if stop[word] {
+			continue
 		}
 		i, known := c.index[word]
 		if !known {

@@ -148,3 +148,21 @@ func ExampleJob() {
 	// Output:
 	// {"mill.example" 10 5 [{"corn" 3} {"the" 3} {"mill" 2}]}
 }
+
+// Words of the side input stop-words count nowhere, also where they are written in other cases and words are counted in lower case.
+func TestStopWords(t *testing.T) {
+	t.Parallel()
+	files := jobstest.Files{"stop.txt": "The, of\nÜber"}
+	params := map[string]string{"host": "line", "separator": ":", "stop-words": "stop.txt"}
+	const text = "h:The mill of the race\nh:über Über mill"
+	got := jobstest.RunWith(t, Job(), params, files, text)
+	jobstest.Equal(t, got, vector("h", []string{"mill", "the", "race", "über", "mill"}, 10, 1))
+	params["lower"] = "true"
+	got = jobstest.RunWith(t, Job(), params, files, text)
+	jobstest.Equal(t, got, vector("h", []string{"mill", "race", "mill"}, 10, 1))
+	files["stop.txt"] = "caf\xe9"
+	_, err := jobstest.RunObjects(Job(), params, append(files.Objects(), jobstest.Objects(text)...), 1)
+	if err == nil || !strings.Contains(err.Error(), "side input stop-words (stop.txt): parse: it is not UTF-8 text") {
+		t.Errorf("got %v", err)
+	}
+}

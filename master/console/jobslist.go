@@ -36,6 +36,8 @@ func Job(out io.Writer, j *jobs.Job) error {
 			switch {
 			case p.Required:
 				value = "required"
+			case p.Default == "" && p.Type == "file":
+				value = "default none"
 			case p.Default == "":
 				value = "default empty"
 			case strings.TrimSpace(p.Default) != p.Default: // a tab would not show
@@ -44,6 +46,9 @@ func Job(out io.Writer, j *jobs.Job) error {
 			kind := p.Type
 			if len(p.Allowed) > 0 {
 				kind = strings.Join(p.Allowed, "|")
+			}
+			if p.Type == "file" { // a side input
+				kind = fmt.Sprintf("file, a path or URL, up to %v", jobs.Size(p.Max))
 			}
 			fmt.Fprintf(&b, "  %-14s %s; %s\n  %-14s %s\n", Line(p.Name), Line(kind), Line(value), "", Line(p.Help))
 		}

@@ -28,7 +28,8 @@ type PlanReport struct {
 	PlannedIn float64 `json:"planned_in_seconds"`
 
 	Inputs []PlanInput `json:"inputs,omitempty"` // of a job with several
-	Notes  []plan.Note `json:"notes,omitempty"`  // on objects that are not cut
+	Side   []PlanSide  `json:"side_inputs,omitempty"`
+	Notes  []plan.Note `json:"notes,omitempty"` // on objects that are not cut
 
 	PackedSplits  int                          `json:"packed_splits"`  // that hold several objects
 	PackedObjects int                          `json:"packed_objects"` // in those
@@ -44,6 +45,14 @@ type PlanInput struct {
 	Name    string `json:"name"`
 	Objects int    `json:"objects"`
 	Bytes   int64  `json:"bytes"`
+}
+
+// PlanSide is a small file that every worker reads.
+type PlanSide struct {
+	Name string `json:"name"` // of the parameter that names it
+	URL  string `json:"url"`
+	Size int64  `json:"bytes"`
+	ETag string `json:"etag"`
 }
 
 // planInputs counts what belongs to each input of a job that has several.
@@ -98,6 +107,9 @@ func Plan(out io.Writer, p *plan.Plan, stages []PlanStage, o PlanOptions) error 
 	for _, in := range r.Inputs {
 		fmt.Fprintf(&b, "           %s: %s in %s\n", Line(in.Name), humanize.IBytes(uint64(in.Bytes)), count(in.Objects, "object", "objects"))
 	}
+	for i, in := range r.Side {
+		fmt.Fprintf(&b, "%-10s %s: %s, %s\n", label("side", i), Line(in.Name), Line(place(in.URL)), humanize.IBytes(uint64(in.Size)))
+	}
 	fmt.Fprintf(&b, "map        %s of %s to %s, %s\n%s%soutput     %s\n",
 		count(r.Splits, "split", "splits"), humanize.IBytes(uint64(r.Smallest)), humanize.IBytes(uint64(r.Largest)), count(r.Reads, "read", "reads"),
 		packing(r), reduce, count(parts, "part", "parts"))
@@ -115,6 +127,9 @@ func planReport(p *plan.Plan, stages []PlanStage) PlanReport {
 	r := PlanReport{
 		Objects: len(p.Objects), Bytes: p.InBytes, Splits: p.Maps, Reducers: p.Reducers, Smallest: p.SplitBytes(0),
 		Fetches: int64(p.Maps) * int64(p.Reducers), Inputs: planInputs(p), Notes: p.Notes(), PriceBasis: storage.PriceBasis, Requests: map[string]ExplainedRequests{},
+	}
+	for _, s := range p.Spec.SideInputs {
+		r.Side = append(r.Side, PlanSide(s))
 	}
 	cut := ""
 	for i := range p.Maps {

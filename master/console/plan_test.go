@@ -133,3 +133,29 @@ func TestInputPlace(t *testing.T) {
 		}
 	}
 }
+
+// A plan shows the side inputs, as text and as JSON.
+func TestPlanSideInputs(t *testing.T) {
+	t.Parallel()
+	p := planned(t)
+	p.Spec.SideInputs = []plan.SideInput{{Name: "stations", URL: "s3://x/stations.csv", Size: 3 << 10, ETag: "e1"}, {Name: "model", URL: "file:///tmp/m", Size: 1}}
+	var out bytes.Buffer
+	if err := Plan(&out, p, planStages, PlanOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	const want = "\nside       stations: s3://x/stations.csv, 3.0 KiB\n           model: /tmp/m, 1 B\nmap "
+	if !strings.Contains(out.String(), want) {
+		t.Errorf("got\n%s\nwant in it\n%s", out.String(), want)
+	}
+	out.Reset()
+	if err := Plan(&out, p, planStages, PlanOptions{JSON: true}); err != nil {
+		t.Fatal(err)
+	}
+	var got PlanReport
+	if err := json.Unmarshal(out.Bytes(), &got); err != nil {
+		t.Fatal(err)
+	}
+	if len(got.Side) != 2 || got.Side[0] != (PlanSide{"stations", "s3://x/stations.csv", 3 << 10, "e1"}) {
+		t.Errorf("got %+v", got.Side)
+	}
+}
