@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"path/filepath"
 	"time"
 
 	"github.com/spf13/pflag"
@@ -52,7 +53,7 @@ func (r *Report) Summary(ctx context.Context, st *storage.Store, s *JobStatus) e
 	case len(s.Parts) == 0: // it failed: the error says so
 		return r.explain()
 	}
-	if err := console.Summary(os.Stdout, *s, elapsed(s, time.Now())); err != nil {
+	if err := console.Summary(os.Stdout, filepath.Base(os.Args[0]), *s, elapsed(s, time.Now())); err != nil {
 		return err
 	}
 	out, err := output.Open(ctx, st, s.Output)

@@ -65,7 +65,7 @@ func TestStagesShown(t *testing.T) {
 	if err := StatusText(&out, chain(3, false), start.Add(time.Minute)); err != nil {
 		t.Fatal(err)
 	}
-	if err := Summary(&out, chain(30, true), time.Minute); err != nil {
+	if err := Summary(&out, "millrace", chain(30, true), time.Minute); err != nil {
 		t.Fatal(err)
 	}
 	golden(t, "stages-shown", out.Bytes())

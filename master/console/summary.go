@@ -15,8 +15,8 @@ import (
 )
 
 // Summary writes what a job that has ended did: how much, how fast, what its counters say, and where its output lies. Of a
-// job that failed it writes the whole error.
-func Summary(out io.Writer, st wire.JobStatus, elapsed time.Duration) error {
+// job that failed it writes the whole error. program is what the user calls to see rows: millrace, or a program of their own.
+func Summary(out io.Writer, program string, st wire.JobStatus, elapsed time.Duration) error {
 	var b strings.Builder
 	switch st.State {
 	case wire.Done:
@@ -39,7 +39,7 @@ func Summary(out io.Writer, st wire.JobStatus, elapsed time.Duration) error {
 	writeStages(&b, st)
 	if st.State == wire.Done {
 		b.WriteString("\n")
-		writeFacts(&b, openFacts(st))
+		writeFacts(&b, openFacts(word(Line(program)), st))
 	}
 	_, err := io.WriteString(out, b.String())
 	return err
@@ -123,12 +123,12 @@ func warningFacts(warnings []string) (facts []fact) {
 }
 
 // openFacts says where the parts lie and how to read them.
-func openFacts(st wire.JobStatus) []fact {
+func openFacts(program string, st wire.JobStatus) []fact {
 	folder := Line(place(st.Output))
-	facts := []fact{{"parts", partsFact(st)}, {"show", "millrace cat " + word(folder)}}
+	facts := []fact{{"parts", partsFact(st)}, {"show", program + " cat " + word(folder)}}
 	for _, o := range st.Outputs {
 		if o.Rows > 0 {
-			facts = append(facts, fact{"", "millrace cat " + word(folder) + " --side " + word(Line(o.Name))})
+			facts = append(facts, fact{"", program + " cat " + word(folder) + " --side " + word(Line(o.Name))})
 		}
 	}
 	if st.NumParts > 0 {

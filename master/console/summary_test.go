@@ -43,7 +43,7 @@ func TestSafe(t *testing.T) {
 		st := evilStatus(state)
 		var out bytes.Buffer
 		err := errors.Join(
-			Summary(&out, st, time.Second), StatusText(&out, st, start), JobsTable(&out, []wire.JobStatus{st}, start, 0),
+			Summary(&out, "millrace", st, time.Second), StatusText(&out, st, start), JobsTable(&out, []wire.JobStatus{st}, start, 0),
 			NewReport(st, time.Second).Write(&out))
 		if err != nil {
 			t.Fatal(err)
@@ -97,7 +97,7 @@ func TestSummary(t *testing.T) {
 		"done": finished(), "failed": failed, "cancelled": cancelled, "little": little, "many": many,
 	} {
 		var out bytes.Buffer
-		if err := Summary(&out, st, 5210*time.Millisecond); err != nil {
+		if err := Summary(&out, "millrace", st, 5210*time.Millisecond); err != nil {
 			t.Fatal(err)
 		}
 		golden(t, "summary-"+name, out.Bytes())
