@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -73,7 +74,22 @@ type workload struct {
 	files    []file
 	tables   map[string]jobstest.Object // what the oracle reads in place of the files of these names
 	inputs   []string                   // of a job with several: their names, which are the folders that the files lie in
+	side     map[string]file            // side inputs by the parameters that name them
 	sorted   bool                       // the rows of the parts, one after the other, are in the order of their keys
+}
+
+// in is the workload in a place, whose side inputs its parameters name.
+func (w workload) in(p place) workload {
+	if len(w.side) > 0 {
+		w.params = maps.Clone(w.params)
+		if w.params == nil {
+			w.params = map[string]string{}
+		}
+	}
+	for name, f := range w.side {
+		w.params[name] = p.root + "/side-" + w.name + "/" + f.name
+	}
+	return w
 }
 
 // write puts the workload's input below the place's root and returns the folder's URL.
@@ -81,6 +97,11 @@ func (w workload) write(ctx context.Context, p place) (folder string, err error)
 	folder = p.root + "/in-" + w.name
 	for _, f := range w.files {
 		if err := p.store.Put(ctx, folder+"/"+f.name, f.data, false); err != nil {
+			return "", err
+		}
+	}
+	for name, f := range w.side {
+		if err := p.store.Put(ctx, w.in(p).params[name], f.data, false); err != nil {
 			return "", err
 		}
 	}
@@ -100,6 +121,10 @@ func (w workload) oracle(p place) (*jobstest.Result, error) {
 		objects = append(objects, o)
 	}
 	slices.SortFunc(objects, func(a, b jobstest.Object) int { return strings.Compare(a.URL, b.URL) })
+	w = w.in(p)
+	for name, f := range w.side {
+		objects = append(objects, jobstest.Object{URL: w.params[name], Data: f.data, Side: true})
+	}
 	return jobstest.RunObjects(w.job, w.params, objects, 1)
 }
 

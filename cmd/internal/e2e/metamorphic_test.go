@@ -158,6 +158,7 @@ type bench struct {
 // newBench writes the input, runs the baseline and compares it with the oracle.
 func newBench(t *testing.T, w workload, p place) *bench {
 	t.Helper()
+	w = w.in(p)
 	b := &bench{workload: w, place: p, temp: t.TempDir()}
 	ctx := t.Context()
 	prog, err := w.job.Bind(w.params)
@@ -430,7 +431,7 @@ func TestProcesses(t *testing.T) {
 		for i, s := range settings {
 			s.workers, s.slots, s.memory = workers, 1, clusterMemory
 			folder := fmt.Sprintf("%s/out-%s-processes-%d", p.root, w.name, i)
-			status := c.finish(ctx, c.submit(ctx, w, b.options(s, folder)))
+			status := c.finish(ctx, c.submit(ctx, b.workload, b.options(s, folder)))
 			got, err := readProduct(ctx, p, folder, b.schema)
 			if err == nil {
 				err = b.same(s, got, status)

@@ -91,6 +91,51 @@ func ordered(opts ...jobs.Option) *jobs.Job {
 	return jobs.New("ordered", m, r, append(opts, jobs.OrderByDescending(func(a at) order { return order{len(a.Text), a.Text} }))...)
 }
 
+// names are the parameters of jobs over words that have other names in a side input.
+type names struct {
+	Names jobs.SideInput `help:"lines word=name"`
+}
+
+// renamed parses the side input.
+func renamed(data []byte) (map[string]string, error) {
+	names := map[string]string{}
+	for line := range strings.Lines(string(data)) {
+		word, name, _ := strings.Cut(strings.TrimSpace(line), "=")
+		names[word] = name
+	}
+	return names, nil
+}
+
+func sides() map[string]file {
+	return map[string]file{"names": {"names.txt", []byte("the=article\nmill=building\nrace=building\n水=water\na=article\n")}}
+}
+
+// sided counts words by the names that a side input has for them. Its map, partition, combine and reduce functions read it.
+func sided() *jobs.Job {
+	return jobs.Define("sided", func(t *jobs.Task, p names) (jobs.Code, error) {
+		names := jobs.Shared(t, p.Names, renamed)
+		m := func(line string, emit func(string, int64)) error {
+			for word := range jobs.Words(line) {
+				emit(names.Get()[word], int64(len(p.Names.Bytes())))
+			}
+			return nil
+		}
+		r := func(name string, ns jobs.Values[int64], emit func(string)) error {
+			emit(fmt.Sprintf("%s %d of %d", name, jobs.Total(ns), len(names.Get())))
+			return nil
+		}
+		sum := func(a, b int64) int64 {
+			if names.Get() == nil { // as it is in no combiner: then the counts would be wrong
+				return 0
+			}
+			return a + b
+		}
+		return jobs.MapReduce(m, r, jobs.Combine(sum), jobs.Partition(func(name string, n int) int {
+			return (len(name) + len(p.Names.Bytes())) % n
+		})), nil
+	})
+}
+
 // nasty is text that breaks naive readers: CRLF, lines of nothing, ends without a line end, a lone CR, lines longer than most
 // splits, words of many scripts, an empty file.
 func nasty() []file {
@@ -206,6 +251,8 @@ func overText(size int, text, lines, records, values []file) []workload {
 		{name: "ordered-total", job: ordered(jobs.TotalOrder()), reducers: 3, files: lines, sorted: true},
 		{name: "stats", job: stats.Job(), params: map[string]string{"decimals": "1"}, reducers: 2, files: values},
 		{name: "distinct", job: distinct.Job(), reducers: 3, files: text},
+		{name: "sided", job: sided(), reducers: 3, files: text, side: sides()},
+		{name: "sided-empty", job: sided(), reducers: 2, files: text, side: map[string]file{"names": {"none", nil}}},
 		{name: "join", job: join.Job(), params: map[string]string{"type": "full", "right-field": "2"}, reducers: 3, files: twoSides(size), inputs: []string{"left", "right"}},
 		{name: "secondarysort", job: secondarysort.Job(), params: map[string]string{"order": "down"}, reducers: 2, files: scored(size)},
 	}
@@ -241,6 +288,7 @@ func large(t testing.TB) []workload {
 		{name: "distinct", job: distinct.Job(), params: map[string]string{"field": "1", "separator": " "}, reducers: 3, files: []file{{"a", made(t, "access-log", 4<<20)}}},
 		{name: "join", job: join.Job(), params: map[string]string{"type": "left", "right-field": "2"}, reducers: 3, files: twoSides(500), inputs: []string{"left", "right"}},
 		{name: "secondarysort", job: secondarysort.Job(), params: map[string]string{"separator": ";", "as": "float"}, reducers: 3, files: []file{{"a", made(t, "measurements", 1<<20)}}},
+		{name: "stop-words", job: termvector.Job(), params: map[string]string{"lower": "true"}, reducers: 2, files: text, side: map[string]file{"stop-words": {"a book", text[0].data}}},
 	}
 }
 
