@@ -286,6 +286,7 @@ func JobFlags(c *cobra.Command, reg *program.Registry, o *Options) {
 	fs.StringVar(&o.Compression, "compression", "", "of the parts: none, lz4 or zstd (default none)")
 	fs.StringVar(&o.Decompress, "decompress", "", "of the input: auto, where its first bytes say gzip, bzip2, zstd, lz4 or snappy, or none (default auto)")
 	SizeFlag(fs, &o.MaxDecompressed, "max-decompressed", "what one compressed object may come to (default: 4TiB, and from 4GiB on 10,000 times its size)")
+	fs.StringVar(&o.SkipBadRecords, "skip-bad-records", "", "set up to `N` records aside that cannot be read or fail in map, or N% of all, below rejected in the output (default 0)")
 	fs.BoolVar(&o.NoBackup, "no-backup", false, "run no backup attempts of slow tasks")
 	fs.BoolVar(&o.Overwrite, "overwrite", false, "replace a finished output")
 	fs.BoolVar(&o.KeepStages, "keep-stages", false, "of a chain: leave what its stages wrote, below _stages in the output")

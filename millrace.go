@@ -61,6 +61,10 @@ type Options struct {
 	// 10,000 times its size.
 	MaxDecompressed int64
 
+	// SkipBadRecords is how many bad records are set aside before the job fails: a number of them, or a percentage of all, "0.1%";
+	// default: none. They lie below rejected in the output.
+	SkipBadRecords string
+
 	Workers int    // in this process; default 1
 	Slots   int    // tasks at a time, of each worker; default: the CPUs, shared out
 	Memory  int64  // bytes for all workers together; default: half of what the process may use
@@ -276,6 +280,9 @@ func (o *Options) Spec(reg *program.Registry, job string) (plan.Spec, error) {
 		Job: job, Params: params, Program: reg.Digest(job), Info: info, Output: o.Output, Overwrite: o.Overwrite,
 		Reducers: o.Reducers, SplitSize: o.SplitSize, Shuffle: o.Shuffle, Compression: o.Compression,
 		Decompress: o.Decompress, MaxDecompressed: o.MaxDecompressed, Backup: !o.NoBackup,
+	}
+	if spec.SkipBad, err = plan.ParseTolerance(o.SkipBadRecords); err != nil {
+		return plan.Spec{}, fmt.Errorf("skip bad records %q: %w", o.SkipBadRecords, err)
 	}
 	spec.Chain, spec.KeepStages, spec.Resume = j.IsChain(), o.KeepStages, o.Resume
 	if !spec.Chain && (o.KeepStages || o.Resume) {

@@ -14,7 +14,7 @@ import (
 	"github.com/millrace/millrace/jobs/builtin"
 )
 
-var update = flag.Bool("update", false, "rewrite what the commands of docs/jobs.md show")
+var update = flag.Bool("update", false, "rewrite what the commands of pages show")
 
 // Proves that the README is true: its commands run, and those over the books give the tables that it shows; the commands,
 // flags, variables, make targets, exit codes and files that it names exist; its program is the one that is tested.
@@ -42,9 +42,20 @@ func TestJobsPage(t *testing.T) {
 	t.Run("commands", func(t *testing.T) { t.Parallel(); r.runCalls(t) })
 }
 
+// Proves that the page about bad records is true.
+func TestBadRecordsPage(t *testing.T) {
+	t.Parallel()
+	r := openPage(t, "docs/bad-records.md")
+	r.exact, r.least = true, 5
+	t.Run("names", func(t *testing.T) { t.Parallel(); r.checkNames(t) })
+	t.Run("links", func(t *testing.T) { t.Parallel(); r.checkLinks(t) })
+	t.Run("commands", func(t *testing.T) { t.Parallel(); r.runCalls(t) })
+}
+
 // page is a text for users taken apart.
 type page struct {
 	path     string
+	least    int  // commands that run
 	exact    bool // what every command gives is shown, to the letter
 	text     string
 	home     string            // holds the binary, and what /tmp is in the text
@@ -66,7 +77,7 @@ func openPage(t *testing.T, path string) *page {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := &page{path: path, text: string(b), home: t.TempDir()}
+	r := &page{path: path, text: string(b), least: 8, home: t.TempDir()}
 	r.parse()
 	if out, err := exec.Command("go", "build", "-o", r.home, "./cmd/millrace").CombinedOutput(); err != nil {
 		t.Fatalf("build millrace: %v\n%s", err, out)
@@ -290,7 +301,7 @@ func (r *page) runCalls(t *testing.T) {
 			if *update {
 				r.show(t, c, string(out))
 			} else {
-				t.Errorf("%s: %s shows\n%s\nbut it gave\n%s\n(go test -run TestJobsPage -update . rewrites it)", c.line, r.path, shown, out)
+				t.Errorf("%s: %s shows\n%s\nbut it gave\n%s\n(go test -run Page -update . rewrites it)", c.line, r.path, shown, out)
 			}
 		}
 		if !strings.Contains(c.line, "testdata/text") {
@@ -302,7 +313,7 @@ func (r *page) runCalls(t *testing.T) {
 			}
 		}
 	}
-	if ran < 8 {
+	if ran < r.least {
 		t.Errorf("ran only %d commands of %d", ran, len(r.calls))
 	}
 }

@@ -10,10 +10,22 @@ const MaxCounters = 1000
 
 // Counter counts something of the user's choice. The job's total is exact: an attempt that fails or loses against
 // another one adds nothing.
-type Counter struct{ n int64 }
+type Counter struct {
+	n int64
+
+	// Of an attempt that sets records aside, so that what one of these counted can be taken back; else nil.
+	of      *counters
+	touched bool  // by the record under way
+	before  int64 // its value until then
+}
 
 // Add adds n.
-func (c *Counter) Add(n int64) { c.n += n }
+func (c *Counter) Add(n int64) {
+	if c.of != nil {
+		c.of.note(c)
+	}
+	c.n += n
+}
 
 // Counter returns the counter of that name, a new one at zero the first time.
 //
@@ -42,6 +54,9 @@ type counters struct {
 	names  []string
 	cut    bool
 	aside  Counter // for names that are dropped
+
+	trial   *trial     // nil unless records are set aside
+	touched []*Counter // by the record under way
 }
 
 func (c *counters) get(name string) *Counter {
@@ -63,6 +78,9 @@ func (c *counters) get(name string) *Counter {
 	at, _ := slices.BinarySearch(c.names, name)
 	c.names = slices.Insert(c.names, at, name)
 	n := new(Counter)
+	if c.trial != nil {
+		n.of = c
+	}
 	c.byName[name] = n
 	return n
 }

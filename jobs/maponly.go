@@ -75,6 +75,12 @@ func (p *mapOnly[R, Out]) mapBlocks(ctx context.Context, t *Task, in BlockSource
 	}
 	w := &walk{task: t}
 	rows := newRowWriter[Out](p.rows, t.Sinks.Rows, &w.failed, &t.Rows, w.here)
+	if err := w.setAside([]bool{isGrouped[R]()}); err != nil {
+		return err
+	}
+	if w.trial != nil {
+		rows.try(w.trial)
+	}
 	emit := rows.emit // a closure for all records
 	// The loops over records are those of any job; they hand this function's emit through.
 	_, each, err := recordsOf(func(r R, _ func(none, none)) error { return p.m(r, emit) }, p.settings)

@@ -29,7 +29,9 @@ type mapper[K, V any] struct {
 	states    bool                         // the pairs' partitions, by partition or a hash of the key
 	table     *table[V]                    // or nil
 	gate      gate
-	aside     bool  // emit must not look into the table: the gate is closed, or the attempt has failed
+	aside     bool   // emit must not look into the table: the gate is closed, or the attempt has failed
+	held      []byte // on trial, if there is a table: encoded pairs of the record under way
+	mark      pairMark
 	passed    int64 // pairs that passed the table by
 	combined  int64 // pairs that the table had taken when it was emptied last
 }
@@ -45,6 +47,12 @@ func (p *typed[K, V, Out]) mapBlocks(ctx context.Context, t *Task, in BlockSourc
 		emit = m.combining()
 	case p.order != nil:
 		emit = m.ordered
+	}
+	if err := m.setAside(p.grouped); err != nil {
+		return err
+	}
+	if m.trial != nil {
+		emit = m.tryPairs(m.trial, emit)
 	}
 	each := func(b Block) (int64, error) { return p.each[b.Input](b, &m.at, emit) }
 	return m.over(ctx, in, p.known.Inputs, each, func() { t.Pairs = m.pairs() }, m.finish)
@@ -129,7 +137,7 @@ func (m *mapper[K, V]) write(k K, v V) {
 	m.batch.Data = closePair(buf, start, middle)
 	m.batch.Count++
 	if len(m.batch.Data) >= batchBytes {
-		m.put()
+		m.filled()
 	}
 }
 

@@ -93,7 +93,7 @@ func (m *mapper[K, V]) ordered(k K, v V) {
 	m.batch.Data = closePair(buf, start, middle)
 	m.batch.Count++
 	if len(m.batch.Data) >= batchBytes {
-		m.put()
+		m.filled()
 	}
 }
 

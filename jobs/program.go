@@ -96,6 +96,8 @@ type Block struct {
 	// For FormatColumns in place of Data, and as unchanged: the columns of Format.Columns, or all of the object.
 	Schema  Schema
 	Columns Columns
+
+	skip int // rows of Columns that are done already
 }
 
 // BlockSource yields a task's blocks in input order and then io.EOF.

@@ -24,6 +24,8 @@ type rowWriter[Out any] struct {
 	rows    int
 	bytes   int64
 	cells   []Column
+	trial   *trial // nil unless records are set aside
+	mark    rowMark
 }
 
 // newRowWriter makes a writer; at says where the attempt is, for messages.
@@ -43,6 +45,9 @@ func newRowWriter[Out any](plan *rowPlan, out RowSink, f *failed, count *int64, 
 // emit adds a row.
 func (w *rowWriter[Out]) emit(row Out) {
 	w.failed.check()
+	if w.trial != nil {
+		w.trial.touch()
+	}
 	*w.slot = row
 	size := addRow(w.columns, unsafe.Pointer(w.slot))
 	if size > maxRowBytes {
@@ -51,8 +56,21 @@ func (w *rowWriter[Out]) emit(row Out) {
 	w.bytes += size
 	w.rows++
 	*w.count++
-	if w.rows >= batchRows || w.bytes >= batchRowBytes {
+	if w.full() {
+		w.filled()
+	}
+}
+
+// full says whether a batch is to be handed over.
+func (w *rowWriter[Out]) full() bool { return w.rows >= batchRows || w.bytes >= batchRowBytes }
+
+// filled is called when a batch is full. On trial it goes at the record's end.
+func (w *rowWriter[Out]) filled() {
+	switch {
+	case w.trial == nil:
 		w.flush()
+	case w.bytes-w.mark.bytes > maxHeld:
+		w.failed.fail(errHeld)
 	}
 }
 

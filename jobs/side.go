@@ -83,6 +83,7 @@ func sideNameError(name string) error {
 type sideOutput interface {
 	output() Output
 	open(sink RowSink, f *failed, at func() RecordError)
+	try(t *trial)
 	flush()
 	close()
 }
@@ -92,6 +93,8 @@ func (s *SideOutput[Row]) output() Output { return Output{Name: s.name, Schema: 
 func (s *SideOutput[Row]) open(sink RowSink, f *failed, at func() RecordError) {
 	s.rows = newRowWriter[Row](s.plan, sink, f, new(int64), at)
 }
+
+func (s *SideOutput[Row]) try(t *trial) { s.rows.try(t) }
 
 func (s *SideOutput[Row]) flush() { s.rows.flush() }
 
@@ -119,6 +122,13 @@ func (t *Task) openSides(f *failed, at func() RecordError) error {
 		s.open(t.Sinks.Sides[i], f, at)
 	}
 	return nil
+}
+
+// trySides puts the side outputs on trial.
+func (t *Task) trySides(on *trial) {
+	for _, s := range t.sides {
+		s.try(on)
+	}
 }
 
 func (t *Task) flushSides() {

@@ -9,10 +9,11 @@ import (
 
 // Source is an input of a job that has several: its name, and the map function for its records. From makes it.
 type Source[K, V any] struct {
-	name   string
-	format Format
-	each   blockMapper[K, V]
-	err    error
+	name    string
+	format  Format
+	each    blockMapper[K, V]
+	grouped bool // records come several at once
+	err     error
 }
 
 // From is the input of that name, whose records go to m. The record type R is one of New's, and may differ from that of other
@@ -72,7 +73,7 @@ var ofRecords = map[string]bool{"FixedLength": true, "Raw": true, "CSV": true, "
 
 // sourceOf compiles the map function of an input.
 func sourceOf[R, K, V any](name string, m func(R, func(K, V)) error, s *settings) Source[K, V] {
-	in := Source[K, V]{name: name, err: s.err}
+	in := Source[K, V]{name: name, err: s.err, grouped: isGrouped[R]()}
 	if m == nil && in.err == nil {
 		in.err = errNoFunction
 	}

@@ -66,7 +66,7 @@ func eachRow[R, K, V any](m func(R, func(K, V)) error, plan *rowPlan) blockMappe
 			return 0, err
 		}
 		slot := new(R)
-		for row := range b.Columns.Rows {
+		for row := b.skip; row < b.Columns.Rows; row++ {
 			*at = b.Offset + int64(row)
 			records++
 			fillRow(r.cells, row, unsafe.Pointer(slot))

@@ -11,6 +11,14 @@ type Task struct {
 	// total order by such keys, and an oracle orders the values itself.
 	Unordered bool
 
+	// MaxRejected is how many bad records a map attempt may set aside: records on which decoding or the map function fails or
+	// panics. What such a record emitted, counted or put into a side output is taken back, and no other record is lost. One more
+	// ends the attempt with ErrRejects. 0: the first bad record ends it with a *RecordError.
+	//
+	// The map function may then be called again for records that it was called for already, if it takes several at once (Lines,
+	// Batch): first with all of a block, and if that fails with one at a time.
+	MaxRejected int64
+
 	// Sinks are where rows go beside the sinks of Map and Reduce.
 	Sinks Sinks
 
@@ -18,11 +26,14 @@ type Task struct {
 	Side *SideData
 
 	// What the program has done so far; it keeps these up to date once a block or batch.
-	Records int64    // given to the map function; of a reduce task, pairs
-	Pairs   int64    // emitted by the map function, before any combining
-	Groups  int64    // given to the reduce function
-	Rows    int64    // emitted by the reduce function, or by the map function of a job without one
-	Hot     []HotKey // of a reduce task, at its end: the keys with the most pairs, those first, MaxHot at most
+	Records int64 // given to the map function; of a reduce task, pairs
+	Pairs   int64 // emitted by the map function, before any combining
+	Groups  int64 // given to the reduce function
+	Rows    int64 // emitted by the reduce function, or by the map function of a job without one
+	// Of a map task: the records that were set aside, and the first errors, each a line; they are among Records.
+	Rejected      int64
+	FirstRejected []string
+	Hot           []HotKey // of a reduce task, at its end: the keys with the most pairs, those first, MaxHot at most
 
 	counters counters
 	sides    []sideOutput // as declared
@@ -39,6 +50,8 @@ type Task struct {
 type Sinks struct {
 	Rows  RowSink   // of Map, if Info.MapOnly: the job's rows
 	Sides []RowSink // of each of Info.Outputs
+	// Rejected takes the records that a map attempt sets aside, rows of RejectedSchema. nil: they are counted only.
+	Rejected RowSink
 }
 
 // RecordError is what the user's map or reduce function returned, or the panic it ended in.

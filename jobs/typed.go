@@ -13,6 +13,7 @@ import (
 // mapBlocks, combinePairs and reduceGroups for themselves.
 type typed[K, V, Out any] struct {
 	each      []blockMapper[K, V] // of known.Inputs
+	grouped   []bool              // of each: the map function takes several records at once
 	reduce    func(K, Values[V], func(Out)) error
 	combine   func(a, b V) V   // or nil
 	partition func(K, int) int // or nil
@@ -40,7 +41,7 @@ func newTyped[K, V, Out any](inputs []Source[K, V], r func(K, Values[V], func(Ou
 			return nil, errors.New("a Source is empty: make inputs with jobs.From")
 		}
 		p.known.Inputs = append(p.known.Inputs, Input{Name: in.name, Format: in.format})
-		p.each = append(p.each, in.each)
+		p.each, p.grouped = append(p.each, in.each), append(p.grouped, in.grouped)
 	}
 	var err error
 	compileKey := codec.Key

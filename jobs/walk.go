@@ -15,11 +15,17 @@ type walk struct {
 	at    int64  // offset of the record
 	from  int64  // what it counts from: the block's
 	rows  bool   // it is the number of a row
+	sieve *sieve // nil unless records are set aside
+	trial *trial // the sieve's, or nil
 }
 
 // here is where the walk is, for an error.
 func (w *walk) here() RecordError {
-	return RecordError{URL: w.block, Offset: w.at, From: w.from, Row: w.rows}
+	at := RecordError{URL: w.block, Offset: w.at, From: w.from, Row: w.rows}
+	if w.trial != nil && w.trial.settling { // the record before it
+		at.Offset = w.trial.mark
+	}
+	return at
 }
 
 // over runs the map function over all blocks of in, by each, which sets w.at, and ends with last. Both may leave by fail or a
@@ -29,6 +35,9 @@ func (w *walk) over(ctx context.Context, in BlockSource, inputs []Input, each fu
 		return err
 	}
 	defer w.task.closeSides()
+	if w.trial != nil {
+		w.task.trySides(w.trial)
+	}
 	for {
 		if err := ctx.Err(); err != nil {
 			return err
@@ -38,6 +47,7 @@ func (w *walk) over(ctx context.Context, in BlockSource, inputs []Input, each fu
 			return w.guard(func() error {
 				last()
 				w.task.flushSides()
+				w.sieve.flush()
 				return nil
 			})
 		}
@@ -51,7 +61,11 @@ func (w *walk) over(ctx context.Context, in BlockSource, inputs []Input, each fu
 			return fmt.Errorf("map %s at byte %d: a block of %d bytes is no whole number of %d-byte records", b.URL, b.Offset, len(b.Data), length)
 		}
 		w.block, w.at, w.from, w.rows = b.URL, b.Offset, b.From, len(b.Schema.Fields) > 0
-		err = w.guard(func() error { return w.mapBlock(b, each) })
+		if w.sieve != nil {
+			err = w.sift(b, inputs[b.Input].Format, each)
+		} else {
+			err = w.guard(func() error { return w.mapBlock(b, each) })
+		}
 		after()
 		if err != nil {
 			return err

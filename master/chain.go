@@ -176,7 +176,7 @@ func (m *Master) runChain(ctx context.Context, j *job) error {
 	}
 	for {
 		m.mu.Lock()
-		done, stopped := slices.Clone(j.chain.done), j.chain.stopped
+		done, stages, stopped := slices.Clone(j.chain.done), slices.Clone(j.chain.stages), j.chain.stopped
 		m.mu.Unlock()
 		if stopped {
 			return errCancelled
@@ -187,6 +187,9 @@ func (m *Master) runChain(ctx context.Context, j *job) error {
 		}
 		if !j.spec.KeepStages {
 			for _, n := range next.Drop {
+				if stages[n].Rejected > 0 { // they are to be looked at
+					continue
+				}
 				if err := m.o.Store.RemoveFolder(ctx, j.stageFolder(done[n].Spec)); err != nil {
 					return fmt.Errorf("remove stage %d: %w", n+1, err)
 				}
@@ -271,6 +274,7 @@ func (m *Master) planStage(ctx context.Context, j *job, s *jobs.StageSpec) (*pla
 	spec.SplitSize, spec.Shuffle, spec.Backup = j.spec.SplitSize, j.spec.Shuffle, j.spec.Backup
 	spec.MaxAttempts, spec.Weight = j.spec.MaxAttempts, j.spec.Weight
 	spec.Decompress, spec.MaxDecompressed = j.spec.Decompress, j.spec.MaxDecompressed
+	spec.SkipBad = j.spec.SkipBad
 	if s.Last {
 		spec.Compression = j.spec.Compression
 		spec.Resume = true // the stages that lie in its output are this chain's
@@ -369,9 +373,12 @@ func (m *Master) reuse(ctx context.Context, s *jobs.StageSpec, p *plan.Plan) (*j
 		!slices.Equal(f.Inputs.Side, manifestSideInputs(p.Spec.SideInputs)) || len(f.Parts) != rowsParts(p) {
 		return nil, nil, nil
 	}
+	if f.Rejected > 0 && !p.Spec.SkipBad.Allows(f.Rejected, f.Inputs.Records) {
+		return nil, nil, nil
+	}
 	status := wire.StageStatus{
 		N: s.N, Job: s.Job, State: sched.Done, Reused: true, Objects: f.Inputs.Objects, InBytes: f.Inputs.Bytes, Records: f.Inputs.Records,
-		Rows: f.Rows, OutBytes: f.Bytes, NumParts: len(f.Parts),
+		Rows: f.Rows, OutBytes: f.Bytes, NumParts: len(f.Parts), Rejected: f.Rejected,
 	}
 	result, err := m.stageResult(ctx, s, out)
 	return result, &status, err
@@ -434,7 +441,7 @@ func (m *Master) endChain(ctx context.Context, j *job, err error) {
 func (m *Master) afterChain(ctx context.Context, j *job, kept bool) {
 	if !kept {
 		sctx, cancel := context.WithTimeout(ctx, sweepTimeout)
-		if err := m.o.Store.RemoveFolder(sctx, j.spec.Output+"/"+StagesFolder); err != nil {
+		if err := m.removeStages(sctx, j); err != nil {
 			m.o.Log.Warn("remove stages", "job", j.id, "output", j.spec.Output, "error", err)
 		}
 		cancel()
@@ -447,6 +454,32 @@ func (m *Master) afterChain(ctx context.Context, j *job, kept bool) {
 	j.swept = true
 	j.touch()
 	m.forgetOldLocked(ctx)
+}
+
+// removeStages removes what a chain's stages wrote. Of a chain that is complete those stay that set records aside.
+func (m *Master) removeStages(ctx context.Context, j *job) error {
+	var gone []string
+	all := true
+	m.mu.Lock()
+	for i, s := range j.chain.stages {
+		switch {
+		case j.chain.done[i].Spec.Last:
+		case s.Rejected > 0 && j.state == sched.Done:
+			all = false
+		default:
+			gone = append(gone, j.stageFolder(j.chain.done[i].Spec))
+		}
+	}
+	m.mu.Unlock()
+	if all { // of a stage that was not done, too
+		gone = []string{j.spec.Output + "/" + StagesFolder}
+	}
+	for _, folder := range gone {
+		if err := m.o.Store.RemoveFolder(ctx, folder); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // cancelChain ends a chain, unless the commit of its last stage is decided.
@@ -511,6 +544,8 @@ func (m *Master) chainStatusLocked(j *job, s *wire.JobStatus) {
 	}
 	for i, st := range stages {
 		s.Pairs += st.Pairs
+		s.Rejected += st.Rejected
+		s.First = append(s.First, st.First...)[:min(len(s.First)+len(st.First), wire.MaxFirstRejected)]
 		s.Spilled += st.Spilled
 		s.Retries += st.Retries
 		if i == 0 {
@@ -544,6 +579,7 @@ func (m *Master) stageStatusLocked(c *job, s *jobs.StageSpec) wire.StageStatus {
 	return wire.StageStatus{
 		N: s.N, Job: s.Job, State: st.State, Objects: st.Objects, InBytes: st.InBytes, Records: st.Records, Pairs: st.Pairs,
 		Shuffled: st.Shuffled, Spilled: st.Spilled, Rows: st.Rows, OutBytes: st.OutBytes, NumParts: st.NumParts, Outputs: st.Outputs, Retries: st.Retries,
+		Rejected: st.Rejected, First: st.First,
 		Elapsed: max(0, end.Sub(st.Submitted).Round(time.Millisecond)),
 	}
 }

@@ -156,6 +156,12 @@ func (m *Master) failJob(ctx context.Context, j *job, err error) error {
 
 // decide does steps 1 and 2.
 func (m *Master) decide(ctx context.Context, j *job) error {
+	m.mu.Lock()
+	over := j.overRejects()
+	m.mu.Unlock()
+	if over != "" {
+		return errors.New(cut(over, maxFailure))
+	}
 	lost, err := m.lookup(ctx, j)
 	if err != nil {
 		return fmt.Errorf("commit: %w", err)

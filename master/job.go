@@ -39,6 +39,7 @@ type job struct {
 	parts     [3][]leftParts               // by phase and task; nil where no task has left any
 	outputs   map[string]wire.OutputStatus // totals of the parts by output; "" is the job's rows
 	cuts      cuts
+	first     firsts // errors of records that were set aside
 	total     share
 	counters  counters
 	retries   int
@@ -125,6 +126,7 @@ func (j *job) selected(e sched.Selected, worker string, o *wire.Outcome) {
 			j.live++
 			add.pairs, add.shuffled = o.Map.Pairs, o.Map.Size
 		}
+		j.first.set(t.Index, o.FirstRejected)
 		j.count(&j.maps[t.Index], o, add)
 	case sched.Reduce:
 		j.count(&j.reduces[t.Index], o, share{spilled: o.Spilled})
@@ -208,6 +210,9 @@ func (m *Master) statusLocked(j *job) *wire.JobStatus {
 			s.State = v.State
 		}
 	}
+	if j.spec.SkipBad.Any() {
+		s.Rejected, s.SkipBad, s.First = j.rejected(), j.spec.SkipBad.String(), j.first.list()
+	}
 	if j.chain != nil {
 		m.chainStatusLocked(j, s)
 	}
@@ -241,7 +246,7 @@ func (j *job) manifest() (*manifest.Manifest, error) {
 			URLs: j.spec.Inputs, Exclude: j.spec.Exclude, Objects: j.objects, Bytes: j.plan.InBytes, Records: j.total.records, Digest: digest(j.plan.Objects),
 			Side: manifestSideInputs(j.spec.SideInputs),
 		},
-		Schema: schema, Rows: j.outputs[""].Rows, Bytes: j.outputs[""].Bytes, Counters: j.counted(),
+		Schema: schema, Rows: j.outputs[""].Rows, Bytes: j.outputs[""].Bytes, Counters: j.counted(), Rejected: j.rejected(),
 		Submitted: j.submitted.UTC(), Decided: j.decided.UTC(),
 	}
 	names := j.spec.Info.Inputs

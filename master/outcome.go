@@ -21,7 +21,7 @@ func (m *Master) vet(done []wire.Outcome) {
 	defer m.mu.Unlock()
 	for i := range done {
 		o := &done[i]
-		o.Work = sane(o)
+		o.Work, o.FirstRejected = sane(o), saneFirsts(o.FirstRejected)
 		if f := o.Failure; f != nil {
 			f.Text = cut(f.Text, maxFailure)
 			continue

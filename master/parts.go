@@ -96,6 +96,9 @@ func (j *job) sides() (list []side) {
 	for _, o := range j.spec.Info.Outputs {
 		list = append(list, side{o.Name, o.Schema})
 	}
+	if j.spec.SkipBad.Any() {
+		list = append(list, side{manifest.Rejected, jobs.RejectedSchema()})
+	}
 	slices.SortFunc(list, func(a, b side) int { return strings.Compare(a.name, b.name) })
 	return list
 }
@@ -181,7 +184,7 @@ func (j *job) unfitParts(t sched.TaskID, parts []wire.Part) string {
 	}
 	may := map[string]bool{}
 	for _, o := range j.sides() {
-		may[name(o.name, t.Index)] = true
+		may[name(o.name, t.Index)] = o.name != manifest.Rejected || t.Phase == sched.Map
 	}
 	for _, p := range rest {
 		if !may[p.Name] || p.Rows == 0 {
@@ -219,9 +222,12 @@ func (j *job) owns(name string) bool {
 }
 
 // sumOf is the checksum of the parts that a map attempt left beside its run, as far as they must be the same when the task runs
-// again: with none it is 0.
+// again: with none it is 0. A stack or an error's text may differ each time.
 func sumOf(parts []wire.Part) (sum uint64) {
 	for _, p := range parts {
+		if output, _ := manifest.CutName(p.Name); output == manifest.Rejected {
+			continue
+		}
 		h := fnv.New64a()
 		fmt.Fprintf(h, "%s %d %d %d", p.Name, p.Rows, p.Pending.Size, p.Pending.CRC32C)
 		sum ^= h.Sum64()

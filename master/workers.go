@@ -77,7 +77,9 @@ func (m *Master) preparePoll(args *wire.PollArgs, outcomes []sched.Outcome) bool
 		o := &args.Done[i]
 		if o.Failure == nil {
 			m.results[o.Attempt] = o
-			outcomes[i].Failure = m.checkCutLocked(o)
+			if outcomes[i].Failure = m.checkCutLocked(o); outcomes[i].Failure == nil {
+				outcomes[i].Failure = m.checkRejectsLocked(o)
+			}
 		}
 		done[o.Attempt] = true
 		if j := m.jobs[o.Attempt.Task.Job]; j != nil && j.ended.IsZero() && !w.done[o.Attempt] {

@@ -56,6 +56,10 @@ func (w *Worker) runMap(ctx context.Context, a *attempt, job loaded) (out *wire.
 		task.Sinks.Rows = rows
 	}
 	task.Sinks.Sides = parts.sides(info, func(output string) string { return manifest.MapSideName(output, index) })
+	if skip := job.reply.Spec.SkipBad; skip.Any() {
+		task.MaxRejected = skip.Most()
+		task.Sinks.Rejected = parts.add(manifest.MapSideName(manifest.Rejected, index), jobs.RejectedSchema(), false)
+	}
 	out = &wire.Outcome{}
 	if info.MapOnly {
 		a.laps.To(laps.Map)
@@ -72,6 +76,7 @@ func (w *Worker) runMap(ctx context.Context, a *attempt, job loaded) (out *wire.
 		return nil, err
 	}
 	out.Counters, out.CountersCut, out.Records, out.Bytes = task.Counters(), task.CountersCut(), task.Records, blocks.Bytes()
+	out.FirstRejected = task.FirstRejected
 	out.Cut, out.Work = blocks.cut(), &wire.Work{Emitted: task.Pairs}
 	return out, nil
 }

@@ -45,6 +45,9 @@ func outcomeBytes(o *wire.Outcome) int {
 			n += len(k.Key) + 16
 		}
 	}
+	for _, text := range o.FirstRejected {
+		n += len(text) + 4
+	}
 	for name := range o.Counters {
 		n += len(name) + 16
 	}

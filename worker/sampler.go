@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"math"
 	"slices"
 
 	"github.com/millrace/millrace/jobs"
@@ -30,6 +31,9 @@ func (w *Worker) runSample(ctx context.Context, a *attempt, job loaded) (*wire.O
 	task := &jobs.Task{Reducers: job.reply.Spec.Reducers, Memory: w.tableMemory(), Unordered: true, Side: job.side}
 	for range job.code.Info().Outputs {
 		task.Sinks.Sides = append(task.Sinks.Sides, noRows{})
+	}
+	if job.reply.Spec.SkipBad.Any() { // how many there may be the maps will find
+		task.MaxRejected = math.MaxInt64
 	}
 	a.laps.To(laps.Map)
 	if err := job.code.Map(ctx, task, blocks, keys); err != nil {

@@ -48,6 +48,8 @@ type Spec struct {
 	Decompress      string // "auto", by an object's first bytes, or "none"; "": auto
 	MaxDecompressed int64  // bytes that one object, or a piece of it, may come to; 0: storage/encoding's limits
 
+	SkipBad Tolerance // how many bad records are set aside before the job fails
+
 	Backup bool // run backup attempts of slow tasks
 	Weight int  // share of the slots relative to other jobs; 0: 1
 }
@@ -93,6 +95,9 @@ func (s Spec) Check() error {
 		return fmt.Errorf("max decompressed %d: must be at least 1 byte; leave it out for the default", s.MaxDecompressed)
 	case s.Weight < 0 || s.Weight > MaxWeight:
 		return fmt.Errorf("weight %d: must be between 1 and %d; leave it out for 1", s.Weight, MaxWeight)
+	}
+	if err := s.SkipBad.check(); err != nil {
+		return err
 	}
 	if err := oneOf("shuffle", s.Shuffle, "local", "bucket"); err != nil {
 		return err

@@ -111,7 +111,7 @@ func StatusText(out io.Writer, st wire.JobStatus, now time.Time) error {
 		facts = append(append(facts, fact{"rows", outputFact(st)}), sideFacts(st)...)
 		facts = append(facts, fact{"parts", partsFact(st)})
 	}
-	facts = append(facts, counterFacts(st.Counters)...)
+	facts = append(append(facts, rejectedFacts(st)...), counterFacts(st.Counters)...)
 	writeFacts(&b, append(facts, warningFacts(st.Warnings)...))
 	writeStages(&b, st)
 	if st.Error != "" {

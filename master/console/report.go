@@ -24,17 +24,18 @@ type Report struct {
 	Output      string            `json:"output"`          // URL of the folder of the parts
 	Parts       []string          `json:"parts"`           // URLs in order; of very many only the first ones
 	NumParts    int               `json:"num_parts"`
-	Objects     int               `json:"objects"`      // input objects
-	Bytes       int64             `json:"bytes"`        // of the input
-	Records     int64             `json:"records"`      // of the input
-	Pairs       int64             `json:"pairs"`        // after combining
-	Shuffled    int64             `json:"shuffled"`     // bytes of the pairs
-	Spilled     int64             `json:"spilled"`      // bytes written to disk beyond those
-	Rows        int64             `json:"rows"`         // of the output
-	OutputBytes int64             `json:"output_bytes"` // of the parts
-	Outputs     []ReportOutput    `json:"outputs"`      // the side outputs, by name
-	Seconds     float64           `json:"seconds"`      // to the millisecond
-	MBPerS      float64           `json:"mb_per_s"`     // input, 1 MB = 1,000,000 bytes
+	Objects     int               `json:"objects"`          // input objects
+	Bytes       int64             `json:"bytes"`            // of the input
+	Records     int64             `json:"records"`          // of the input
+	Pairs       int64             `json:"pairs"`            // after combining
+	Shuffled    int64             `json:"shuffled"`         // bytes of the pairs
+	Spilled     int64             `json:"spilled"`          // bytes written to disk beyond those
+	Rows        int64             `json:"rows"`             // of the output
+	OutputBytes int64             `json:"output_bytes"`     // of the parts
+	Outputs     []ReportOutput    `json:"outputs"`          // the side outputs, by name
+	Rejected    int64             `json:"rejected_records"` // bad ones that were set aside
+	Seconds     float64           `json:"seconds"`          // to the millisecond
+	MBPerS      float64           `json:"mb_per_s"`         // input, 1 MB = 1,000,000 bytes
 	Tasks       ReportTasks       `json:"tasks"`
 	Retries     int               `json:"retries"` // failed attempts that were tried again
 	Counters    map[string]int64  `json:"counters"`
@@ -76,7 +77,7 @@ func NewReport(st wire.JobStatus, elapsed time.Duration) Report {
 		ID: string(st.ID), Job: st.Job, State: st.State.String(), Error: st.Error,
 		Params: st.Params, Inputs: st.Inputs, Output: st.Output, Parts: st.Parts, NumParts: st.NumParts,
 		Objects: st.Objects, Bytes: st.InBytes, Records: st.Records,
-		Pairs: st.Pairs, Shuffled: st.Shuffled, Spilled: st.Spilled, Rows: st.Rows, OutputBytes: st.OutBytes,
+		Pairs: st.Pairs, Shuffled: st.Shuffled, Spilled: st.Spilled, Rows: st.Rows, OutputBytes: st.OutBytes, Rejected: st.Rejected,
 		Seconds: math.Round(1e3*elapsed.Seconds()) / 1e3,
 		Tasks:   ReportTasks{st.Map.Tasks, st.Reduce.Tasks}, Retries: st.Retries, Counters: st.Counters, Warnings: st.Warnings,
 	}

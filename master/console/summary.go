@@ -12,6 +12,7 @@ import (
 	"github.com/dustin/go-humanize"
 	"github.com/jedib0t/go-pretty/v6/text"
 	"github.com/millrace/millrace/master/wire"
+	"github.com/millrace/millrace/storage/manifest"
 )
 
 // Summary writes what a job that has ended did: how much, how fast, what its counters say, and where its output lies. Of a
@@ -34,7 +35,7 @@ func Summary(out io.Writer, program string, st wire.JobStatus, elapsed time.Dura
 	if st.State == wire.Done {
 		facts = append(append(facts, fact{"output", outputFact(st)}), sideFacts(st)...)
 	}
-	facts = append(facts, counterFacts(st.Counters)...)
+	facts = append(append(facts, rejectedFacts(st)...), counterFacts(st.Counters)...)
 	writeFacts(&b, append(facts, warningFacts(st.Warnings)...))
 	writeStages(&b, st)
 	if st.State == wire.Done {
@@ -91,10 +92,35 @@ func outputFact(st wire.JobStatus) string {
 // sideFacts says what the side outputs hold, a line each.
 func sideFacts(st wire.JobStatus) (facts []fact) {
 	for _, o := range st.Outputs {
+		if o.Name == manifest.Rejected { // see rejectedFacts
+			continue
+		}
 		facts = append(facts, fact{"", fmt.Sprintf("%s: %s, %s in %s", Line(o.Name), count(o.Rows, "row", "rows"), amount(o.Bytes), count(o.Parts, "part", "parts"))})
 	}
 	return facts
 }
+
+// rejectedFacts says how many bad records were set aside, and names the first ones.
+func rejectedFacts(st wire.JobStatus) []fact {
+	if st.Rejected == 0 {
+		return nil
+	}
+	where := "in rejected"
+	if st.NumStages > 0 {
+		where = "by its stages, in rejected of the output and below _stages"
+	}
+	facts := []fact{{"bad", fmt.Sprintf("%s set aside %s, of %s at most", count(st.Rejected, "record", "records"), where, st.SkipBad)}}
+	for _, text := range st.First {
+		facts = append(facts, fact{"", cut(strings.ReplaceAll(Line(text), "file:///", "/"), maxFirstLine)})
+	}
+	if n := st.Rejected - int64(len(st.First)); n > 0 && len(st.First) > 0 {
+		facts = append(facts, fact{"", fmt.Sprintf("and %s more", humanize.Comma(n))})
+	}
+	return facts
+}
+
+// maxFirstLine bounds the error of a bad record in a summary, columns.
+const maxFirstLine = 160
 
 // counterFacts aligns the counters' names and their numbers.
 func counterFacts(counters map[string]int64) []fact {

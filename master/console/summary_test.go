@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/millrace/millrace/master/wire"
+	"github.com/millrace/millrace/storage/manifest"
 )
 
 // evil is a string that would take over a terminal: colours, a window title, a cleared screen, a C1 control, text that runs
@@ -33,6 +34,7 @@ func evilStatus(state wire.JobState) wire.JobStatus {
 	st.Params, st.Counters = map[string]string{evil: evil}, map[string]int64{evil: 1}
 	st.Inputs, st.Parts = []string{evil}, []string{evil, evil}
 	st.Outputs = []wire.OutputStatus{{Name: evil, Parts: 1, Rows: 1}}
+	st.Rejected, st.First = 3, []string{evil, evil}
 	return st
 }
 
@@ -93,8 +95,14 @@ func TestSummary(t *testing.T) {
 	little.Output = "file:///tmp/it's here"
 	many := finished()
 	many.NumParts, many.Output = 256, "s3://bucket/out"
+	bad := finished()
+	bad.Rejected, bad.SkipBad = 7, "0.1%"
+	bad.First = []string{"map file:///data/x.log at byte 17: no number: " + strings.Repeat("long ", 50), "map s3://b/y at byte 0: panic: boom"}
+	bad.Outputs = []wire.OutputStatus{{Name: manifest.Rejected, Parts: 2, Rows: 7, Bytes: 900}}
+	badStages := bad
+	badStages.NumStages, badStages.Rejected, badStages.Outputs = 2, 2, nil
 	for name, st := range map[string]wire.JobStatus{
-		"done": finished(), "failed": failed, "cancelled": cancelled, "little": little, "many": many,
+		"bad": bad, "bad-stages": badStages, "done": finished(), "failed": failed, "cancelled": cancelled, "little": little, "many": many,
 	} {
 		var out bytes.Buffer
 		if err := Summary(&out, "millrace", st, 5210*time.Millisecond); err != nil {

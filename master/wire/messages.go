@@ -88,6 +88,8 @@ type Outcome struct {
 	Elapsed  time.Duration
 	// CountersCut says that the task used more names of counters than jobs.MaxCounters, of which Counters are the first.
 	CountersCut bool `json:",omitempty"`
+	// FirstRejected are the errors of the first records that a map attempt set aside, a line each, MaxFirstRejected at most.
+	FirstRejected []string `json:",omitempty"`
 	// Work is for people. A journal has no room for it: some 500 bytes a task.
 	Work *Work `json:"-"`
 }
@@ -209,11 +211,17 @@ type JobStatus struct {
 	Parts     []string // URLs of the committed parts of the job's rows, at most MaxPartsShown
 	NumParts  int
 	Outputs   []OutputStatus // beside those rows, by name
+	Rejected  int64          // bad records that were set aside; of a chain in all stages that ran
+	SkipBad   string         // how many may be, as the submitter stated it; "" for none
+	First     []string       // the errors of the first ones, MaxFirstRejected at most
 	Stages    []StageStatus  // of a chain: the newest ones that have begun, at most MaxStagesShown, the one under way last
 	NumStages int            // of a chain: those that have begun
 	Counters  map[string]int64
 	Warnings  []string // what its user should know though the job goes on; a line each
 }
+
+// MaxFirstRejected bounds the errors of bad records that are told, of an attempt and of a job.
+const MaxFirstRejected = 5
 
 // MaxStagesShown bounds JobStatus.Stages.
 const MaxStagesShown = 100
@@ -235,6 +243,8 @@ type StageStatus struct {
 	NumParts int
 	Outputs  []OutputStatus
 	Retries  int
+	Rejected int64    // records that it set aside
+	First    []string // the errors of the first ones
 	Elapsed  time.Duration
 }
 

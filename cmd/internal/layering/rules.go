@@ -50,7 +50,7 @@ const edges = `
 	master                   < jobs jobs/plan master/journal master/sched master/wire storage storage/arrowfile storage/encoding storage/manifest storage/output
 	master/status            < jobs/plan master master/sched master/wire
 	master/web               < master/status
-	master/console           < jobs jobs/plan master/wire storage storage/arrowfile storage/output
+	master/console           < jobs jobs/plan master/wire storage storage/arrowfile storage/manifest storage/output
 
 	# The data plane. It meets the control plane in master/wire only.
 	worker                   < jobs jobs/plan master/wire storage storage/arrowfile storage/columns storage/encoding storage/input storage/manifest worker/laps worker/shuffle

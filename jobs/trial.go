@@ -1,0 +1,256 @@
+package jobs
+
+import "errors"
+
+// trial is what a map attempt that sets bad records aside keeps of the record under way: all that it has done can be taken back
+// until the next record does something. Nothing is asked of the loops over records but that they say where each one begins, so
+// that a record that does nothing costs nothing.
+//
+// Invariant: of no record but the one at mark can anything be taken back.
+type trial struct {
+	at       *int64 // the offset of the record under way
+	mark     int64  // that of the record on trial
+	open     bool   // there is one
+	settling bool   // what it did is being made final; still so after a panic there
+	parts    []undoable
+}
+
+// undoable is a part of an attempt that a record changes.
+type undoable interface {
+	// keep makes all that was done so far final.
+	keep()
+	// takeBack undoes all that was done since keep.
+	takeBack()
+}
+
+// maxHeld bounds what one record may do before it ends, bytes of pairs or rows: it is held in memory, beyond the budget.
+const maxHeld = 64 << 20
+
+// errHeld reports a record that does too much to be taken back.
+var errHeld = errors.New("it emits more than 64 MiB, which is too much to be held until it is known to be good: " +
+	"run the job without --skip-bad-records, or emit less for one record")
+
+// join adds a part. What it has done so far is final.
+func (t *trial) join(p undoable) {
+	t.parts = append(t.parts, p)
+	p.keep()
+}
+
+// touch is called before the record under way does anything.
+func (t *trial) touch() {
+	if t.open && *t.at == t.mark || t.settling {
+		return
+	}
+	t.settle()
+	t.open, t.mark = true, *t.at
+}
+
+// settle makes final what the record on trial did. A panic in it is no record's: a combiner's, or of a sink that failed.
+func (t *trial) settle() {
+	if !t.open {
+		return
+	}
+	t.settling = true
+	for _, p := range t.parts {
+		p.keep()
+	}
+	t.open, t.settling = false, false
+}
+
+// reject takes back what the record under way did.
+func (t *trial) reject() {
+	if !t.open || *t.at != t.mark {
+		return
+	}
+	for _, p := range t.parts {
+		p.takeBack()
+	}
+	t.open = false
+}
+
+// keep implements undoable.
+func (c *counters) keep() {
+	for _, n := range c.touched {
+		n.touched = false
+	}
+	c.touched = c.touched[:0]
+}
+
+// takeBack implements undoable.
+func (c *counters) takeBack() {
+	for _, n := range c.touched {
+		n.n = n.before
+	}
+	c.keep()
+}
+
+// note remembers a counter's value from before the record under way.
+func (c *counters) note(n *Counter) {
+	c.trial.touch()
+	if !n.touched && !c.trial.settling {
+		n.touched, n.before = true, n.n
+		c.touched = append(c.touched, n)
+	}
+}
+
+// try puts a task's counters on trial.
+func (c *counters) try(t *trial) {
+	c.trial = t
+	for _, n := range c.byName {
+		n.of = c
+	}
+	t.join(c)
+}
+
+// rowMark is how far a rowWriter had come.
+type rowMark struct {
+	rows    int
+	bytes   int64
+	count   int64
+	columns []columnMark
+}
+
+// try puts a writer on trial.
+func (w *rowWriter[Out]) try(t *trial) {
+	w.trial = t
+	t.join(w)
+}
+
+// keep implements undoable. A batch is full when its last record is over, so that all its rows can be taken back.
+func (w *rowWriter[Out]) keep() {
+	if w.full() {
+		w.flush()
+	}
+	w.mark.rows, w.mark.bytes, w.mark.count = w.rows, w.bytes, *w.count
+	w.mark.columns = w.mark.columns[:0]
+	for _, c := range w.columns {
+		w.mark.columns = c.mark(w.mark.columns)
+	}
+}
+
+// takeBack implements undoable.
+func (w *rowWriter[Out]) takeBack() {
+	w.rows, w.bytes, *w.count = w.mark.rows, w.mark.bytes, w.mark.count
+	rest := w.mark.columns
+	for _, c := range w.columns {
+		rest = c.cutBack(rest)
+	}
+}
+
+// columnMark is how far a column had come.
+type columnMark struct{ rows, nulls, valid, offsets, data int }
+
+// mark appends the marks of the column and those within it.
+func (c *column) mark(to []columnMark) []columnMark {
+	to = append(to, columnMark{c.rows, c.nulls, len(c.valid), len(c.offsets), len(c.data)})
+	for _, child := range c.children {
+		to = child.mark(to)
+	}
+	return to
+}
+
+// cutBack makes the column end where it did when marks was made, and returns the marks of those after it.
+func (c *column) cutBack(marks []columnMark) (rest []columnMark) {
+	m := marks[0]
+	c.rows, c.nulls = m.rows, m.nulls
+	c.valid, c.offsets, c.data = c.valid[:m.valid], c.offsets[:m.offsets], c.data[:m.data]
+	clearBeyond(c.valid, m.rows)
+	if c.plan.field.Type == TypeBool {
+		clearBeyond(c.data, m.rows)
+	}
+	rest = marks[1:]
+	for _, child := range c.children {
+		rest = child.cutBack(rest)
+	}
+	return rest
+}
+
+// clearBeyond clears the bits of a bitmap's last byte from bit n on: setBit sets, and does not clear.
+func clearBeyond(bitmap []byte, n int) {
+	if n&7 != 0 && len(bitmap) > 0 {
+		bitmap[len(bitmap)-1] &= 1<<(n&7) - 1
+	}
+}
+
+// tryPairs puts the mapper on trial, and returns its emit function. emit is the one that it has otherwise, for pairs that go
+// straight into the batch; through the combine table nothing can be taken back, so that pairs wait for it encoded.
+func (m *mapper[K, V]) tryPairs(t *trial, emit func(K, V)) func(K, V) {
+	t.join(m)
+	if m.table != nil {
+		emit = m.hold
+	}
+	return func(k K, v V) {
+		m.check()
+		t.touch()
+		emit(k, v)
+	}
+}
+
+// pairMark is how far a mapper's batch had come.
+type pairMark struct {
+	data, partitions, count int
+	passed                  int64
+}
+
+// hold encodes a pair of the record on trial.
+func (m *mapper[K, V]) hold(k K, v V) {
+	if m.partition != nil {
+		m.partitionOf(k)
+	}
+	start := len(m.held)
+	m.held = m.keys.append(append(m.held, 0, 0), k)
+	middle := len(m.held)
+	m.held = closePair(m.values.append(m.held, v), start, middle)
+	if len(m.held) > maxHeld {
+		m.fail(errHeld)
+	}
+}
+
+// heldBlock is the least room for held pairs, bytes.
+const heldBlock = 64 << 10
+
+// keep implements undoable.
+func (m *mapper[K, V]) keep() {
+	for rest := m.held; len(rest) > 0; {
+		key, value, after, err := CutPair(rest, nil)
+		if err != nil {
+			m.fail(err)
+		}
+		k, err := m.keys.decode(key)
+		if err != nil {
+			m.fail(err)
+		}
+		v, err := m.values.decode(value)
+		if err != nil {
+			m.fail(err)
+		}
+		m.combine(view(key), k, v)
+		rest = after
+	}
+	// Strings never change, and those that were decoded are views: no byte is used twice.
+	if m.held = m.held[len(m.held):]; m.table != nil && cap(m.held) < heldBlock/16 {
+		m.held = make([]byte, 0, heldBlock)
+	}
+	if len(m.batch.Data) >= batchBytes {
+		m.put()
+	}
+	m.mark = pairMark{len(m.batch.Data), len(m.batch.Partitions), m.batch.Count, m.passed}
+}
+
+// takeBack implements undoable.
+func (m *mapper[K, V]) takeBack() {
+	m.held = m.held[:0]
+	m.batch.Data, m.batch.Partitions, m.batch.Count = m.batch.Data[:m.mark.data], m.batch.Partitions[:m.mark.partitions], m.mark.count
+	m.passed = m.mark.passed
+	m.aside = m.gate.passing > 0
+}
+
+// filled is called when a batch is full. On trial it goes at the record's end.
+func (m *mapper[K, V]) filled() {
+	switch {
+	case m.trial == nil || m.table != nil:
+		m.put()
+	case len(m.batch.Data)-m.mark.data > maxHeld:
+		m.fail(errHeld)
+	}
+}
