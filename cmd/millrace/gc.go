@@ -62,11 +62,13 @@ func gcCommand() *cobra.Command {
 		Use:   "gc URL",
 		Short: "Remove what dead jobs left in a bucket or folder",
 		Long: "Find what jobs, masters and workers left that were killed, in the folder URL and all folders below, and remove it: pending " +
-			"uploads of parts, folders of runs (.millrace-…), folders of millrace doctor, and on local disks temporary files. Objects of " +
-			"others and committed outputs are never touched. --dry-run lists it and removes nothing.\n\n" +
+			"uploads of parts, folders of runs (.millrace-…), stages of chains that did not end (_stages), folders of millrace doctor, and on " +
+			"local disks temporary files. Objects of others and committed outputs are never touched. --dry-run lists it and removes " +
+			"nothing.\n\n" +
 			"A bucket does not say which jobs live. An output is left alone as long as anything pending in it, or in a folder around or " +
 			"below, is younger than --older-than: choose more than your longest task takes. With --master the outputs of that master's " +
-			"running jobs are left alone whatever their age; jobs of other masters, and of millrace run, are known by their age only.",
+			"running jobs are left alone whatever their age; jobs of other masters, and of millrace run, are known by their age only. The " +
+			"stages of a chain that failed are what --resume goes on from: they are taken for left at that age as well.",
 		Example: "  millrace gc s3://bucket/out --dry-run\n  millrace gc s3://bucket --older-than 7d\n  millrace gc /data/out --master 127.0.0.1:7800 --older-than 0s",
 		Args:    millrace.Arguments(1, "URL"),
 		RunE:    func(c *cobra.Command, args []string) error { return runGC(c.Context(), os.Stdout, f, args[0]) },

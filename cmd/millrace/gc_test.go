@@ -120,15 +120,18 @@ func (g *gate) job() *jobs.Job {
 			emit(word, 1)
 		}
 		return nil
-	}, func(word string, ns jobs.Values[int64], emit func(wordRow)) error {
-		select {
-		case g.arrived <- struct{}{}:
-		default:
-		}
-		<-g.open
-		emit(wordRow{word, jobs.Total(ns)})
-		return nil
-	})
+	}, g.reduce)
+}
+
+// reduce is the reduce function that waits.
+func (g *gate) reduce(word string, ns jobs.Values[int64], emit func(wordRow)) error {
+	select {
+	case g.arrived <- struct{}{}:
+	default:
+	}
+	<-g.open
+	emit(wordRow{word, jobs.Total(ns)})
+	return nil
 }
 
 // engine runs a master on a TCP address, and a worker, over p's store, until the test ends.

@@ -22,6 +22,8 @@ func decide(items []*Item, owners []Owner, o Options) {
 		switch owner := ownerOf(i, owners); {
 		case owner != nil:
 			i.Kept = fmt.Sprintf("job %s is at work there", owner.ID)
+		case i.complete:
+			i.Kept = "the stages of a chain that is complete, as --keep-stages leaves them: remove the folder if nobody needs it"
 		case i.Active.IsZero():
 			i.Kept = "the store does not say how old it is"
 		case young(i):

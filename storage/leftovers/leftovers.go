@@ -8,12 +8,14 @@
 //     may not change for most of that time; so an output folder counts as in use as long as anything in it, or in a folder
 //     around or below, is younger than Options.OlderThan. A live job is taken for dead only if none of its tasks has begun
 //     or written a piece of a part for that long.
+//   - What finished stages of a chain wrote is kept for --resume until it has that age. Beside an output that was completed after
+//     them they stay: somebody wished so (--keep-stages).
 //
 // A wrong guess costs work, not a wrong result: a master looks at all uploads before it commits, and runs the tasks of lost
 // ones again.
 //
 // Only what bears millrace's own names is touched, so no object of others and nothing that was committed is: a pending upload
-// is no object yet, and folders of runs are hidden. The package knows no master and no job but by what Owners says. The
+// is no object yet, and folders of runs are hidden; of the folder _stages only parts and manifests of stages. The package knows no master and no job but by what Owners says. The
 // command gc calls it.
 package leftovers
 
@@ -56,6 +58,7 @@ const (
 	RunFolder Kind = "run folder" // .millrace-<job id>/, also of work that is not runs
 	Temporary Kind = "temporary file"
 	Doctor    Kind = "doctor's folder"
+	Stages    Kind = "chain's stages" // what finished stages wrote, of a chain that did not end
 )
 
 // Item is one leftover.
@@ -70,10 +73,11 @@ type Item struct {
 	Removed bool      `json:"removed"`           // all of it
 	Problem string    `json:"problem,omitempty"` // why not, though it was to be
 
-	folder  string // of the output it belongs to
-	job     string // its id, of a run folder
-	objects []string
-	uploads []storage.Pending
+	folder   string // of the output it belongs to
+	job      string // its id, of a run folder
+	complete bool   // of stages: their chain's output was written after them
+	objects  []string
+	uploads  []storage.Pending
 }
 
 // Report is what was found.

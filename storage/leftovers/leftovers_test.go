@@ -158,7 +158,7 @@ func TestFindAndRemove(t *testing.T) {
 	b := newBucket(t)
 	stay := []string{
 		"out/_SUCCESS", "out/part-00000.arrow", "in/books.txt", "out/.millrace-notes/x", "out/.millrace-" + jobA[1:] + "/x", "out/.millrace-" + jobA + "-x/y",
-		".millrace-" + jobA, "in/map-00000.0.run", "out/_stages/001-a/_SUCCESS",
+		".millrace-" + jobA, "in/map-00000.0.run", "out/_stages/001-a/notes.txt",
 	}
 	b.put(stay...)
 	b.pend("in/film.mkv", "out/part-0.arrow", "out/part-00000.arrow.gz")
@@ -263,6 +263,55 @@ func TestAges(t *testing.T) {
 	b.aged.blind = true
 	r := b.find("mem://b/", Options{OlderThan: -1})
 	b.same("of unknown age", b.brief(r.Kept), []string{"out/part-00000.arrow: the store does not say how old it is"})
+}
+
+// What finished stages of a chain wrote is one thing, which keeps its output, and is kept by it, as long as anything there is young; it
+// goes with age, its manifests first. It stays if the chain is complete or lives, and so does what others put between.
+func TestStages(t *testing.T) {
+	t.Parallel()
+	b := newBucket(t)
+	b.put("over/_SUCCESS")
+	stages := func(out string) []string {
+		return []string{out + "/_stages/001-a/part-00000.arrow", out + "/_stages/001-a/_SUCCESS", out + "/_stages/012-b.c/long/map-00003.arrow", out + "/_stages/012-b.c/_SUCCESS"}
+	}
+	stay := []string{"over/_SUCCESS", "done/_SUCCESS", "died/_stages/readme", "died/_stages/x/part-00000.arrow", "died/_stages/001-a/part-0.arrow", "stages/001-a/_SUCCESS"}
+	b.put(slices.Concat(stages("died"), stages("over"), stages("done"), stay[1:])...)
+	b.pend("died/_stages/013-d/part-00000.arrow")
+	b.put("died/_stages/013-d/.millrace-" + jobA + ".13/map-00000.0.run")
+
+	live := Options{OlderThan: -1, Owners: func(context.Context) ([]Owner, error) { return []Owner{{jobA, "mem://b/died"}}, nil }}
+	if r := b.find("mem://b/", live); len(r.Items) != 1 || r.Items[0].URL != "mem://b/over/_stages/" || len(r.Kept) != 4 {
+		t.Errorf("of a live chain: to be removed %q, kept %q", b.brief(r.Items), b.brief(r.Kept))
+	}
+	b.aged.young = []string{"died/_stages/013-d/part"}
+	beside := ": something beside it is younger than 24 h: a job may be at work there"
+	r := b.find("mem://b/", Options{})
+	b.same("while a stage is at work", b.brief(r.Kept), []string{
+		"died/_stages/" + beside, "died/_stages/013-d/.millrace-" + jobA + ".13/" + beside, "died/_stages/013-d/part-00000.arrow: younger than 24 h",
+		"done/_stages/: the stages of a chain that is complete, as --keep-stages leaves them: remove the folder if nobody needs it",
+	})
+	b.aged.young = []string{"died/_stages/012"}
+	if r := b.find("mem://b/", Options{}); len(r.Kept) != 4 || len(r.Items) != 1 {
+		t.Errorf("just after a stage: to be removed %q, kept %q", b.brief(r.Items), b.brief(r.Kept))
+	}
+	b.aged.young = nil
+	r = b.find("mem://b/", Options{})
+	size := len(strings.Join(stages("died"), ""))
+	b.same("found", b.brief(r.Items), []string{
+		fmt.Sprintf("chain's stages died/_stages/ %d in 4", size), fmt.Sprintf("run folder died/_stages/013-d/.millrace-%s.13/ %d in 1", jobA, len("died/_stages/013-d/.millrace-"+jobA+".13/map-00000.0.run")),
+		"pending upload died/_stages/013-d/part-00000.arrow 35 in 1", fmt.Sprintf("chain's stages over/_stages/ %d in 4", size),
+	})
+	b.bad.Plan(storagetest.Fault{Op: storagetest.OpRemove, Key: "**/012-b.c/_SUCCESS", Times: -1, Err: storage.ErrDenied})
+	if err := Remove(t.Context(), b.store, r, nil); err == nil || !slices.Contains(b.there(), "died/_stages/012-b.c/long/map-00003.arrow") {
+		t.Errorf("%v: left %q: parts are removed before their manifest", err, b.there())
+	}
+	b.bad.Plan()
+	if err := Remove(t.Context(), b.store, b.find("mem://b/", Options{}), nil); err != nil {
+		t.Fatal(err)
+	}
+	want := append(stages("done"), stay...)
+	slices.Sort(want)
+	b.same("left", b.there(), want)
 }
 
 // What a live job owns is kept whatever its age: its output with all below, its run folder by its id, those of its stages

@@ -9,6 +9,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/millrace/millrace/storage"
+	"github.com/millrace/millrace/storage/manifest"
 )
 
 // within is how many calls for one item are under way at a time, of parallel items.
@@ -61,6 +62,15 @@ func (i *Item) remove(ctx context.Context, st *storage.Store) error {
 		uploads.Go(func() error { return st.Abort(ctx, p) })
 	}
 	err := uploads.Wait()
+	// Manifests go next: a stage of which parts are gone must not look like one to go on from.
+	for _, url := range i.objects {
+		if storage.Base(url) != manifest.Name {
+			continue
+		}
+		if e := st.Remove(ctx, url); e != nil {
+			return errors.Join(err, e)
+		}
+	}
 	for _, url := range i.objects {
 		objects.Go(func() error { return st.Remove(ctx, url) })
 	}

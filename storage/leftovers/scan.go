@@ -14,14 +14,15 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/millrace/millrace/storage"
+	"github.com/millrace/millrace/storage/manifest"
 )
 
-// The names by which millrace's own things are known. Those of parts and run folders are the masters', that of doctor's
-// folders is package doctor's.
+// The names by which millrace's own things are known, beside those of parts, which package manifest knows. Those of run folders and
+// stages are the masters', that of doctor's folders is package doctor's.
 var (
-	partName     = regexp.MustCompile(`^(part|map)-[0-9]{5,}\.arrow$`)
 	runFolder    = regexp.MustCompile(`^\.millrace-([0-9a-f]{32}(\.[0-9]+)?)$`)
 	doctorFolder = regexp.MustCompile(`^\.millrace-doctor-[0-9a-z]+$`)
+	stageObject  = regexp.MustCompile(`^(.*/)_stages/[0-9]{3,}-[^/]+/([^/]+(/[^/]+)?)$`) // the output, and the name in the stage's
 )
 
 // scan is one look through a store.
@@ -31,8 +32,9 @@ type scan struct {
 	local bool   // uploads are files that bear millrace's mark: all of them are its own
 	o     Options
 
-	folders map[string]*Item // by URL
-	others  []*Item          // uploads and temporary files
+	folders map[string]*Item     // by URL
+	others  []*Item              // uploads and temporary files
+	success map[string]time.Time // when outputs were completed, by their folder with a slash
 	foreign int
 	seen    int // objects, to tell of progress
 }
@@ -45,7 +47,7 @@ func newScan(st *storage.Store, url string, o Options) (*scan, error) {
 	if u.Key != "" && !strings.HasSuffix(u.Key, "/") {
 		u.Key += "/"
 	}
-	return &scan{store: st, url: u.String(), local: u.Scheme == "file", o: o, folders: map[string]*Item{}}, nil
+	return &scan{store: st, url: u.String(), local: u.Scheme == "file", o: o, folders: map[string]*Item{}, success: map[string]time.Time{}}, nil
 }
 
 // run looks for uploads first: what is completed meanwhile is not taken for two things.
@@ -80,7 +82,7 @@ func (s *scan) run(ctx context.Context) error {
 
 // upload makes an item of a pending upload, unless it is another program's.
 func (s *scan) upload(url, id string, begun time.Time) *Item {
-	if !s.local && !partName.MatchString(storage.Base(url)) && s.own(url) == nil {
+	if !s.local && !isPart(url) && s.own(url) == nil {
 		s.foreign++
 		return nil
 	}
@@ -116,9 +118,41 @@ func (s *scan) object(o storage.Info) {
 	if s.seen++; s.seen%1000 == 0 {
 		s.o.Progress(fmt.Sprintf("objects: %d", s.seen))
 	}
-	if folder := s.own(o.URL); folder != nil {
-		folder.add(&Item{Size: o.Size, Active: o.Modified, objects: []string{o.URL}})
+	folder := s.own(o.URL)
+	if folder == nil {
+		folder = s.stages(o.URL)
 	}
+	if folder != nil {
+		folder.add(&Item{Size: o.Size, Active: o.Modified, objects: []string{o.URL}})
+	} else if storage.Base(o.URL) == manifest.Name {
+		s.success[above(o.URL)+"/"] = o.Modified
+	}
+}
+
+// isPart says whether an upload has the name of a part, in an output or in the folder of a side output.
+func isPart(url string) bool {
+	base := storage.Base(url)
+	_, part := manifest.CutName(base)
+	_, side := manifest.CutName(storage.Base(above(url)) + "/" + base)
+	return part || side
+}
+
+// stages returns the item of the stages that a chain left in its output, if an object is a part or manifest of one of them.
+func (s *scan) stages(url string) *Item {
+	m := stageObject.FindStringSubmatch(url)
+	if m == nil || !strings.HasPrefix(m[1], s.url) && m[1] != s.url {
+		return nil
+	}
+	if _, part := manifest.CutName(m[2]); !part && m[2] != manifest.Name {
+		return nil
+	}
+	folder := m[1] + "_stages/"
+	i := s.folders[folder]
+	if i == nil {
+		i = &Item{Kind: Stages, URL: folder, folder: strings.TrimSuffix(m[1], "/")}
+		s.folders[folder] = i
+	}
+	return i
 }
 
 // litter notes a file that a write left which was cut off.
@@ -172,6 +206,11 @@ func (i *Item) add(part *Item) {
 func (s *scan) sorted() []*Item {
 	items := slices.AppendSeq(s.others, maps.Values(s.folders))
 	items = slices.DeleteFunc(items, func(i *Item) bool { return i.Objects == 0 })
+	for _, i := range items {
+		if done, ok := s.success[i.folder+"/"]; ok && i.Kind == Stages {
+			i.complete = !done.Before(i.Active) // an older one is of the output that the chain was to replace
+		}
+	}
 	slices.SortFunc(items, func(a, b *Item) int { return cmp.Or(strings.Compare(a.URL, b.URL), strings.Compare(a.ID, b.ID)) })
 	return items
 }

@@ -2,7 +2,6 @@ package manifest
 
 import (
 	"fmt"
-	"path"
 	"strings"
 )
 
@@ -31,15 +30,16 @@ func MapSideName(output string, task int) string {
 func CutName(name string) (output string, ok bool) {
 	output, base, side := strings.Cut(name, "/")
 	if !side {
-		return "", matches("part-[0-9][0-9][0-9][0-9][0-9]*.arrow", name)
+		return "", numbered("part-", name)
 	}
-	return output, CheckOutput(output) == nil &&
-		(matches("part-[0-9][0-9][0-9][0-9][0-9]*.arrow", base) || matches("map-[0-9][0-9][0-9][0-9][0-9]*.arrow", base))
+	return output, CheckOutput(output) == nil && (numbered("part-", base) || numbered("map-", base))
 }
 
-func matches(pattern, name string) bool {
-	ok, err := path.Match(pattern, name)
-	return err == nil && ok
+// numbered says whether a name is that of a task's part: five digits or more, and nothing else, which another program's could be.
+func numbered(prefix, name string) bool {
+	number, is := strings.CutPrefix(name, prefix)
+	number, arrow := strings.CutSuffix(number, ".arrow")
+	return is && arrow && len(number) >= 5 && strings.Trim(number, "0123456789") == ""
 }
 
 // maxOutputName bounds the name of a side output, bytes: it is a folder's name in every file system.

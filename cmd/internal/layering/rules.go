@@ -37,7 +37,7 @@ const edges = `
 	storage/manifest         < none
 	storage/output           < storage storage/arrowfile storage/manifest
 	storage/doctor           < storage
-	storage/leftovers        < storage
+	storage/leftovers        < storage storage/manifest
 	storage/verify           < storage storage/arrowfile storage/manifest storage/output
 
 	# The control plane.
