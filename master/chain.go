@@ -545,7 +545,11 @@ func (m *Master) chainStatusLocked(j *job, s *wire.JobStatus) {
 	for i, st := range stages {
 		s.Pairs += st.Pairs
 		s.Rejected += st.Rejected
-		s.First = append(s.First, st.First...)[:min(len(s.First)+len(st.First), wire.MaxFirstRejected)]
+		for _, text := range st.First { // stages that read the chain's input all meet the same
+			if len(s.First) < wire.MaxFirstRejected && !slices.Contains(s.First, text) {
+				s.First = append(s.First, text)
+			}
+		}
 		s.Spilled += st.Spilled
 		s.Retries += st.Retries
 		if i == 0 {

@@ -105,11 +105,11 @@ func rejectedFacts(st wire.JobStatus) []fact {
 	if st.Rejected == 0 {
 		return nil
 	}
-	where := "in rejected"
+	text := fmt.Sprintf("%s set aside in rejected, of %s at most", count(st.Rejected, "record", "records"), st.SkipBad)
 	if st.NumStages > 0 {
-		where = "by its stages, in rejected of the output and below _stages"
+		text = fmt.Sprintf("%s set aside by all stages, of %s at most by each: in rejected here and below _stages", count(st.Rejected, "record", "records"), st.SkipBad)
 	}
-	facts := []fact{{"bad", fmt.Sprintf("%s set aside %s, of %s at most", count(st.Rejected, "record", "records"), where, st.SkipBad)}}
+	facts := []fact{{"bad", text}}
 	for _, text := range st.First {
 		facts = append(facts, fact{"", cut(strings.ReplaceAll(Line(text), "file:///", "/"), maxFirstLine)})
 	}

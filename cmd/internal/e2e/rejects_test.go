@@ -15,6 +15,7 @@ import (
 	"github.com/millrace/millrace"
 	"github.com/millrace/millrace/jobs"
 	"github.com/millrace/millrace/jobs/jobstest"
+	"github.com/millrace/millrace/jobs/kmeans"
 	"github.com/millrace/millrace/jobs/stats"
 	"github.com/millrace/millrace/master/wire"
 	"github.com/millrace/millrace/storage/arrowfile"
@@ -327,6 +328,54 @@ func TestTooManyRejects(t *testing.T) {
 		}
 		if left, err := leftovers(ctx, p, p.root+"/out"); err != nil || len(left) > 0 {
 			t.Errorf("%q leaves %q, %v", skip, left, err)
+		}
+	}
+}
+
+// Each stage of a chain sets aside what it meets. The result is that of the clean input, and the stages that set
+// records aside stay with these.
+func TestRejectsChain(t *testing.T) {
+	t.Parallel()
+	rnd := rand.New(rand.NewPCG(5, 6))
+	d := &dirty{bad: map[string][]int64{}}
+	for range 500 {
+		bad := rnd.IntN(50) == 0
+		record := fmt.Sprintf("%.3f,%.3f\n", rnd.Float64()*10, rnd.Float64()*10)
+		if bad {
+			record = "x,y\n"
+		}
+		d.add("points.txt", record, bad)
+	}
+	ctx, p := t.Context(), inMemory()
+	run := func(name string, files []file, skip string) *millrace.JobStatus {
+		folder, err := workload{name: name, files: files}.write(ctx, p)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s, err := millrace.Run(ctx, kmeans.Job(), millrace.Options{
+			Inputs: []string{folder}, Output: p.root + "/out-" + name, Store: p.store, TempDir: t.TempDir(), SplitSize: 1000, SkipBadRecords: skip,
+			Params: map[string]string{"k": "3", "separator": ",", "decimals": "3", "iterations": "2"},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s
+	}
+	want, got := run("clean", d.clean, ""), run("dirty", d.all, fmt.Sprint(d.count()))
+	if got.Rejected != d.count()*int64(got.NumStages) || got.NumStages != want.NumStages || len(got.First) == 0 {
+		t.Errorf("%d records are set aside in %d stages, of which %q are first", got.Rejected, got.NumStages, got.First)
+	}
+	wantSameRows(ctx, t, p, got.Output, want.Output)
+	if found := rejectedIn(ctx, t, p, got.Output, d); fmt.Sprint(found) != fmt.Sprint(d.bad) {
+		t.Errorf("the last stage set aside %v, want %v", found, d.bad)
+	}
+	for out, kept := range map[string]bool{got.Output: true, want.Output: false} {
+		left, err := leftovers(ctx, p, out)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if slices.ContainsFunc(left, func(name string) bool { return strings.HasPrefix(name, "_stages/001-draw/rejected/map-") }) != kept {
+			t.Errorf("%s holds %q", out, left)
 		}
 	}
 }
