@@ -176,6 +176,32 @@ func TestSharedOnce(t *testing.T) {
 	}
 }
 
+// A build function that declares another form than it did before is told so: nobody gets a value of the wrong type.
+func TestSharedDiffers(t *testing.T) {
+	t.Parallel()
+	first := true
+	job := jobs.Define("fickle", func(t *jobs.Task, p names) (jobs.Code, error) {
+		if first {
+			jobs.Shared(t, p.Names, parseNames)
+		} else {
+			jobs.Shared(t, p.Names, func(b []byte) (int, error) { return len(b), nil })
+		}
+		return jobs.MapReduce(func(string, func(int, int)) error { return nil }, func(int, jobs.Values[int], func(int)) error { return nil }), nil
+	})
+	prog, err := job.Bind(map[string]string{"names": "a"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	data := jobs.NewSideData([]byte("1=one"))
+	for _, want := range []string{"", "side input names: the build function declares another Shared than before"} {
+		err := prog.Map(context.Background(), &jobs.Task{Reducers: 1, Side: data}, ended{}, ended{})
+		if (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
+			t.Errorf("got %v, want %q", err, want)
+		}
+		first = false
+	}
+}
+
 // ended is an input without blocks, and a sink that wants nothing.
 type ended struct{}
 

@@ -35,7 +35,7 @@ type Spec struct {
 	Output    string // URL of the folder of the parts
 	Overwrite bool
 
-	Chain      bool // the job is a chain: it has no Info, its stages have
+	Chain      bool // the job is a chain: of Info it has the side inputs alone, its stages have the rest
 	KeepStages bool // of a chain: what its stages wrote stays in the output
 	Resume     bool // of a chain: stages that an earlier one left in the output are not run again
 
