@@ -232,10 +232,15 @@ func findJob(reg *program.Registry, name string) (*jobs.Job, error) {
 	return nil, Usage(err)
 }
 
-// CompleteJob completes the arguments of run, submit and plan for a shell: the job, then files.
+// CompleteJob completes the arguments of run, submit and plan for a shell: the job, then files, and before them the names of the
+// inputs of a job that has several.
 func CompleteJob(reg *program.Registry) cobra.CompletionFunc {
-	return func(_ *cobra.Command, args []string, _ string) ([]cobra.Completion, cobra.ShellCompDirective) {
+	return func(c *cobra.Command, args []string, begun string) ([]cobra.Completion, cobra.ShellCompDirective) {
 		if len(args) > 0 {
+			reads := c.Flags().Lookup("exclude") != nil // the command jobs takes no inputs
+			if names := inputNames(reg, args[0]); reads && len(names) > 0 && !strings.Contains(begun, "=") {
+				return names, cobra.ShellCompDirectiveNoFileComp | cobra.ShellCompDirectiveNoSpace
+			}
 			return nil, cobra.ShellCompDirectiveDefault
 		}
 		var names []cobra.Completion
@@ -245,6 +250,22 @@ func CompleteJob(reg *program.Registry) cobra.CompletionFunc {
 		}
 		return names, cobra.ShellCompDirectiveNoFileComp
 	}
+}
+
+// inputNames is "NAME=" for each input of a job that has several, if its parameters' defaults say which these are.
+func inputNames(reg *program.Registry, name string) (names []cobra.Completion) {
+	j, err := reg.Job(name)
+	if err != nil || j.IsChain() {
+		return nil
+	}
+	code, err := j.Bind(nil)
+	if err != nil || len(code.Info().Inputs) < 2 {
+		return nil
+	}
+	for _, in := range code.Info().Inputs {
+		names = append(names, in.Name+"=")
+	}
+	return names
 }
 
 // completeParam completes -p: the parameters of the job that was named, and the values of those that have a list of them.
@@ -286,7 +307,7 @@ func JobFlags(c *cobra.Command, reg *program.Registry, o *Options) {
 	fs.StringVar(&o.Compression, "compression", "", "of the parts: none, lz4 or zstd (default none)")
 	fs.StringVar(&o.Decompress, "decompress", "", "of the input: auto, where its first bytes say gzip, bzip2, zstd, lz4 or snappy, or none (default auto)")
 	SizeFlag(fs, &o.MaxDecompressed, "max-decompressed", "what one compressed object may come to (default: 4TiB, and from 4GiB on 10,000 times its size)")
-	fs.StringVar(&o.SkipBadRecords, "skip-bad-records", "", "set up to `N` records aside that cannot be read or fail in map, or N% of all, below rejected in the output (default 0)")
+	fs.StringVar(&o.SkipBadRecords, "skip-bad-records", "", "set up to `N` records aside that cannot be read or fail in map, or N% of all, below rejected in the output (default: none)")
 	fs.BoolVar(&o.NoBackup, "no-backup", false, "run no backup attempts of slow tasks")
 	fs.BoolVar(&o.Overwrite, "overwrite", false, "replace a finished output")
 	fs.BoolVar(&o.KeepStages, "keep-stages", false, "of a chain: leave what its stages wrote, below _stages in the output")

@@ -26,10 +26,11 @@ func listInputs(ctx context.Context, st *storage.Store, spec plan.Spec) (*plan.P
 		if len(spec.Info.Inputs) > 0 {
 			l.input = spec.Info.Inputs[i]
 		}
-		listed, err := l.list(ctx, spec.InputURLs(i), exclusion)
+		listed, excluded, err := l.list(ctx, spec.InputURLs(i), exclusion)
 		if err != nil {
 			return nil, l.named(err)
 		}
+		p.Excluded += excluded
 		for _, o := range listed {
 			p.Objects = append(p.Objects, plan.Object{URL: o.URL, Size: o.Size, ETag: o.ETag, Input: i})
 			p.InBytes += o.Size
@@ -62,16 +63,18 @@ func (l *listing) named(err error) error {
 	return fmt.Errorf("input %s: %w", l.input.Name, err)
 }
 
-func (l *listing) list(ctx context.Context, urls []string, exclusion *storage.Exclusion) ([]storage.Listed, error) {
+// list also tells how many objects were left out.
+func (l *listing) list(ctx context.Context, urls []string, exclusion *storage.Exclusion) (kept []storage.Listed, excluded int, err error) {
 	listed, err := l.store.ExpandWith(ctx, urls, storage.ExpandOptions{Folder: l.folder})
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
-	kept := exclusion.Filter(listed)
+	all := len(listed) // Filter may use listed's memory
+	kept = exclusion.Filter(listed)
 	if len(kept) == 0 {
-		return nil, fmt.Errorf("exclude: of %d input objects, %s the first, the patterns leave none: leave out a pattern or name more inputs", len(listed), listed[0].URL)
+		return nil, 0, fmt.Errorf("exclude: of %d input objects, %s the first, the patterns leave none: leave out a pattern or name more inputs", len(listed), listed[0].URL)
 	}
-	return kept, l.strayParts(ctx, kept)
+	return kept, all - len(kept), l.strayParts(ctx, kept)
 }
 
 // folder gives the parts of a committed output, by its manifest. Of other folders it says nothing.

@@ -36,7 +36,12 @@ func makePlan(ctx context.Context, st *storage.Store, listed *plan.Plan) (*plan.
 	if err := g.Wait(); err != nil {
 		return nil, err
 	}
-	return plan.Make(listed.Spec, listed.Objects)
+	p, err := plan.Make(listed.Spec, listed.Objects)
+	if err != nil {
+		return nil, err
+	}
+	p.Excluded = listed.Excluded
+	return p, nil
 }
 
 // look tells how an object is compressed.

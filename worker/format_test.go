@@ -1,10 +1,14 @@
 package worker
 
 import (
+	"errors"
+	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/millrace/millrace/jobs"
 	"github.com/millrace/millrace/jobs/plan"
+	"github.com/millrace/millrace/master/wire"
 	"github.com/millrace/millrace/storage/input"
 )
 
@@ -25,5 +29,33 @@ func TestInputFormats(t *testing.T) {
 	got = inputPiece(plan.Piece{}, jobs.Format{Kind: jobs.FormatCSV, Comma: ',', NoQuotes: true})
 	if want := (input.Format{Kind: input.CSV, Comma: ',', Header: true}); got.Format != want {
 		t.Errorf("got %+v, want %+v", got.Format, want)
+	}
+}
+
+// An error of a CSV record says that the reader guessed, and what to do, where its split begins amid an object and quotes can be
+// meant; what is no record's error, or was not guessed, is left as it is.
+func TestGuessedCSV(t *testing.T) {
+	t.Parallel()
+	record := &jobs.RecordError{URL: "mem://b/x", Offset: 70, Err: errors.New("csv: 3 fields")}
+	for name, test := range map[string]struct {
+		format  jobs.Format
+		offset  int64
+		err     error
+		guessed bool
+	}{
+		"a record":        {jobs.Format{Kind: jobs.FormatCSV}, 60, record, true},
+		"the cutter's":    {jobs.Format{Kind: jobs.FormatCSV}, 60, fmt.Errorf("read: %w", input.ErrRecord), true},
+		"the first split": {jobs.Format{Kind: jobs.FormatCSV}, 0, record, false},
+		"no quotes":       {jobs.Format{Kind: jobs.FormatCSV, NoQuotes: true}, 60, record, false},
+		"lines":           {jobs.Format{}, 60, record, false},
+		"the storage's":   {jobs.Format{Kind: jobs.FormatCSV}, 60, errors.New("access denied"), false},
+	} {
+		p := plan.Piece{Offset: test.offset, Length: 20}
+		p.Size = 1234
+		a := &attempt{task: wire.Task{Split: plan.Split{Pieces: []plan.Piece{p}}}}
+		got := a.guessed(jobs.Info{Inputs: []jobs.Input{{Format: test.format}}}, test.err)
+		if !errors.Is(got, test.err) || strings.Contains(got.Error(), "was guessed") != test.guessed || test.guessed != strings.Contains(got.Error(), "at least 1234 bytes (--split-size)") {
+			t.Errorf("%s: got %v", name, got)
+		}
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/millrace/millrace/jobs"
 	"github.com/millrace/millrace/master/wire"
 	"github.com/millrace/millrace/storage"
+	"github.com/millrace/millrace/storage/input"
 	"github.com/millrace/millrace/storage/manifest"
 	"github.com/millrace/millrace/worker/laps"
 	"github.com/millrace/millrace/worker/shuffle"
@@ -64,7 +65,7 @@ func (w *Worker) runMap(ctx context.Context, a *attempt, job loaded) (out *wire.
 	if info.MapOnly {
 		a.laps.To(laps.Map)
 		if err := job.code.Map(ctx, task, blocks, nil); err != nil {
-			return nil, err
+			return nil, a.guessed(info, err)
 		}
 		a.laps.To(laps.Write)
 		out.Parts, err = parts.finish()
@@ -107,7 +108,7 @@ func (w *Worker) mapToRun(ctx context.Context, a *attempt, job loaded, task *job
 
 	a.laps.To(laps.Map)
 	if err := job.code.Map(ctx, task, blocks, a.keep(pairs, opts)); err != nil {
-		return err
+		return a.guessed(info, err)
 	}
 	a.laps.To(laps.Write)
 	if out.Parts, err = parts.finish(); err != nil {
@@ -118,6 +119,18 @@ func (w *Worker) mapToRun(ctx context.Context, a *attempt, job loaded, task *job
 	}
 	out.Spilled = pairs.Spilled()
 	return nil
+}
+
+// guessed adds to the error of a record of CSV, read from amid an object, that the reader guessed where records begin there: a wrong
+// guess makes records that are none. Whether it was, the master knows only when the split before has been read.
+func (a *attempt) guessed(info jobs.Info, err error) error {
+	p := a.task.Split.Pieces[0]
+	f := info.Inputs[p.Input].Format
+	if p.Offset == 0 || f.Kind != jobs.FormatCSV || f.NoQuotes || !errors.Is(err, input.ErrRecord) && !errors.As(err, new(*jobs.RecordError)) {
+		return err
+	}
+	return fmt.Errorf("%w (its split begins at byte %d, amid the object, and whether that is in quotes was guessed: if there is no such record, "+
+		"a split size of at least %d bytes (--split-size) reads the object in one piece, and so does CSVOptions.WholeFiles in the job's code)", err, p.Offset, p.Size)
 }
 
 // writeRun merges the pairs to one run: in a file that this worker serves from, or an object in the job's work folder.

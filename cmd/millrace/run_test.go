@@ -230,6 +230,10 @@ func TestHelp(t *testing.T) {
 		{"submit w", "wordcount\t"},
 		{"run wordcount -p ", "lower=true\n"},
 		{"plan grep -p ", "pattern=\t"},
+		{"run join ", "left=\n"},
+		{"plan join left=a -p type=full r", "right=\n"},
+		{"submit join left=", ":0\n"}, // files
+		{"run wordcount ", ":0\n"},
 		{"run wordcount --compression ", "zstd\n"},
 		{"cat --format ", "ndjson\n"},
 		{"jobs ", "grep\t"},

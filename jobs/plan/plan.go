@@ -75,6 +75,7 @@ type Plan struct {
 	Maps     int      // number of splits, at least 1
 	Reducers int      // 0 in a job of maps only
 	InBytes  int64
+	Excluded int // objects that Spec.Exclude left out, for people to see: whoever lists counts them
 
 	spans []span
 }

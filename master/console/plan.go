@@ -19,6 +19,7 @@ import (
 type PlanReport struct {
 	Objects   int     `json:"objects"`
 	Bytes     int64   `json:"bytes"`
+	Excluded  int     `json:"excluded_objects,omitempty"` // that --exclude left out
 	Splits    int     `json:"splits"`
 	Reducers  int     `json:"reducers"`
 	Largest   int64   `json:"largest_split_bytes"`
@@ -104,6 +105,9 @@ func Plan(out io.Writer, p *plan.Plan, stages []PlanStage, o PlanOptions) error 
 		reduce = fmt.Sprintf("reduce     %s, %s of runs\n", count(r.Reducers, "partition", "partitions"), count(r.Fetches, "fetch", "fetches"))
 	}
 	fmt.Fprintf(&b, "input      %s in %s\n", humanize.IBytes(uint64(r.Bytes)), count(r.Objects, "object", "objects"))
+	if r.Excluded > 0 {
+		fmt.Fprintf(&b, "excluded   %s\n", count(r.Excluded, "object", "objects"))
+	}
 	for _, in := range r.Inputs {
 		fmt.Fprintf(&b, "           %s: %s in %s\n", Line(in.Name), humanize.IBytes(uint64(in.Bytes)), count(in.Objects, "object", "objects"))
 	}
@@ -125,7 +129,7 @@ func Plan(out io.Writer, p *plan.Plan, stages []PlanStage, o PlanOptions) error 
 
 func planReport(p *plan.Plan, stages []PlanStage) PlanReport {
 	r := PlanReport{
-		Objects: len(p.Objects), Bytes: p.InBytes, Splits: p.Maps, Reducers: p.Reducers, Smallest: p.SplitBytes(0),
+		Objects: len(p.Objects), Bytes: p.InBytes, Excluded: p.Excluded, Splits: p.Maps, Reducers: p.Reducers, Smallest: p.SplitBytes(0),
 		Fetches: int64(p.Maps) * int64(p.Reducers), Inputs: planInputs(p), Notes: p.Notes(), PriceBasis: storage.PriceBasis, Requests: map[string]ExplainedRequests{},
 	}
 	for _, s := range p.Spec.SideInputs {
