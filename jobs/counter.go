@@ -17,6 +17,7 @@ type Counter struct {
 	of      *counters
 	touched bool  // by the record under way
 	before  int64 // its value until then
+	hidden  bool  // only records that were set aside have asked for it
 }
 
 // Add adds n.
@@ -37,7 +38,9 @@ func (t *Task) Counter(name string) *Counter { return t.counters.get(name) }
 func (t *Task) Counters() map[string]int64 {
 	out := make(map[string]int64, len(t.counters.byName))
 	for name, c := range maps.All(t.counters.byName) {
-		out[name] = c.n
+		if !c.hidden {
+			out[name] = c.n
+		}
 	}
 	return out
 }
@@ -61,6 +64,9 @@ type counters struct {
 
 func (c *counters) get(name string) *Counter {
 	if n := c.byName[name]; n != nil {
+		if n.hidden {
+			c.note(n)
+		}
 		return n
 	}
 	if len(c.names) == MaxCounters {
@@ -79,7 +85,8 @@ func (c *counters) get(name string) *Counter {
 	c.names = slices.Insert(c.names, at, name)
 	n := new(Counter)
 	if c.trial != nil {
-		n.of = c
+		n.of, n.hidden = c, true
+		c.note(n)
 	}
 	c.byName[name] = n
 	return n

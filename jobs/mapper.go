@@ -145,7 +145,9 @@ func (m *mapper[K, V]) partitionOf(k K) uint32 {
 	n := m.task.Reducers
 	i := m.partition(k, n)
 	if i < 0 || i >= n {
-		m.fail(&RecordError{URL: m.block, Offset: m.at, From: m.from, Err: fmt.Errorf("the Partition function gave %d for key %s: it must be from 0 to %d", i, printKey(k), n-1)})
+		at := m.here()
+		at.Err = fmt.Errorf("the Partition function gave %d for key %s: it must be from 0 to %d", i, printKey(k), n-1)
+		m.fail(&at)
 	}
 	return uint32(i)
 }

@@ -25,19 +25,20 @@ type rowWriter[Out any] struct {
 	bytes   int64
 	cells   []Column
 	trial   *trial // nil unless records are set aside
+	fail    func(error)
 	mark    rowMark
 }
 
 // newRowWriter makes a writer; at says where the attempt is, for messages.
 func newRowWriter[Out any](plan *rowPlan, out RowSink, f *failed, count *int64, at func() RecordError) *rowWriter[Out] {
 	w := &rowWriter[Out]{failed: f, count: count, out: out, slot: new(Out)}
-	fail := func(err error) {
+	w.fail = func(err error) {
 		e := at()
 		e.Err = err
 		f.fail(&e)
 	}
 	for i := range plan.columns {
-		w.columns = append(w.columns, newColumn(&plan.columns[i], fail))
+		w.columns = append(w.columns, newColumn(&plan.columns[i], w.fail))
 	}
 	return w
 }
@@ -70,7 +71,7 @@ func (w *rowWriter[Out]) filled() {
 	case w.trial == nil:
 		w.flush()
 	case w.bytes-w.mark.bytes > maxHeld:
-		w.failed.fail(errHeld)
+		w.fail(errHeld)
 	}
 }
 

@@ -14,8 +14,8 @@ type Rejected struct {
 	File   string // URL of the input object
 	Offset int64  // of the record's first byte, as RecordError.Offset; of a row its number
 	From   int64  // what Offset counts from, as Block.From
-	Size   int64  // of the whole record, bytes
-	Bytes  []byte // the record without its line end, at most its first 64 KiB; a row of columns as JSON
+	Size   int64  // of the whole record, bytes; of a row its JSON's, or more than 64 KiB if that is longer
+	Bytes  []byte // the record with its line end, at most its first 64 KiB; a row of columns as JSON
 	Error  string
 	Stack  string // of a panic
 }
@@ -54,7 +54,7 @@ func (w *walk) setAside(grouped []bool) error {
 		return nil
 	}
 	w.sieve = &sieve{grouped: grouped}
-	w.trial = &trial{at: &w.at}
+	w.trial = &trial{walk: w}
 	if t.Sinks.Rejected != nil {
 		plan, err := rejectedRows()
 		if err != nil {
@@ -111,10 +111,11 @@ func (w *walk) siftRest(b Block, f Format, grouped bool, each func(Block) (int64
 		if err := w.reject(b, f, bad, begin, end); err != nil {
 			return err
 		}
-		if end >= size(b) {
+		next := nextRecord(b, f, begin)
+		if next >= size(b) {
 			return nil
 		}
-		b = rest(b, end)
+		b = rest(b, next)
 	}
 }
 
@@ -143,6 +144,7 @@ func (w *walk) isBad(err error, grouped bool) (*RecordError, bool) {
 		return nil, false
 	}
 	w.err = nil
+	w.at = bad.Offset // a function that recovers an error may have gone on to other records
 	return bad, true
 }
 
@@ -161,7 +163,7 @@ func (w *walk) reject(b Block, f Format, bad *RecordError, begin, end int) error
 	}
 	row := Rejected{
 		File: strings.ToValidUTF8(bad.URL, "?"), Offset: bad.Offset, From: bad.From,
-		Error: strings.ToValidUTF8(clip(bad.Err.Error(), maxRejectedText), "?"), Stack: strings.ToValidUTF8(clip(bad.Stack, maxRejectedText), "?"),
+		Error: strings.ToValidUTF8(clip(fmt.Sprint(bad.Err), maxRejectedText), "?"), Stack: strings.ToValidUTF8(clip(bad.Stack, maxRejectedText), "?"),
 	}
 	if isColumns(b) {
 		row.Bytes = appendRowJSON(nil, b.Schema.Fields, b.Columns.Columns, begin)
@@ -182,7 +184,7 @@ func withoutEnd(record []byte) []byte { return bytes.TrimRight(record, "\r\n") }
 // firstLine is a text for a list of few.
 func firstLine(text string) string {
 	text, _, _ = strings.Cut(text, "\n")
-	return clip(strings.ToValidUTF8(text, "?"), maxFirstText)
+	return strings.ToValidUTF8(clip(text, maxFirstText), "?")
 }
 
 func isColumns(b Block) bool { return len(b.Schema.Fields) > 0 }
@@ -195,7 +197,16 @@ func size(b Block) int {
 	return len(b.Data)
 }
 
-// recordEnd is where the record ends that begins at byte, or row, i of a block: where the next one begins, or the block ends.
+// nextRecord is where the record begins that follows the one at byte, or row, i of a block, or the block ends.
+func nextRecord(b Block, f Format, i int) int {
+	i = recordEnd(b, f, i)
+	if f.Kind == FormatCSV {
+		i = skipEmpty(view(b.Data), i)
+	}
+	return i
+}
+
+// recordEnd is where the record ends that begins at byte, or row, i of a block.
 func recordEnd(b Block, f Format, i int) int {
 	switch f.Kind {
 	case FormatLines:
@@ -206,8 +217,7 @@ func recordEnd(b Block, f Format, i int) int {
 		return min(i+f.Length, len(b.Data))
 	case FormatCSV:
 		c := newCSVCutter(f.Comma, !f.NoQuotes)
-		text := view(b.Data)
-		return skipEmpty(text, i+c.recordEnd(text[i:]))
+		return i + c.recordEnd(view(b.Data[i:]))
 	case FormatColumns:
 		return i + 1
 	}
@@ -223,7 +233,7 @@ func countRecords(b Block, f Format, end int) (n int64) {
 	case FormatCSV:
 		i = csvBegin(b, f)
 	}
-	for ; i < end; i = recordEnd(b, f, i) {
+	for ; i < end; i = nextRecord(b, f, i) {
 		n++
 	}
 	return n
@@ -237,7 +247,7 @@ func csvBegin(b Block, f Format) int {
 	}
 	i := skipEmpty(text, len(text)-len(strings.TrimPrefix(text, "\ufeff")))
 	if !f.NoHeader && i < len(text) {
-		i = recordEnd(b, f, i)
+		i = nextRecord(b, f, i)
 	}
 	return i
 }

@@ -8,10 +8,10 @@ import "errors"
 //
 // Invariant: of no record but the one at mark can anything be taken back.
 type trial struct {
-	at       *int64 // the offset of the record under way
-	mark     int64  // that of the record on trial
-	open     bool   // there is one
-	settling bool   // what it did is being made final; still so after a panic there
+	walk     *walk // says which record is under way, and whether the attempt has failed
+	mark     int64 // that of the record on trial
+	open     bool  // there is one
+	settling bool  // what it did is being made final; still so after an error there
 	parts    []undoable
 }
 
@@ -30,36 +30,54 @@ const maxHeld = 64 << 20
 var errHeld = errors.New("it emits more than 64 MiB, which is too much to be held until it is known to be good: " +
 	"run the job without --skip-bad-records, or emit less for one record")
 
+// tooMuch is errHeld of the record under way.
+func (w *walk) tooMuch() error {
+	at := w.here()
+	at.Err = errHeld
+	return &at
+}
+
 // join adds a part. What it has done so far is final.
 func (t *trial) join(p undoable) {
 	t.parts = append(t.parts, p)
 	p.keep()
 }
 
-// touch is called before the record under way does anything.
+// touch is called before the record under way does anything. After an error that the user's function recovered, those behind it
+// belong to the record that failed: all of them are taken back, and come again.
 func (t *trial) touch() {
-	if t.open && *t.at == t.mark || t.settling {
+	if t.open && t.walk.at == t.mark || t.settling || t.walk.err != nil {
 		return
 	}
 	t.settle()
-	t.open, t.mark = true, *t.at
+	t.open, t.mark = true, t.walk.at
 }
 
-// settle makes final what the record on trial did. A panic in it is no record's: a combiner's, or of a sink that failed.
+// settle makes final what the record on trial did. A panic in it is no record's: a combiner's, or of a sink that failed. It is the
+// attempt's error at once, as it may pass through the map function of the next record, which may recover it.
 func (t *trial) settle() {
 	if !t.open {
 		return
 	}
 	t.settling = true
+	defer t.settled()
 	for _, p := range t.parts {
 		p.keep()
 	}
 	t.open, t.settling = false, false
 }
 
+// settled ends settle.
+func (t *trial) settled() {
+	if r := recover(); r != nil {
+		t.walk.err = t.walk.caught(r, t.walk.here())
+		panic(stop{})
+	}
+}
+
 // reject takes back what the record under way did.
 func (t *trial) reject() {
-	if !t.open || *t.at != t.mark {
+	if !t.open || t.walk.at != t.mark {
 		return
 	}
 	for _, p := range t.parts {
@@ -71,7 +89,7 @@ func (t *trial) reject() {
 // keep implements undoable.
 func (c *counters) keep() {
 	for _, n := range c.touched {
-		n.touched = false
+		n.touched, n.hidden = false, false
 	}
 	c.touched = c.touched[:0]
 }
@@ -79,15 +97,18 @@ func (c *counters) keep() {
 // takeBack implements undoable.
 func (c *counters) takeBack() {
 	for _, n := range c.touched {
-		n.n = n.before
+		n.n, n.touched = n.before, false
 	}
-	c.keep()
+	c.touched = c.touched[:0]
 }
 
 // note remembers a counter's value from before the record under way.
 func (c *counters) note(n *Counter) {
 	c.trial.touch()
-	if !n.touched && !c.trial.settling {
+	switch {
+	case c.trial.settling: // by a combiner
+		n.hidden = false
+	case !n.touched:
 		n.touched, n.before = true, n.n
 		c.touched = append(c.touched, n)
 	}
@@ -192,17 +213,18 @@ type pairMark struct {
 	passed                  int64
 }
 
-// hold encodes a pair of the record on trial.
+// hold encodes a pair of the record on trial. One that panics on its way leaves nothing.
 func (m *mapper[K, V]) hold(k K, v V) {
 	if m.partition != nil {
 		m.partitionOf(k)
 	}
-	start := len(m.held)
-	m.held = m.keys.append(append(m.held, 0, 0), k)
-	middle := len(m.held)
-	m.held = closePair(m.values.append(m.held, v), start, middle)
+	buf := m.held
+	start := len(buf)
+	buf = m.keys.append(append(buf, 0, 0), k)
+	middle := len(buf)
+	m.held = closePair(m.values.append(buf, v), start, middle)
 	if len(m.held) > maxHeld {
-		m.fail(errHeld)
+		m.fail(m.tooMuch())
 	}
 }
 
@@ -251,6 +273,6 @@ func (m *mapper[K, V]) filled() {
 	case m.trial == nil || m.table != nil:
 		m.put()
 	case len(m.batch.Data)-m.mark.data > maxHeld:
-		m.fail(errHeld)
+		m.fail(m.tooMuch())
 	}
 }

@@ -48,6 +48,9 @@ func (w *walk) over(ctx context.Context, in BlockSource, inputs []Input, each fu
 				last()
 				w.task.flushSides()
 				w.sieve.flush()
+				if w.trial != nil {
+					w.trial.settle() // what a combiner has counted at last
+				}
 				return nil
 			})
 		}
