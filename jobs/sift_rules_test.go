@@ -160,6 +160,7 @@ func TestSiftColumns(t *testing.T) {
 func TestSiftCombinerPanics(t *testing.T) {
 	t.Parallel()
 	for _, recovers := range []bool{false, true} {
+		panicked := 0
 		job := lineJob(func(line string, emit func(string, int64)) error {
 			if recovers {
 				defer func() { _ = recover() }()
@@ -168,12 +169,14 @@ func TestSiftCombinerPanics(t *testing.T) {
 			emit(line, 1)
 			return nil
 		}, jobs.Combine(func(a, b int64) int64 {
-			if b == 3 {
+			if b == 3 && panicked == 0 {
+				panicked++
 				panic("combiner")
 			}
 			return a + b
 		}))
 		for _, text := range []string{"a\nbb\nccc\nd\ne\n", "a\nbb\nccc\n"} {
+			panicked = 0
 			got, err := runMap(t, job, 0, 10, []jobs.Block{block(text)})
 			var bad *jobs.RecordError
 			if !errors.As(err, &bad) || err.Error() != "map mem://in at byte 5: panic: combiner" || !strings.Contains(bad.Stack, "TestSiftCombinerPanics") || got.task.Rejected > 0 {
@@ -204,6 +207,66 @@ func TestSiftCombinerCounts(t *testing.T) {
 			t.Fatal(err)
 		}
 		sameEffects(t, text, got, want)
+	}
+}
+
+// combiningSink is a PairSink that combines what it gets at once, as an engine may while the map function is in the middle of an emit.
+type combiningSink struct {
+	prog jobs.Program
+	task *jobs.Task
+}
+
+func (s combiningSink) Put(b jobs.Pairs) (jobs.Pairs, error) {
+	_, err := s.prog.Combine(s.task, b.Data, nil)
+	return jobs.Pairs{}, err
+}
+
+// What a combiner counts for the engine, while an emit or the attempt's end hands pairs over, stays as well.
+func TestSiftEngineCombines(t *testing.T) {
+	t.Parallel()
+	job := jobs.Define("counts", func(t *jobs.Task, _ struct{}) (jobs.Code, error) {
+		n := t.Counter("combined")
+		return jobs.MapReduce(func(line string, emit func(string, int64)) error {
+			if line == "many" || line == "bad" {
+				for range 9000 {
+					emit(strings.Repeat("k", 40), 1)
+				}
+			}
+			return failOn(line, emit)
+		}, func(string, jobs.Values[int64], func(count)) error { return nil }, jobs.Combine(func(a, b int64) int64 {
+			n.Add(1)
+			t.Counter("asked for by a combiner").Add(1)
+			return a + b
+		})), nil
+	})
+	for text, want := range map[string]int64{"a\na\n": 1, "many\nmany\n": 2 * 8999, "bad\na\nbad\na\nbad\n": 1, "bad\nmany\nbad\nmany\n": 2 * 8999} {
+		prog := bind(t, job)
+		task := &jobs.Task{Reducers: 1, Memory: -1, MaxRejected: 10}
+		if err := prog.Map(t.Context(), task, &blocks{block(text)}, combiningSink{prog, task}); err != nil {
+			t.Fatal(err)
+		}
+		if got := task.Counters(); got["combined"] != want || got["asked for by a combiner"] != want {
+			t.Errorf("%q: counters are %v: want %d twice", text, got, want)
+		}
+	}
+}
+
+// Texts that a combiner was given never change: it may keep them.
+func TestSiftCombinerKeeps(t *testing.T) {
+	t.Parallel()
+	var kept []string
+	job := jobs.New("keeps", func(line string, emit func(string, string)) error {
+		emit("k", strings.ToUpper(line))
+		return failOn(line, func(string, int64) {})
+	}, func(string, jobs.Values[string], func(count)) error { return nil }, jobs.Combine(func(a, b string) string {
+		kept = append(kept, b)
+		return a
+	}))
+	if _, err := runMap(t, job, 0, 10, []jobs.Block{block("a\nbb\nbad\ncc\ndd\nbad\nee\n")}); err != nil {
+		t.Fatal(err)
+	}
+	if fmt.Sprint(kept) != "[BB CC DD EE]" {
+		t.Errorf("the combiner kept %q", kept)
 	}
 }
 

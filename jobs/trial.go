@@ -264,7 +264,6 @@ func (m *mapper[K, V]) takeBack() {
 	m.held = m.held[:0]
 	m.batch.Data, m.batch.Partitions, m.batch.Count = m.batch.Data[:m.mark.data], m.batch.Partitions[:m.mark.partitions], m.mark.count
 	m.passed = m.mark.passed
-	m.aside = m.gate.passing > 0
 }
 
 // filled is called when a batch is full. On trial it goes at the record's end.
