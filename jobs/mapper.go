@@ -31,6 +31,7 @@ type mapper[K, V any] struct {
 	gate      gate
 	aside     bool   // emit must not look into the table: the gate is closed, or the attempt has failed
 	held      []byte // on trial, if there is a table: encoded pairs of the record under way
+	waiting   waiting[K, V]
 	mark      pairMark
 	passed    int64 // pairs that passed the table by
 	combined  int64 // pairs that the table had taken when it was emptied last

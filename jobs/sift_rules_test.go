@@ -255,10 +255,10 @@ func TestSiftEngineCombines(t *testing.T) {
 func TestSiftCombinerKeeps(t *testing.T) {
 	t.Parallel()
 	var kept []string
-	job := jobs.New("keeps", func(line string, emit func(string, string)) error {
-		emit("k", strings.ToUpper(line))
+	job := jobs.New("keeps", func(line string, emit func([]byte, string)) error {
+		emit([]byte("k"), strings.ToUpper(line))
 		return failOn(line, func(string, int64) {})
-	}, func(string, jobs.Values[string], func(count)) error { return nil }, jobs.Combine(func(a, b string) string {
+	}, func([]byte, jobs.Values[string], func(count)) error { return nil }, jobs.Combine(func(a, b string) string {
 		kept = append(kept, b)
 		return a
 	}))
