@@ -178,8 +178,13 @@ func (w *walk) reject(b Block, f Format, bad *RecordError, begin, end int) error
 	return w.guard(func() error { w.sieve.rows.emit(row); return nil })
 }
 
-// withoutEnd cuts the ends of a record's lines off, also those of empty ones behind it.
-func withoutEnd(record []byte) []byte { return bytes.TrimRight(record, "\r\n") }
+// withoutEnd cuts a record's line end off, LF or CRLF.
+func withoutEnd(record []byte) []byte {
+	if line, ended := bytes.CutSuffix(record, []byte{'\n'}); ended {
+		return bytes.TrimSuffix(line, []byte{'\r'})
+	}
+	return record
+}
 
 // firstLine is a text for a list of few.
 func firstLine(text string) string {

@@ -77,7 +77,11 @@ func plainSift(text string, csv, header bool) (out sifted, cuts []int, ok bool) 
 		out.records++
 		cuts = append(cuts, p.end)
 		if p.bad || slices.ContainsFunc(p.fields, func(f string) bool { return strings.ContainsAny(f, "!?#%") }) {
-			out.rejected = append(out.rejected, fmt.Sprintf("%d:%q", p.begin, text[p.begin:p.end]))
+			raw := text[p.begin:p.end]
+			if strings.HasSuffix(raw, "\r\n") {
+				raw = raw[:len(raw)-2]
+			}
+			out.rejected = append(out.rejected, fmt.Sprintf("%d:%q", p.begin, strings.TrimSuffix(raw, "\n")))
 			continue
 		}
 		for i, f := range p.fields {

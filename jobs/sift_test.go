@@ -146,8 +146,8 @@ func checkRejected(t testing.TB, name string, got *attempt, want []placed) {
 	}
 	for i, w := range want {
 		g := got.rejected[i]
-		if g.File != w.url || g.Offset != w.offset || string(g.Bytes) != w.raw || g.Size != int64(len(w.raw)) {
-			t.Fatalf("%s: rejected record %d is %s at %d, %d bytes %q:\nwant %s at %d, %d bytes %q", name, i, g.File, g.Offset, g.Size, g.Bytes, w.url, w.offset, len(w.raw), w.raw)
+		if g.File != w.url || g.Offset != w.offset || string(g.Bytes) != withoutEnd(w.raw) || g.Size != int64(len(w.raw)) {
+			t.Fatalf("%s: rejected record %d is %s at %d, %d bytes %q:\nwant %s at %d, %d bytes %q", name, i, g.File, g.Offset, g.Size, g.Bytes, w.url, w.offset, len(w.raw), withoutEnd(w.raw))
 		}
 		if !strings.Contains(g.Error, w.err) || w.panics != (g.Stack != "") {
 			t.Fatalf("%s: rejected record %d has the error %q and the stack %q: want %q", name, i, g.Error, g.Stack, w.err)
@@ -162,6 +162,14 @@ func checkRejected(t testing.TB, name string, got *attempt, want []placed) {
 			t.Fatalf("%s: error %d is listed as %q: want a line with %s", name, i, line, want[i].url)
 		}
 	}
+}
+
+// withoutEnd is what is shown of a record that may end with its line.
+func withoutEnd(raw string) string {
+	if line, ended := strings.CutSuffix(raw, "\n"); ended {
+		return strings.TrimSuffix(line, "\r")
+	}
+	return raw
 }
 
 // layout makes a record of a script, and blocks of records: each record type has one.
