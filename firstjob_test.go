@@ -104,13 +104,13 @@ func (g *guide) run(line string) {
 	g.ran++
 	where := filepath.Join(g.home, "where")
 	script := strings.NewReplacer("../millrace", g.repo, "/tmp/", g.home+"/").Replace(line)
-	cmd := exec.CommandContext(g.t.Context(), "bash", "-euo", "pipefail", "-c", script+"\npwd >"+where)
+	cmd := exec.CommandContext(g.t.Context(), "bash", "-euc", script+"\npwd >"+where)
 	cmd.Dir = g.dir
 	cmd.Env = append(os.Environ(), "GOPROXY=off", "GOSUMDB=off", "GOFLAGS=-mod=mod", "GOWORK=off", "LC_ALL=C")
 	var stderr strings.Builder
 	cmd.Stderr = &stderr
 	out, err := cmd.Output()
-	if err != nil {
+	if err != nil || strings.Contains(stderr.String(), "Error: ") { // of a pipe, bash tells the last command's end only
 		g.t.Fatalf("%s: %v\n%s%s", line, err, out, stderr.String())
 	}
 	dir, err := os.ReadFile(where)
