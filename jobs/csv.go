@@ -51,6 +51,7 @@ type CSVOptions struct {
 // Objects are UTF-8; a byte order mark is skipped.
 func CSV(o CSVOptions) Option {
 	return Option{"CSV", func(s *settings) {
+		o := o // an option may be given to several jobs, and build functions run side by side
 		if o.Comma == 0 {
 			o.Comma = ','
 		}

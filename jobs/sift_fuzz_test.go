@@ -77,11 +77,11 @@ func plainSift(text string, csv, header bool) (out sifted, cuts []int, ok bool) 
 		out.records++
 		cuts = append(cuts, p.end)
 		if p.bad || slices.ContainsFunc(p.fields, func(f string) bool { return strings.ContainsAny(f, "!?#%") }) {
-			raw := text[p.begin:p.end]
-			if strings.HasSuffix(raw, "\r\n") {
-				raw = raw[:len(raw)-2]
+			raw, ended := strings.CutSuffix(text[p.begin:p.end], "\n")
+			if ended {
+				raw = strings.TrimSuffix(raw, "\r")
 			}
-			out.rejected = append(out.rejected, fmt.Sprintf("%d:%q", p.begin, strings.TrimSuffix(raw, "\n")))
+			out.rejected = append(out.rejected, fmt.Sprintf("%d:%q", p.begin, raw))
 			continue
 		}
 		for i, f := range p.fields {

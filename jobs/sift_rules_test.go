@@ -40,7 +40,7 @@ func TestSiftLimit(t *testing.T) {
 	if list := got.task.FirstRejected; len(list) != 5 || list[1] != "map mem://in at byte 9: bad 2" {
 		t.Errorf("first: %q", list)
 	}
-	got, err = runMap(t, lineJob(failOn), 0, 1, []jobs.Block{block(text)})
+	_, err = runMap(t, lineJob(failOn), 0, 1, []jobs.Block{block(text)})
 	if !errors.Is(err, jobs.ErrRejects) {
 		t.Fatalf("error is %v: want %v", err, jobs.ErrRejects)
 	}
