@@ -84,10 +84,38 @@ func TestFormatsReadBack(t *testing.T) {
 	if len(records) != 5 || records[0][0] != "word" || records[3][5] != "a, \"quoted\" note\nof two lines" || records[4][1] != "9223372036854775807" {
 		t.Errorf("CSV reads back as %q", records)
 	}
+	if digest := records[2][3] + " " + records[4][3]; digest != "0x00ff line\n" {
+		t.Errorf("bytes read back as %q", digest)
+	}
 	for line := range strings.Lines(writeRows(t, s, RowOptions{Format: FormatNDJSON}, b, b)) {
 		if !json.Valid([]byte(line)) {
 			t.Errorf("not JSON: %s", line)
 		}
+	}
+}
+
+// Bytes that are text, such as a record of a TSV file, are shown as text is: in a table on one line, in CSV to the byte. Others are
+// hexadecimal in both.
+func TestBytesAsText(t *testing.T) {
+	t.Parallel()
+	values := []string{"a\tb", "one\r\ntwo", "a\tb\x1b[2J"}
+	rows := func(kind arrowfile.Type, format string) string {
+		s := arrowfile.Schema{Fields: []arrowfile.Field{{Name: "v", Type: kind}}}
+		return writeRows(t, s, RowOptions{Format: format}, arrowfile.Batch{Rows: 2, Columns: []arrowfile.Column{textColumn(values[:2]...)}},
+			arrowfile.Batch{Rows: 1, Columns: []arrowfile.Column{textColumn(values[2])}})
+	}
+	table := rows(arrowfile.TypeBytes, FormatTable)
+	for _, want := range []string{"│ a b              │\n", "│ one  two         │\n", "│ 0x6109621b5b324a │\n"} {
+		if !strings.Contains(table, want) {
+			t.Errorf("the table has no %q:\n%s", want, table)
+		}
+	}
+	head, tail := "v\na\tb\n\"one\r\ntwo\"\n", "0x6109621b5b324a\n"
+	if got := rows(arrowfile.TypeBytes, FormatCSV); got != head+tail {
+		t.Errorf("CSV is %q, want %q", got, head+tail)
+	}
+	if got := rows(arrowfile.TypeString, FormatCSV); !strings.HasPrefix(got, head) {
+		t.Errorf("CSV of text is %q, want %q and the last one as it is", got, head)
 	}
 }
 

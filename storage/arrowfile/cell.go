@@ -20,7 +20,8 @@ import (
 //	floatN             shortest that reads back: 0.1, 1e+21  the same; NaN and infinities are null
 //	                   NaN, Inf, -Inf
 //	utf8               as it is                              string; control characters escaped
-//	binary             as it is if printable UTF-8,          string of base64
+//	binary             as it is if UTF-8 of printable        string of base64
+//	                   characters, tabs and line ends;
 //	                   otherwise 0x and hexadecimal
 //	timestamp          RFC 3339, UTC, up to 9 decimals       string of that
 //	list, struct       as JSON                               array, object
@@ -49,7 +50,7 @@ func AppendText(dst []byte, f Field, c Column, row int) []byte {
 		return append(dst, c.Raw(row)...)
 	case TypeBytes:
 		value := c.Raw(row)
-		if printable(value) {
+		if readable(value) {
 			return append(dst, value...)
 		}
 		return hex.AppendEncode(append(dst, "0x"...), value)
@@ -222,10 +223,13 @@ func plainPrefix(text []byte) int {
 	return len(text)
 }
 
-func printable(value []byte) bool {
+// readable says whether a person can read the bytes as they are: UTF-8 of printable characters, tabs and line ends.
+func readable(value []byte) bool {
 	for len(value) > 0 {
 		r, n := utf8.DecodeRune(value)
-		if r == utf8.RuneError && n == 1 || !unicode.IsPrint(r) {
+		switch {
+		case r == '\t' || r == '\n' || r == '\r':
+		case r == utf8.RuneError && n == 1 || !unicode.IsPrint(r):
 			return false
 		}
 		value = value[n:]
