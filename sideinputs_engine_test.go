@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/millrace/millrace/jobs"
@@ -97,6 +98,39 @@ func TestSideInputRequests(t *testing.T) {
 		}
 		if got := master.EstimateRequests(p).Reading.Get; test.workers == 1 && got != x.Tasks.Get {
 			t.Errorf("%+v: %d GETs are estimated, %d were made", test, got, x.Tasks.Get)
+		}
+	}
+}
+
+// TestSideInputUnparsed proves that a parse function that fails or panics ends the job at once: no second attempt calls it, and
+// the error names the parameter and the file.
+func TestSideInputUnparsed(t *testing.T) {
+	t.Parallel()
+	for want, parse := range map[string]func([]byte) (int, error){
+		"bad side input labels (mem://b/side): parse: line 1 is odd": func([]byte) (int, error) { return 0, errors.New("line 1 is odd") },
+		"bad side input labels (mem://b/side): parse: panic: oh":     func([]byte) (int, error) { panic("oh") },
+	} {
+		type params struct {
+			Labels jobs.SideInput
+		}
+		var calls atomic.Int64
+		job := jobs.Define("unparsed", func(t *jobs.Task, p params) (jobs.Code, error) {
+			jobs.Shared(t, p.Labels, func(data []byte) (int, error) {
+				calls.Add(1)
+				return parse(data)
+			})
+			return jobs.MapOnly(func(line string, emit func(string)) error { emit(line); return nil }), nil
+		})
+		o := Options{
+			Inputs: []string{"mem://b/in"}, Output: "mem://b/out", Params: map[string]string{"labels": "mem://b/side"},
+			Store: sideStore(t, 10, ""), TempDir: t.TempDir(), Workers: 1, Slots: 1,
+		}
+		_, err := Run(t.Context(), job, o)
+		if !errors.Is(err, ErrJobFailed) || !strings.Contains(err.Error(), want) {
+			t.Errorf("got %v, want %s", err, want)
+		}
+		if n := calls.Load(); n != 1 {
+			t.Errorf("%s: parse was called %d times, want once", want, n)
 		}
 	}
 }

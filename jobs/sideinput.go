@@ -10,6 +10,9 @@ import (
 // DefaultSideInput is the most bytes of a side input whose parameter states no other bound.
 const DefaultSideInput = 64 << 20
 
+// ErrSideInput reports a side input that Shared could not parse: another attempt would read the same bytes.
+var ErrSideInput = errors.New("bad side input")
+
 // SideInput is a parameter that names a small file which every task may read beside the job's input: a table to look things up in,
 // a list of words, a model. (Others call it a distributed cache, or a broadcast.) The submitter names it as inputs are named,
 // by a path or URL:
@@ -75,7 +78,8 @@ type Parsed[V any] struct {
 // A worker calls parse once for the job, before the first task that needs it begins; all tasks, which run at the same time, then
 // share what it returned. So nobody may change that: it is read only. It may hold on to the bytes that it is given, and is
 // dropped when the job has ended. The memory that it takes counts nowhere: it should be no multiple of the file's.
-// An error or panic of parse fails the task, and names the parameter and the file. If no file is given, parse is not called.
+// An error or panic of parse fails the job at once, since the bytes stay the same, and names the parameter and the file. If no file
+// is given, parse is not called.
 //
 // The build function must declare the same each time it is called with the same parameters.
 func Shared[V any](t *Task, in SideInput, parse func(data []byte) (V, error)) *Parsed[V] {
@@ -142,7 +146,7 @@ func (p *Parsed[V]) load(slot *sharedValue) error {
 	if slot.value == nil {
 		v, err := p.call()
 		if err != nil {
-			return fmt.Errorf("side input %s (%s): parse: %w", p.in.name, p.in.url, err)
+			return fmt.Errorf("%w %s (%s): parse: %w", ErrSideInput, p.in.name, p.in.url, err)
 		}
 		slot.value = &v
 	}

@@ -101,8 +101,8 @@ func TestSideInputMistakes(t *testing.T) {
 		{named(parseNames), nil, "job named: parameter names is missing: give names=FILE, lines id=name"},
 		{named(parseNames), map[string]string{"names": "b"}, "oracle: parameter names names the side input b, whose bytes are not given: pass them to RunWith"},
 		{named(parseNames), map[string]string{"names": "a", "skip": "long"}, "oracle: parameter skip: the side input long has 9 bytes, more than the 8"},
-		{named(parseNames), map[string]string{"names": "a"}, `job named: side input names (a): parse: line 2: "no" has no '='`},
-		{named(panics), map[string]string{"names": "a"}, "job named: side input names (a): parse: panic: oh\n"},
+		{named(parseNames), map[string]string{"names": "a"}, `job named: bad side input names (a): parse: line 2: "no" has no '='`},
+		{named(panics), map[string]string{"names": "a"}, "job named: bad side input names (a): parse: panic: oh\n"},
 		{named(nil), map[string]string{"names": "a"}, "job named: side input names: the function given to Shared is nil"},
 		{broken(func(_ *jobs.Task, p names) any { return p.Names.Bytes() }), map[string]string{"names": "a"},
 			"job named: the build function panicked: side input names is read before a task runs: read it in a map, combine or reduce function, or give it to jobs.Shared"},
@@ -151,7 +151,7 @@ func TestSharedOnce(t *testing.T) {
 		return prog.Map(context.Background(), &jobs.Task{Reducers: 1, Side: d}, ended{}, ended{})
 	}
 	data := jobs.NewSideData([]byte("1=one"))
-	if err := run(data); err == nil || !strings.Contains(err.Error(), "not now") {
+	if err := run(data); !errors.Is(err, jobs.ErrSideInput) || !strings.Contains(err.Error(), "not now") {
 		t.Fatalf("got %v", err)
 	}
 	var wg sync.WaitGroup
