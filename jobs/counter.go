@@ -15,9 +15,10 @@ type Counter struct {
 
 	// Of an attempt that sets records aside, so that what one of these counted can be taken back; else nil.
 	of      *counters
+	name    string
+	listed  bool  // of is not nil, and the name is one of those that the task counts
 	touched bool  // by the record under way
 	before  int64 // its value until then
-	hidden  bool  // only records that were set aside have asked for it
 }
 
 // Add adds n.
@@ -38,9 +39,7 @@ func (t *Task) Counter(name string) *Counter { return t.counters.get(name) }
 func (t *Task) Counters() map[string]int64 {
 	out := make(map[string]int64, len(t.counters.byName))
 	for name, c := range maps.All(t.counters.byName) {
-		if !c.hidden {
-			out[name] = c.n
-		}
+		out[name] = c.n
 	}
 	return out
 }
@@ -58,23 +57,45 @@ type counters struct {
 	cut    bool
 	aside  Counter // for names that are dropped
 
-	trial   *trial     // nil unless records are set aside
-	touched []*Counter // by the record under way
+	trial    *trial              // nil unless records are set aside
+	touched  []*Counter          // by the record under way
+	unlisted map[string]*Counter // asked for by records that were set aside only, or dropped; code may have kept them
 }
+
+// maxUnlisted bounds the counters of records that were set aside: a job that counts under so many names has lost most of them anyway.
+const maxUnlisted = 10 * MaxCounters
 
 func (c *counters) get(name string) *Counter {
 	if n := c.byName[name]; n != nil {
-		if n.hidden {
-			c.note(n)
-		}
 		return n
 	}
+	if c.trial == nil {
+		if n := new(Counter); c.list(name, n) {
+			return n
+		}
+		return &c.aside
+	}
+	n := c.unlisted[name]
+	if n == nil {
+		if len(c.unlisted) >= maxUnlisted {
+			clear(c.unlisted)
+		}
+		n = &Counter{of: c, name: name}
+		c.unlisted[name] = n
+	}
+	c.note(n)
+	return n
+}
+
+// list makes a counter one of those that count, unless there are enough whose names come first.
+func (c *counters) list(name string, n *Counter) bool {
 	if len(c.names) == MaxCounters {
 		c.cut = true
 		last := c.names[MaxCounters-1]
 		if name > last {
-			return &c.aside
+			return false
 		}
+		c.byName[last].listed = false
 		delete(c.byName, last)
 		c.names = c.names[:MaxCounters-1]
 	}
@@ -83,11 +104,6 @@ func (c *counters) get(name string) *Counter {
 	}
 	at, _ := slices.BinarySearch(c.names, name)
 	c.names = slices.Insert(c.names, at, name)
-	n := new(Counter)
-	if c.trial != nil {
-		n.of, n.hidden = c, true
-		c.note(n)
-	}
-	c.byName[name] = n
-	return n
+	c.byName[name], n.listed = n, true
+	return true
 }

@@ -27,20 +27,28 @@ type rowWriter[Out any] struct {
 	trial   *trial // nil unless records are set aside
 	fail    func(error)
 	mark    rowMark
+	fulls   []rowBatch // on trial: full ones with rows of the record under way
+	held    int64      // bytes of their rows
+	plan    *rowPlan
 }
 
 // newRowWriter makes a writer; at says where the attempt is, for messages.
 func newRowWriter[Out any](plan *rowPlan, out RowSink, f *failed, count *int64, at func() RecordError) *rowWriter[Out] {
-	w := &rowWriter[Out]{failed: f, count: count, out: out, slot: new(Out)}
+	w := &rowWriter[Out]{failed: f, count: count, out: out, slot: new(Out), plan: plan}
 	w.fail = func(err error) {
 		e := at()
 		e.Err = err
 		f.fail(&e)
 	}
-	for i := range plan.columns {
-		w.columns = append(w.columns, newColumn(&plan.columns[i], w.fail))
-	}
+	w.columns = w.newColumns()
 	return w
+}
+
+func (w *rowWriter[Out]) newColumns() (columns []*column) {
+	for i := range w.plan.columns {
+		columns = append(columns, newColumn(&w.plan.columns[i], w.fail))
+	}
+	return columns
 }
 
 // emit adds a row.
@@ -57,7 +65,7 @@ func (w *rowWriter[Out]) emit(row Out) {
 	w.bytes += size
 	w.rows++
 	*w.count++
-	if w.full() {
+	if w.full() || len(w.fulls) > 0 {
 		w.filled()
 	}
 }
@@ -65,13 +73,17 @@ func (w *rowWriter[Out]) emit(row Out) {
 // full says whether a batch is to be handed over.
 func (w *rowWriter[Out]) full() bool { return w.rows >= batchRows || w.bytes >= batchRowBytes }
 
-// filled is called when a batch is full. On trial it goes at the record's end.
+// filled is called when a batch is full. On trial it waits for the record's end.
 func (w *rowWriter[Out]) filled() {
-	switch {
-	case w.trial == nil:
+	if w.trial == nil {
 		w.flush()
-	case w.bytes-w.mark.bytes > maxHeld:
-		w.fail(errHeld)
+		return
+	}
+	if w.held+w.bytes-w.mark.bytes > maxHeld {
+		w.fail(ErrHeld)
+	}
+	if w.full() {
+		w.setFull()
 	}
 }
 
@@ -80,17 +92,21 @@ func (w *rowWriter[Out]) flush() {
 	if w.rows == 0 {
 		return
 	}
-	w.cells = w.cells[:0]
-	for _, c := range w.columns {
-		w.cells = append(w.cells, c.batch())
-	}
-	if err := w.out.Put(Columns{Rows: w.rows, Columns: w.cells}); err != nil {
-		w.failed.fail(err)
-	}
+	w.put(w.rows, w.columns)
 	for _, c := range w.columns {
 		c.reset()
 	}
 	w.rows, w.bytes = 0, 0
+}
+
+func (w *rowWriter[Out]) put(rows int, columns []*column) {
+	w.cells = w.cells[:0]
+	for _, c := range columns {
+		w.cells = append(w.cells, c.batch())
+	}
+	if err := w.out.Put(Columns{Rows: rows, Columns: w.cells}); err != nil {
+		w.failed.fail(err)
+	}
 }
 
 // ColumnsOf makes columns of rows, as the rows that a job emits become columns: for tests, which have no file to read them from.

@@ -34,6 +34,9 @@ func rejectedRows() (*rowPlan, error) { return newRowPlan(reflect.TypeFor[Reject
 // ErrRejects reports more bad records than may be set aside.
 var ErrRejects = errors.New("too many bad records")
 
+// RejectsRemedy is what to do then.
+const RejectsRemedy = "correct them, or allow more; with 100% all bad records are set aside to be looked at"
+
 const (
 	maxRejectedBytes = 64 << 10 // of a record that is set aside
 	maxRejectedText  = 16 << 10 // of its error, and of its stack
@@ -139,8 +142,8 @@ func (w *walk) isBad(err error, grouped bool) (*RecordError, bool) {
 	}
 	bad, ok := err.(*RecordError)
 	switch {
-	case errors.Is(err, errHeld) && grouped: // one alone emits less
-	case !ok || errors.Is(err, ErrColumns) || errors.Is(err, errHeld):
+	case errors.Is(err, ErrHeld) && grouped: // one alone emits less
+	case !ok || errors.Is(err, ErrColumns) || errors.Is(err, ErrHeld):
 		return nil, false
 	}
 	w.err = nil
@@ -156,7 +159,7 @@ func (w *walk) reject(b Block, f Format, bad *RecordError, begin, end int) error
 	}
 	t.Rejected++
 	if t.Rejected > t.MaxRejected {
-		return fmt.Errorf("%w: %d or more, and --skip-bad-records allows %d; the first:\n%s", ErrRejects, t.Rejected, t.MaxRejected, strings.Join(t.FirstRejected, "\n"))
+		return fmt.Errorf("%w: %d or more, and --skip-bad-records allows %d; the first:\n%s\n%s", ErrRejects, t.Rejected, t.MaxRejected, strings.Join(t.FirstRejected, "\n"), RejectsRemedy)
 	}
 	if w.sieve.rows == nil {
 		return nil

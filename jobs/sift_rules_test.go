@@ -44,7 +44,7 @@ func TestSiftLimit(t *testing.T) {
 	if !errors.Is(err, jobs.ErrRejects) {
 		t.Fatalf("error is %v: want %v", err, jobs.ErrRejects)
 	}
-	want := "too many bad records: 2 or more, and --skip-bad-records allows 1; the first:\nmap mem://in at byte 0: bad 1\nmap mem://in at byte 9: bad 2"
+	want := "too many bad records: 2 or more, and --skip-bad-records allows 1; the first:\nmap mem://in at byte 0: bad 1\nmap mem://in at byte 9: bad 2\n" + jobs.RejectsRemedy
 	if err.Error() != want {
 		t.Errorf("got  %v\nwant %s", err, want)
 	}

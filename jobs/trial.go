@@ -16,6 +16,7 @@ type trial struct {
 	mark     int64 // that of the record on trial
 	open     bool  // there is one
 	settling bool  // what it did is being made final; still so after an error there
+	over     bool  // there are no more records: all is final at once
 	parts    []undoable
 }
 
@@ -30,14 +31,14 @@ type undoable interface {
 // maxHeld bounds what one record may do before it ends, bytes of pairs or rows: it is held in memory, beyond the budget.
 const maxHeld = 64 << 20
 
-// errHeld reports a record that does too much to be taken back.
-var errHeld = errors.New("it emits more than 64 MiB, which is too much to be held until it is known to be good: " +
+// ErrHeld reports a record that does too much to be taken back.
+var ErrHeld = errors.New("it emits more than 64 MiB, which is too much to be held until it is known to be good: " +
 	"run the job without --skip-bad-records, or emit less for one record")
 
-// tooMuch is errHeld of the record under way.
+// tooMuch is ErrHeld of the record under way.
 func (w *walk) tooMuch() error {
 	at := w.here()
-	at.Err = errHeld
+	at.Err = ErrHeld
 	return &at
 }
 
@@ -50,7 +51,7 @@ func (t *trial) join(p undoable) {
 // touch is called before the record under way does anything. After an error that the user's function recovered, those behind it
 // belong to the record that failed: all of them are taken back, and come again.
 func (t *trial) touch() {
-	if t.open && t.walk.at == t.mark || t.settling || t.walk.err != nil {
+	if t.open && t.walk.at == t.mark || t.settling || t.over || t.walk.err != nil {
 		return
 	}
 	t.settle()
@@ -90,12 +91,28 @@ func (t *trial) reject() {
 	t.open = false
 }
 
-// keep implements undoable.
+// end settles when there are no more records. What the engine still calls, a combiner, is final.
+func (t *trial) end() {
+	if t != nil {
+		t.settle()
+		t.over = true
+	}
+}
+
+// keep implements undoable. Only now a name takes the place of another one.
 func (c *counters) keep() {
 	for _, n := range c.touched {
-		n.touched, n.hidden = false, false
+		n.touched = false
+		c.enlist(n)
 	}
 	c.touched = c.touched[:0]
+}
+
+// enlist lists a counter that a good record uses.
+func (c *counters) enlist(n *Counter) {
+	if !n.listed && c.list(n.name, n) {
+		delete(c.unlisted, n.name)
+	}
 }
 
 // takeBack implements undoable.
@@ -110,8 +127,8 @@ func (c *counters) takeBack() {
 func (c *counters) note(n *Counter) {
 	c.trial.touch()
 	switch {
-	case c.trial.settling: // by a combiner
-		n.hidden = false
+	case c.trial.settling, c.trial.over: // by a combiner
+		c.enlist(n)
 	case !n.touched:
 		n.touched, n.before = true, n.n
 		c.touched = append(c.touched, n)
@@ -120,9 +137,9 @@ func (c *counters) note(n *Counter) {
 
 // try puts a task's counters on trial.
 func (c *counters) try(t *trial) {
-	c.trial = t
-	for _, n := range c.byName {
-		n.of = c
+	c.trial, c.unlisted = t, map[string]*Counter{}
+	for name, n := range c.byName {
+		n.of, n.name, n.listed = c, name, true
 	}
 	t.join(c)
 }
@@ -135,17 +152,31 @@ type rowMark struct {
 	columns []columnMark
 }
 
+// rowBatch is a full batch that waits for the end of the record that filled it.
+type rowBatch struct {
+	rows    int
+	columns []*column
+}
+
 // try puts a writer on trial.
 func (w *rowWriter[Out]) try(t *trial) {
 	w.trial = t
 	t.join(w)
 }
 
-// keep implements undoable. A batch is full when its last record is over, so that all its rows can be taken back.
+// setFull puts a full batch aside and begins another one.
+func (w *rowWriter[Out]) setFull() {
+	w.fulls, w.held = append(w.fulls, rowBatch{w.rows, w.columns}), w.held+w.bytes
+	w.columns = w.newColumns()
+	w.rows, w.bytes = 0, 0
+}
+
+// keep implements undoable.
 func (w *rowWriter[Out]) keep() {
-	if w.full() {
-		w.flush()
+	for _, b := range w.fulls {
+		w.put(b.rows, b.columns)
 	}
+	w.fulls, w.held = nil, 0
 	w.mark.rows, w.mark.bytes, w.mark.count = w.rows, w.bytes, *w.count
 	w.mark.columns = w.mark.columns[:0]
 	for _, c := range w.columns {
@@ -156,6 +187,9 @@ func (w *rowWriter[Out]) keep() {
 // takeBack implements undoable.
 func (w *rowWriter[Out]) takeBack() {
 	w.rows, w.bytes, *w.count = w.mark.rows, w.mark.bytes, w.mark.count
+	if len(w.fulls) > 0 { // the first is the batch that the record began in
+		w.columns, w.fulls, w.held = w.fulls[0].columns, nil, 0
+	}
 	rest := w.mark.columns
 	for _, c := range w.columns {
 		rest = c.cutBack(rest)
@@ -303,11 +337,11 @@ func (m *mapper[K, V]) keep() {
 		}
 		k, err := m.keys.decode(key)
 		if err != nil {
-			m.fail(err)
+			m.fail(m.misfit(err))
 		}
 		v, err := m.values.decode(value)
 		if err != nil {
-			m.fail(err)
+			m.fail(m.misfit(err))
 		}
 		m.combine(view(key), k, v)
 		rest = after
@@ -320,6 +354,13 @@ func (m *mapper[K, V]) keep() {
 		m.put()
 	}
 	m.mark = pairMark{len(m.batch.Data), len(m.batch.Partitions), m.batch.Count, m.passed}
+}
+
+// misfit is the error of a key or value that does not come back from its encoding: a mistake in its type's own methods.
+func (m *mapper[K, V]) misfit(err error) error {
+	at := m.here()
+	at.Err = err
+	return &at
 }
 
 // takeBack implements undoable.

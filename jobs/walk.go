@@ -45,12 +45,10 @@ func (w *walk) over(ctx context.Context, in BlockSource, inputs []Input, each fu
 		b, err := in.Next()
 		if err == io.EOF {
 			return w.guard(func() error {
+				w.trial.end()
 				last()
 				w.task.flushSides()
 				w.sieve.flush()
-				if w.trial != nil {
-					w.trial.settle() // what a combiner has counted at last
-				}
 				return nil
 			})
 		}

@@ -64,7 +64,7 @@ func (m *Master) entryLocked(j *job, r sched.Record) entry {
 	case r.Kind == sched.RecordSubmit:
 		e.At, e.Spec, e.Objects = j.submitted, &j.spec, j.plan.Objects
 	case r.Kind == sched.RecordSelected:
-		e.Outcome = m.results[r.Attempt]
+		e.Outcome = j.kept(m.results[r.Attempt])
 	}
 	m.noteDecisionLocked(r, e.At)
 	return e

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/millrace/millrace/jobs"
 	"github.com/millrace/millrace/master/sched"
 	"github.com/millrace/millrace/master/wire"
 	"github.com/millrace/millrace/storage/manifest"
@@ -40,6 +41,16 @@ func (f *firsts) set(task int, texts []string) {
 	*f = (*f)[:min(len(*f), maxFirstTasks)]
 }
 
+// kept is an outcome for the journal, which has no room for the errors of bad records but those of a few tasks.
+func (j *job) kept(o *wire.Outcome) *wire.Outcome {
+	if len(o.FirstRejected) == 0 || len(j.first) < maxFirstTasks {
+		return o
+	}
+	short := *o
+	short.FirstRejected = nil
+	return &short
+}
+
 // list returns the first ones.
 func (f firsts) list() (texts []string) {
 	for _, x := range f {
@@ -64,7 +75,7 @@ func (j *job) overRejects() string {
 func tooManyBad(bad, allowed string, first []string) string {
 	text := fmt.Sprintf("too many bad records: %s, and --skip-bad-records allows %s", bad, allowed)
 	if len(first) > 0 {
-		text += "; the first:\n" + strings.Join(first, "\n")
+		text += "; the first:\n" + strings.Join(first, "\n") + "\n" + jobs.RejectsRemedy
 	}
 	return text
 }
@@ -74,7 +85,7 @@ func tooManyBad(bad, allowed string, first []string) string {
 func (m *Master) checkRejectsLocked(o *wire.Outcome) *sched.Failure {
 	t := o.Attempt.Task
 	j := m.jobs[t.Job]
-	if j == nil || !j.ended.IsZero() || t.Phase != sched.Map || j.spec.SkipBad.PPM > 0 {
+	if j == nil || !j.ended.IsZero() || t.Phase != sched.Map || t.Index < 0 || j.spec.SkipBad.PPM > 0 {
 		return nil
 	}
 	n := j.rejected() - rejectedIn(j.leftBy(t)) + rejectedIn(o.Parts)

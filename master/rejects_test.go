@@ -192,6 +192,20 @@ func TestFirsts(t *testing.T) {
 	}
 }
 
+// A journal keeps the errors of some tasks only, and the outcome itself is not changed.
+func TestKeptFirsts(t *testing.T) {
+	t.Parallel()
+	j := &job{}
+	for task := range 2 * maxFirstTasks {
+		o := &wire.Outcome{Records: 7, FirstRejected: []string{"bad"}}
+		kept := j.kept(o)
+		if has := len(kept.FirstRejected) > 0; has != (task < maxFirstTasks) || kept.Records != 7 || len(o.FirstRejected) != 1 {
+			t.Errorf("of task %d is kept %+v", task, kept)
+		}
+		j.first.set(task, o.FirstRejected)
+	}
+}
+
 // A part of records that were set aside is no reason to call a map's result another one: a stack's text may differ.
 func TestSumOfRejects(t *testing.T) {
 	t.Parallel()

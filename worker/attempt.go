@@ -206,7 +206,7 @@ func failure(ctx context.Context, a *attempt, err error) *wire.Failure {
 		f.Kind = wire.FailJob
 		f.Text = err.Error() + ": run the job again when nothing writes to its input"
 	case errors.Is(err, input.ErrRecord), errors.Is(err, columns.ErrUnreadable), errors.Is(err, jobs.ErrColumns), errors.Is(err, jobs.ErrRejects),
-		errors.Is(err, jobs.ErrSideInput):
+		errors.Is(err, jobs.ErrHeld), errors.Is(err, jobs.ErrSideInput):
 		// The same bytes will be as long the next time, and as damaged.
 		f.Kind = wire.FailJob
 	case errors.As(err, &record) && record.Stack != "":

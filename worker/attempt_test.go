@@ -43,6 +43,7 @@ func TestFailure(t *testing.T) {
 		{"columns", t.Context(), &jobs.RecordError{Err: fmt.Errorf("read: %w", jobs.ErrColumns)}, wire.FailJob, "columns do not fit the job"},
 		{"a side input", t.Context(), fmt.Errorf("%w x: parse: no", jobs.ErrSideInput), wire.FailJob, "bad side input x: parse: no"},
 		{"too many bad records", t.Context(), fmt.Errorf("map: %w", jobs.ErrRejects), wire.FailJob, "too many bad records"},
+		{"too large a record", t.Context(), &jobs.RecordError{Err: jobs.ErrHeld}, wire.FailJob, "64 MiB"},
 		{"the master", t.Context(), fmt.Errorf("ask: %w", wire.ErrUnreachable), wire.FailReturned, "ask"},
 		{"a kill", ended, fetch, wire.FailReturned, "given up"},
 	} {

@@ -126,7 +126,7 @@ func (w *Worker) mapToRun(ctx context.Context, a *attempt, job loaded, task *job
 func (a *attempt) guessed(info jobs.Info, err error) error {
 	p := a.task.Split.Pieces[0]
 	f := info.Inputs[p.Input].Format
-	if p.Offset == 0 || f.Kind != jobs.FormatCSV || f.NoQuotes || !errors.Is(err, input.ErrRecord) && !errors.As(err, new(*jobs.RecordError)) {
+	if p.Offset == 0 || f.Kind != jobs.FormatCSV || f.NoQuotes || !errors.Is(err, input.ErrRecord) && !errors.Is(err, jobs.ErrRejects) && !errors.As(err, new(*jobs.RecordError)) {
 		return err
 	}
 	return fmt.Errorf("%w (its split begins at byte %d, amid the object, and whether that is in quotes was guessed: if there is no such record, "+

@@ -106,7 +106,10 @@ func rejectedFacts(st wire.JobStatus) []fact {
 		return nil
 	}
 	text := fmt.Sprintf("%s set aside in rejected, of %s at most", count(st.Rejected, "record", "records"), st.SkipBad)
-	if st.NumStages > 0 {
+	if st.State != wire.Done { // nothing is to be seen yet, or ever
+		text = fmt.Sprintf("%s so far, of %s at most", count(st.Rejected, "record", "records"), st.SkipBad)
+	}
+	if st.NumStages > 0 && st.State == wire.Done {
 		text = fmt.Sprintf("%s set aside by all stages, of %s at most by each: in rejected here and below _stages", count(st.Rejected, "record", "records"), st.SkipBad)
 	}
 	facts := []fact{{"bad", text}}

@@ -99,10 +99,12 @@ func TestSummary(t *testing.T) {
 	bad.Rejected, bad.SkipBad = 7, "0.1%"
 	bad.First = []string{"map file:///data/x.log at byte 17: no number: " + strings.Repeat("long ", 50), "map s3://b/y at byte 0: panic: boom"}
 	bad.Outputs = []wire.OutputStatus{{Name: manifest.Rejected, Parts: 2, Rows: 7, Bytes: 900}}
+	badFailed := bad
+	badFailed.State, badFailed.Error = wire.JobFailed, "too many bad records: 8 or more, and --skip-bad-records allows 7"
 	badStages := bad
 	badStages.NumStages, badStages.Rejected, badStages.Outputs = 2, 2, nil
 	for name, st := range map[string]wire.JobStatus{
-		"bad": bad, "bad-stages": badStages, "done": finished(), "failed": failed, "cancelled": cancelled, "little": little, "many": many,
+		"bad": bad, "bad-failed": badFailed, "bad-stages": badStages, "done": finished(), "failed": failed, "cancelled": cancelled, "little": little, "many": many,
 	} {
 		var out bytes.Buffer
 		if err := Summary(&out, "millrace", st, 5210*time.Millisecond); err != nil {
