@@ -14,7 +14,8 @@ import (
 	"github.com/millrace/millrace/worker/laps"
 )
 
-// sideShare is the part of a worker's memory that the side inputs of one job may take: a half. The slots share what is left.
+// sideShare is the part of a worker's memory that the side inputs of all jobs under way may take: a half. The slots share what is
+// left.
 const sideShare = 2
 
 // slotMemory is the memory of a slot: an equal share of what the side inputs of jobs under way leave of the worker's.
@@ -31,7 +32,7 @@ type sideInputs struct {
 	data    *jobs.SideData
 	bytes   int64 // of data
 	dropped bool
-	held    *atomic.Int64 // the worker's sum, which counts bytes until they are dropped
+	held    *atomic.Int64 // the worker's sum, which counts bytes from before they are read until they are dropped
 }
 
 func newSideInputs(held *atomic.Int64) *sideInputs {
@@ -58,9 +59,15 @@ func (s *sideInputs) load(ctx context.Context, o Options, a *attempt, files []pl
 	if data := s.known(); data != nil {
 		return data, nil
 	}
-	if err := fitSideInputs(files, o.Memory); err != nil {
+	if err := s.reserve(files, o.Memory); err != nil {
 		return nil, err
 	}
+	kept := false
+	defer func() {
+		if !kept { // a panic included
+			s.held.Add(-sizeOf(files))
+		}
+	}()
 	content := make([][]byte, len(files))
 	for i, f := range files {
 		var err error
@@ -68,7 +75,9 @@ func (s *sideInputs) load(ctx context.Context, o Options, a *attempt, files []pl
 			return nil, fmt.Errorf("side input %s: %w", f.Name, err)
 		}
 	}
-	return s.keep(jobs.NewSideData(content...), sizeOf(files)), nil
+	data := jobs.NewSideData(content...)
+	kept = s.keep(data, sizeOf(files))
+	return data, nil
 }
 
 func (s *sideInputs) known() *jobs.SideData {
@@ -77,15 +86,15 @@ func (s *sideInputs) known() *jobs.SideData {
 	return s.data
 }
 
-// keep holds what was read for the attempts to come, unless the job has been dropped meanwhile.
-func (s *sideInputs) keep(data *jobs.SideData, bytes int64) *jobs.SideData {
+// keep holds what was read, and was reserved, for the attempts to come, unless the job has been dropped meanwhile: it says whether it
+// does.
+func (s *sideInputs) keep(data *jobs.SideData, bytes int64) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if !s.dropped {
 		s.data, s.bytes = data, bytes
-		s.held.Add(bytes)
 	}
-	return data
+	return !s.dropped
 }
 
 // drop lets them go. Attempts that have them, and were given up, keep them to their end.
@@ -103,13 +112,24 @@ func sizeOf(files []plan.SideInput) (bytes int64) {
 	return bytes
 }
 
-// fitSideInputs refuses side inputs that leave a worker too little memory for its work.
-func fitSideInputs(files []plan.SideInput, memory int64) error {
-	if bytes := sizeOf(files); bytes > memory/sideShare {
-		return fmt.Errorf("side inputs (%s the first): they have %v, more than half of the %v of memory that this worker has: give workers more with --memory, or name smaller files",
-			files[0].URL, jobs.Size(bytes), jobs.Size(memory))
+// reserve counts side inputs as held before they are read, since other jobs read theirs at the same time. It refuses those that,
+// with what other jobs hold, leave the worker too little memory for its work.
+func (s *sideInputs) reserve(files []plan.SideInput, memory int64) error {
+	bytes, limit := sizeOf(files), memory/sideShare
+	others := s.held.Load()
+	for bytes+others <= limit {
+		if s.held.CompareAndSwap(others, others+bytes) {
+			return nil
+		}
+		others = s.held.Load()
 	}
-	return nil
+	they := fmt.Sprintf("side inputs (%s the first): they have %v", files[0].URL, jobs.Size(bytes))
+	const remedy = "give workers more with --memory, or name smaller files"
+	if bytes > limit {
+		return fmt.Errorf("%s, more than half of the %v of memory that this worker has: %s", they, jobs.Size(memory), remedy)
+	}
+	return fmt.Errorf("%s, and with the %v of other jobs under way that is more than half of the %v of memory that this worker has: run the jobs one after the other, %s",
+		they, jobs.Size(others), jobs.Size(memory), remedy)
 }
 
 // readSideInput reads all of a file, which must be what was found when the job was submitted. The storage tries again what may

@@ -133,6 +133,9 @@ func TestSideInputsFaults(t *testing.T) {
 	if err := s.load(t.Context(), in); !errors.Is(err, storage.ErrDenied) || !strings.HasPrefix(err.Error(), "side input label: read mem://b/side: access denied") {
 		t.Errorf("got %v", err)
 	}
+	if n := s.held.Load(); n != 0 {
+		t.Errorf("%d bytes are held after a read that failed", n)
+	}
 	if err := s.load(t.Context(), in); err != nil || s.held.Load() != 5 {
 		t.Errorf("the next attempt: %v", err)
 	}
@@ -198,6 +201,59 @@ func TestSideInputsMemory(t *testing.T) {
 	err := s.load(t.Context(), newSideInputs(&s.held))
 	if err == nil || !strings.Contains(err.Error(), "side inputs (mem://b/side the first): they have 5B, more than half of the 9B of memory") || !strings.Contains(err.Error(), "--memory") {
 		t.Errorf("got %v", err)
+	}
+}
+
+// The side inputs of all jobs under way are bounded together: a second job is refused, with what it can do, until the first one
+// is over.
+func TestSideInputsOfTwoJobs(t *testing.T) {
+	t.Parallel()
+	s := newSides(t, "hello")
+	s.o.Memory = 19
+	first, second := newSideInputs(&s.held), newSideInputs(&s.held)
+	if err := s.load(t.Context(), first); err != nil {
+		t.Fatal(err)
+	}
+	const want = "side inputs (mem://b/side the first): they have 5B, and with the 5B of other jobs under way that is more than half of the 19B of memory that this worker has: " +
+		"run the jobs one after the other, give workers more with --memory, or name smaller files"
+	if err := s.load(t.Context(), second); err == nil || err.Error() != want || s.held.Load() != 5 {
+		t.Errorf("got %v, %d bytes held, want %s", err, s.held.Load(), want)
+	}
+	if err := s.load(t.Context(), first); err != nil { // what is there is not counted again
+		t.Error(err)
+	}
+	first.drop()
+	if err := s.load(t.Context(), second); err != nil || s.held.Load() != 5 {
+		t.Errorf("after the first job: %v, %d bytes held", err, s.held.Load())
+	}
+}
+
+// Jobs that read at the same time count each other: as many as there is room for are let in, no more and no fewer, and when they are
+// over nothing is held.
+func TestSideInputsOfManyJobs(t *testing.T) {
+	t.Parallel()
+	s := newSides(t, "hello")
+	s.o.Memory = 44
+	all := make([]*sideInputs, 30)
+	var let atomic.Int64
+	var wg sync.WaitGroup
+	for i := range all {
+		all[i] = newSideInputs(&s.held)
+		wg.Go(func() {
+			if s.load(t.Context(), all[i]) == nil {
+				let.Add(1)
+			}
+		})
+	}
+	wg.Wait()
+	if let.Load() != 4 || s.held.Load() != 20 {
+		t.Errorf("%d jobs are let in with %d bytes, want 4 with 20", let.Load(), s.held.Load())
+	}
+	for _, in := range all {
+		in.drop()
+	}
+	if n := s.held.Load(); n != 0 {
+		t.Errorf("%d bytes are held after the jobs", n)
 	}
 }
 

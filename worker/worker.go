@@ -65,7 +65,7 @@ type Worker struct {
 	buffers shuffle.Buffers // of map attempts
 	counts  columns.Counts  // of the rows of Arrow files
 
-	sideBytes atomic.Int64 // of side inputs that are held
+	sideBytes atomic.Int64 // of side inputs that are held or being read
 
 	runURL string
 	drain  chan struct{} // closed by Drain
