@@ -47,8 +47,12 @@ func TestSideInput(t *testing.T) {
 	}
 	in, labels := write("in.txt", "a\nb\n"), write("labels", "a=first\n")
 	o := Options{Inputs: []string{in}, Output: filepath.Join(dir, "out"), Params: map[string]string{"labels": labels}}
-	if _, err := Run(t.Context(), labelled(), o); err != nil {
+	status, err := Run(t.Context(), labelled(), o)
+	if err != nil {
 		t.Fatal(err)
+	}
+	if s := status.Side; len(s) != 1 || s[0].Name != "labels" || s[0].URL != "file://"+labels || s[0].Size != 8 {
+		t.Errorf("the status says of side inputs: %+v", s)
 	}
 	b, err := os.ReadFile(filepath.Join(dir, "out", manifest.Name))
 	if err != nil {

@@ -192,8 +192,8 @@ func (j *job) logf(now time.Time, attempt, worker, text string) {
 // statusLocked describes a job for people.
 func (m *Master) statusLocked(j *job) *wire.JobStatus {
 	s := &wire.JobStatus{
-		Version: j.version, ID: j.id, Job: j.spec.Job, Params: j.spec.Params, Inputs: shownInputs(j.spec), NumInputs: len(j.spec.Inputs), Output: j.spec.Output,
-		State: j.state, Error: j.reason, Submitted: j.submitted, Retries: j.retries,
+		Version: j.version, ID: j.id, Job: j.spec.Job, Params: j.spec.Params, Inputs: shownInputs(j.spec), NumInputs: len(j.spec.Inputs), Side: j.spec.SideInputs,
+		Output: j.spec.Output, State: j.state, Error: j.reason, Submitted: j.submitted, Retries: j.retries,
 		Objects: j.objects, InBytes: j.plan.InBytes, Records: j.total.records, Pairs: j.total.pairs, Shuffled: j.total.shuffled,
 		Spilled: j.total.spilled, Rows: j.outputs[""].Rows, OutBytes: j.outputs[""].Bytes, NumParts: j.rowsParts(), Outputs: j.sideTotals(),
 		Counters: j.counted(), Workers: len(m.workers), Warnings: slices.Clip(j.warnings),

@@ -96,6 +96,7 @@ func StatusText(out io.Writer, st wire.JobStatus, now time.Time) error {
 	if n := max(st.NumInputs, len(st.Inputs)) - inputsShown; n > 0 {
 		facts = append(facts, fact{"", fmt.Sprintf("and %d more", n)})
 	}
+	facts = append(facts, sideInputFacts(st)...)
 	facts = append(facts, fact{"output", Line(place(st.Output))}, fact{"time", timeFact(st, now)})
 	if st.State == wire.Running || st.State == wire.Committing {
 		facts = append(facts, fact{"workers", fmt.Sprint(st.Workers)})

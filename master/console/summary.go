@@ -28,7 +28,8 @@ func Summary(out io.Writer, program string, st wire.JobStatus, elapsed time.Dura
 		fmt.Fprintf(&b, "%s %s after %s\n", Line(st.Job), st.State, span(elapsed))
 	}
 	b.WriteString("\n")
-	facts := []fact{{"input", inputFact(st, elapsed)}, {"tasks", tasksFact(st)}}
+	facts := append([]fact{{"input", inputFact(st, elapsed)}}, sideInputFacts(st)...)
+	facts = append(facts, fact{"tasks", tasksFact(st)})
 	if st.Reduce.Tasks > 0 || st.Pairs > 0 {
 		facts = append(facts, fact{"shuffle", shuffleFact(st)})
 	}
@@ -61,6 +62,14 @@ func inputFact(st wire.JobStatus, elapsed time.Duration) string {
 		s += ", " + rate
 	}
 	return s
+}
+
+// sideInputFacts names the side inputs, a line each.
+func sideInputFacts(st wire.JobStatus) (facts []fact) {
+	for i, in := range st.Side {
+		facts = append(facts, fact{label("side", i), fmt.Sprintf("%s: %s, %s", Line(in.Name), Line(place(in.URL)), amount(in.Size))})
+	}
+	return facts
 }
 
 func tasksFact(st wire.JobStatus) string {

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/millrace/millrace/jobs/plan"
 	"github.com/millrace/millrace/master/wire"
 	"github.com/millrace/millrace/storage/manifest"
 )
@@ -33,6 +34,7 @@ func evilStatus(state wire.JobState) wire.JobStatus {
 	st.State, st.Job, st.ID, st.Error, st.Output = state, evil, evil, evil, "s3://"+evil
 	st.Params, st.Counters = map[string]string{evil: evil}, map[string]int64{evil: 1}
 	st.Inputs, st.Parts = []string{evil}, []string{evil, evil}
+	st.Side = []plan.SideInput{{Name: evil, URL: evil, Size: 1}}
 	st.Outputs = []wire.OutputStatus{{Name: evil, Parts: 1, Rows: 1}}
 	st.Rejected, st.First = 3, []string{evil, evil}
 	return st
@@ -81,6 +83,31 @@ func TestLine(t *testing.T) {
 }
 
 // The summaries of jobs that ended well, with little, badly, and by their user's wish.
+// The summary and the status name each side input, where it lies and its size, below the input; a job without has no such line.
+func TestSideInputFacts(t *testing.T) {
+	t.Parallel()
+	write := func(st wire.JobStatus) (summary, status string) {
+		var a, b bytes.Buffer
+		if err := errors.Join(Summary(&a, "millrace", st, time.Second), StatusText(&b, st, start)); err != nil {
+			t.Fatal(err)
+		}
+		return a.String(), b.String()
+	}
+	st := finished()
+	if a, b := write(st); strings.Contains(a+b, "  side ") {
+		t.Errorf("without side inputs:\n%s%s", a, b)
+	}
+	st.Side = []plan.SideInput{{Name: "stations", URL: "file:///data/stations.csv", Size: 12_345}, {Name: "model", URL: "s3://b/model", Size: 8}}
+	const want = "  side       stations: /data/stations.csv, 12 kB\n             model: s3://b/model, 8 B\n"
+	a, b := write(st)
+	if !strings.Contains(a, want+"  tasks ") {
+		t.Errorf("the summary is\n%swant\n%s", a, want)
+	}
+	if !strings.Contains(b, want+"  output ") {
+		t.Errorf("the status is\n%swant\n%s", b, want)
+	}
+}
+
 func TestSummary(t *testing.T) {
 	t.Parallel()
 	failed := finished()

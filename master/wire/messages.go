@@ -191,6 +191,7 @@ type JobStatus struct {
 	Params    map[string]string
 	Inputs    []string // as NAME=URL if the job has several; the first MaxInputsShown
 	NumInputs int
+	Side      []plan.SideInput // as they were found when the job was submitted
 	Output    string
 	State     JobState
 	Error     string // of a failed job: the whole message
