@@ -25,7 +25,11 @@ func (h *hand) setAside(o wire.Outcome, n int64) wire.Outcome {
 	h.l.t.Helper()
 	index := o.Attempt.Task.Index
 	if n > 0 {
-		o.Parts = append(o.Parts, h.part("out", manifest.MapSideName(manifest.Rejected, index), n))
+		j, err := h.c.Job(h.l.t.Context(), &wire.JobArgs{Job: o.Attempt.Task.Job})
+		if err != nil {
+			h.l.t.Fatal(err)
+		}
+		o.Parts = append(o.Parts, h.part(strings.TrimPrefix(j.Spec.Output, "mem://b/"), manifest.MapSideName(manifest.Rejected, index), n))
 	}
 	for i := range n {
 		o.FirstRejected = append(o.FirstRejected, fmt.Sprintf("map %d, record %d", index, i))
@@ -88,6 +92,44 @@ func TestTooManyRejects(t *testing.T) {
 			}
 		}
 		l.want("out/")
+		l.end()
+	})
+}
+
+// A stage that a chain which failed has left counts for the next one as far as that one allows as many bad records; else it runs
+// again.
+func TestResumeWithRejects(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newWorld(t).lead(true)
+		h := l.hire("w", 4)
+		fail := func(id wire.JobID) {
+			task := h.get(wire.Map)
+			h.args.Done = append(h.args.Done, wire.Outcome{Attempt: task.Attempt, Failure: &wire.Failure{Kind: wire.FailJob, Text: "it cannot be"}})
+			h.waitFor(id, 5)
+			l.status(id, wire.JobFailed)
+		}
+		s := chainSpec()
+		s.SkipBad = plan.Tolerance{Records: 2}
+		l.mustSubmit(jobA, s)
+		h.mapAll(2, 0, 0)
+		h.work(wire.Reduce, 1)
+		h.waitFor(jobA, 1)
+		fail(jobA)
+
+		s.Resume = true
+		l.mustSubmit(jobB, s)
+		if got := h.waitFor(jobB, 1); !got.Stages[0].Reused || got.Rejected != 2 {
+			t.Errorf("with the same limit the stages are %+v, and %d records are set aside", got.Stages, got.Rejected)
+		}
+		fail(jobB)
+
+		s.SkipBad = plan.Tolerance{Records: 1}
+		l.mustSubmit("cccccccc", s)
+		h.mapAll(0, 0, 0)
+		h.work(wire.Reduce, 1)
+		if got := h.waitFor("cccccccc", 1); got.Stages[0].Reused || got.Rejected != 0 {
+			t.Errorf("with a lower limit the stages are %+v, and %d records are set aside", got.Stages, got.Rejected)
+		}
 		l.end()
 	})
 }

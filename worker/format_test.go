@@ -45,6 +45,7 @@ func TestGuessedCSV(t *testing.T) {
 	}{
 		"a record":        {jobs.Format{Kind: jobs.FormatCSV}, 60, record, true},
 		"the cutter's":    {jobs.Format{Kind: jobs.FormatCSV}, 60, fmt.Errorf("read: %w", input.ErrRecord), true},
+		"too many bad":    {jobs.Format{Kind: jobs.FormatCSV}, 60, fmt.Errorf("map: %w", jobs.ErrRejects), true},
 		"the first split": {jobs.Format{Kind: jobs.FormatCSV}, 0, record, false},
 		"no quotes":       {jobs.Format{Kind: jobs.FormatCSV, NoQuotes: true}, 60, record, false},
 		"lines":           {jobs.Format{}, 60, record, false},
