@@ -216,7 +216,7 @@ func (m *Master) endedLocked(ctx context.Context, e sched.Ended) {
 
 // forget removes a job's records. That they stay is harmless: the next master knows the job, too.
 func (m *Master) forget(ctx context.Context, id sched.JobID) {
-	if err := m.journal.Forget(ctx, id); err != nil {
+	if err := m.journal.Replace(ctx, id, nil); err != nil {
 		m.o.Log.Warn("forget job", "job", id, "error", err)
 	}
 }

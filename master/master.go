@@ -95,7 +95,7 @@ func New(o Options) (*Master, error) {
 // Run serves workers and clients on l until ctx ends, and then removes what its unfinished jobs left in their outputs.
 // It returns nil after a wanted end.
 func (m *Master) Run(ctx context.Context, l net.Listener) error {
-	term, err := m.o.Election.Campaign(ctx)
+	term, err := m.o.Election.Campaign(ctx, journal.Candidate{})
 	if err != nil {
 		return fmt.Errorf("master: become the leader: %w", err)
 	}

@@ -150,7 +150,7 @@ func TestBadJournal(t *testing.T) {
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			w := newWorld(t)
-			term, err := w.mem.Campaign(t.Context())
+			term, err := w.mem.Campaign(t.Context(), journal.Candidate{})
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -13,7 +13,7 @@ func BenchmarkAppend(b *testing.B) {
 	for _, writers := range []int{1, 64} {
 		b.Run(fmt.Sprintf("writers=%d", writers), func(b *testing.B) {
 			s := memha.New()
-			term, err := s.Campaign(b.Context())
+			term, err := s.Campaign(b.Context(), journal.Candidate{})
 			if err != nil {
 				b.Fatal(err)
 			}

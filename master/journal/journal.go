@@ -64,14 +64,15 @@ type Backend interface {
 	// error and changes nothing. The backend does not keep the records' memory.
 	Append(ctx context.Context, term uint64, entries []Entry) error
 	// Load calls yield for all entries until it returns false: a job's in the order of Seq, jobs in the order of their
-	// first entries.
+	// first entries; one that was replaced may come where it was or as if it began then.
 	Load(ctx context.Context, yield func(Entry) bool) error
 	// Claim gives output to job unless another job holds it, and returns the holder.
 	Claim(ctx context.Context, term uint64, output string, job JobID) (holder JobID, err error)
 	// Release ends job's claim on output; a claim that job does not hold is no error.
 	Release(ctx context.Context, term uint64, output string, job JobID) error
-	// Forget removes a job's entries; a job without any is no error.
-	Forget(ctx context.Context, term uint64, job JobID) error
+	// Replace makes records, all at once, the job's entry 0 in place of all that it had. Without records the job has no entries
+	// afterwards; one that had none is no error.
+	Replace(ctx context.Context, term uint64, job JobID, records [][]byte) error
 }
 
 // Options are a Journal's settings.
@@ -368,15 +369,19 @@ func (j *Journal) Release(ctx context.Context, output string, job JobID) error {
 	return nil
 }
 
-// Forget removes a job's log. No Append for the job may be under way, and none may follow.
-func (j *Journal) Forget(ctx context.Context, job JobID) error {
+// Replace makes records a job's whole log, or removes it if there are none. They are bounded as those of one Append are. No
+// Append for the job may be under way.
+func (j *Journal) Replace(ctx context.Context, job JobID, records [][]byte) error {
 	ctx, cancel := context.WithTimeout(ctx, j.o.WriteTimeout)
 	defer cancel()
-	if err := j.b.Forget(ctx, j.term.N, job); err != nil {
-		return fmt.Errorf("forget job %s: %w", job, err)
+	if err := j.b.Replace(ctx, j.term.N, job, records); err != nil {
+		return fmt.Errorf("replace the log of job %s: %w", job, err)
 	}
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	delete(j.next, job)
+	if len(records) > 0 {
+		j.next[job] = 1
+	}
 	return nil
 }

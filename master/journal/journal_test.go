@@ -41,8 +41,8 @@ func (s *slow) Load(_ context.Context, yield func(Entry) bool) error {
 func (s *slow) Claim(_ context.Context, _ uint64, _ string, job JobID) (JobID, error) {
 	return "holder", nil
 }
-func (s *slow) Release(context.Context, uint64, string, JobID) error { return ErrFenced }
-func (s *slow) Forget(context.Context, uint64, JobID) error          { return ErrFenced }
+func (s *slow) Release(context.Context, uint64, string, JobID) error   { return ErrFenced }
+func (s *slow) Replace(context.Context, uint64, JobID, [][]byte) error { return ErrFenced }
 
 func open(t *testing.T, b Backend, o Options) *Journal {
 	t.Helper()
@@ -294,8 +294,8 @@ func TestRefusals(t *testing.T) {
 	if err := j.Release(t.Context(), "o", "a"); !errors.Is(err, ErrFenced) {
 		t.Errorf("Release: got %v", err)
 	}
-	if err := j.Forget(t.Context(), "a"); !errors.Is(err, ErrFenced) {
-		t.Errorf("Forget: got %v", err)
+	if err := j.Replace(t.Context(), "a", nil); !errors.Is(err, ErrFenced) {
+		t.Errorf("Replace: got %v", err)
 	}
 	b.logs = []Entry{{Job: "a", Seq: 0}, {Job: "a", Seq: 2}}
 	if _, err := j.Load(t.Context()); err == nil || !strings.Contains(err.Error(), "job a: entry 1 is missing") {

@@ -19,6 +19,7 @@ type Store struct {
 	term   uint64        // of the current leader, or of the last one
 	over   chan struct{} // closed when term is over; nil before the first
 	led    bool          // somebody leads
+	leader string        // its address
 	vacant chan struct{} // closed when nobody leads; made anew by each term
 	logs   map[journal.JobID][][][]byte
 	order  []journal.JobID // the keys of logs, by their first entries
@@ -38,7 +39,7 @@ func New() *Store {
 }
 
 // Campaign waits until nobody leads and begins the next term.
-func (s *Store) Campaign(ctx context.Context) (journal.Term, error) {
+func (s *Store) Campaign(ctx context.Context, c journal.Candidate) (journal.Term, error) {
 	for {
 		s.mu.Lock()
 		if !s.led {
@@ -57,19 +58,53 @@ func (s *Store) Campaign(ctx context.Context) (journal.Term, error) {
 		return journal.Term{}, err
 	}
 	s.term++
-	s.led = true
+	s.led, s.leader = true, c.Address
 	s.over, s.vacant = make(chan struct{}), make(chan struct{})
-	return journal.Term{N: s.term, Done: s.over}, nil
+	return journal.Term{N: s.term, Done: s.over, Reign: &reign{s, s.term}}, nil
+}
+
+// Leader implements journal.Election.
+func (s *Store) Leader() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.leader
+}
+
+// reign is a leader's hold on its term: nothing to be renewed, for memory does not go away while its process lives.
+type reign struct {
+	s *Store
+	n uint64
+}
+
+func (r *reign) Lasts() bool { return r.Confirm(context.Background()) == nil }
+
+func (r *reign) Confirm(ctx context.Context) error {
+	r.s.mu.Lock()
+	defer r.s.mu.Unlock()
+	return r.s.guardLocked(ctx, r.n)
+}
+
+func (r *reign) Resign(ctx context.Context) error {
+	r.s.mu.Lock()
+	defer r.s.mu.Unlock()
+	if err := r.s.guardLocked(ctx, r.n); err != nil {
+		return err
+	}
+	r.s.deposeLocked()
+	return nil
 }
 
 // Depose ends the current term: its writes are refused from here on, and the next candidate leads.
 func (s *Store) Depose() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if !s.led {
-		return
+	if s.led {
+		s.deposeLocked()
 	}
-	s.led = false
+}
+
+func (s *Store) deposeLocked() {
+	s.led, s.leader = false, ""
 	close(s.over)
 	close(s.vacant)
 }
@@ -162,12 +197,19 @@ func (s *Store) Release(ctx context.Context, term uint64, output string, job jou
 	return nil
 }
 
-// Forget implements journal.Backend.
-func (s *Store) Forget(ctx context.Context, term uint64, job journal.JobID) error {
+// Replace implements journal.Backend.
+func (s *Store) Replace(ctx context.Context, term uint64, job journal.JobID, records [][]byte) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if err := s.guardLocked(ctx, term); err != nil {
 		return err
+	}
+	if len(records) > 0 {
+		if len(s.logs[job]) == 0 {
+			s.order = append(s.order, job)
+		}
+		s.logs[job] = [][][]byte{cloneRecords(records)}
+		return nil
 	}
 	delete(s.logs, job)
 	s.order = slices.DeleteFunc(s.order, func(id journal.JobID) bool { return id == job })

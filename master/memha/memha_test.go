@@ -3,6 +3,7 @@ package memha
 import (
 	"testing"
 
+	"github.com/millrace/millrace/master/journal"
 	"github.com/millrace/millrace/master/journal/journaltest"
 )
 
@@ -20,13 +21,13 @@ func TestDeposeNobody(t *testing.T) {
 	t.Parallel()
 	s := New()
 	s.Depose()
-	term, err := s.Campaign(t.Context())
+	term, err := s.Campaign(t.Context(), journal.Candidate{})
 	if err != nil || term.N != 1 {
 		t.Errorf("got term %d, %v, want 1", term.N, err)
 	}
 	s.Depose()
 	s.Depose()
-	if term, err = s.Campaign(t.Context()); err != nil || term.N != 2 {
+	if term, err = s.Campaign(t.Context(), journal.Candidate{}); err != nil || term.N != 2 {
 		t.Errorf("got term %d, %v, want 2", term.N, err)
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"slices"
 	"sync"
 	"testing"
 
@@ -26,7 +27,8 @@ func Run(t *testing.T, open func(*testing.T) Store) {
 		"records come back in order": recordsInOrder,
 		"a write is whole":           writeIsWhole,
 		"claims":                     claims,
-		"forget":                     forget,
+		"replace":                    replace,
+		"a leader resigns":           resigns,
 		"a deposed leader is fenced": fenced,
 		"candidates wait":            candidatesWait,
 		"one of many leads":          oneOfManyLeads,
@@ -41,7 +43,7 @@ func Run(t *testing.T, open func(*testing.T) Store) {
 // lead makes this test the leader.
 func lead(t *testing.T, s Store) journal.Term {
 	t.Helper()
-	term, err := s.Election.Campaign(t.Context())
+	term, err := s.Election.Campaign(t.Context(), journal.Candidate{})
 	if err != nil {
 		t.Fatalf("Campaign: %v", err)
 	}
@@ -66,6 +68,23 @@ func put(t *testing.T, s Store, term journal.Term, entries ...journal.Entry) {
 // want compares what is loaded, entry by entry, "job/seq[records]".
 func want(t *testing.T, s Store, want ...string) {
 	t.Helper()
+	if got := loaded(t, s); len(got) != len(want) || (len(want) > 0 && !reflect.DeepEqual(got, want)) {
+		t.Errorf("loaded\n got %v\nwant %v", got, want)
+	}
+}
+
+// wantJobs is want in whatever order of jobs; each has one entry.
+func wantJobs(t *testing.T, s Store, want ...string) {
+	t.Helper()
+	got := loaded(t, s)
+	slices.Sort(got)
+	if !slices.Equal(got, want) {
+		t.Errorf("loaded\n got %v\nwant %v", got, want)
+	}
+}
+
+func loaded(t *testing.T, s Store) []string {
+	t.Helper()
 	got := []string{}
 	err := s.Backend.Load(t.Context(), func(e journal.Entry) bool {
 		got = append(got, fmt.Sprintf("%s/%d%q", e.Job, e.Seq, e.Records))
@@ -74,9 +93,7 @@ func want(t *testing.T, s Store, want ...string) {
 	if err != nil {
 		t.Fatalf("Load: %v", err)
 	}
-	if len(got) != len(want) || (len(want) > 0 && !reflect.DeepEqual(got, want)) {
-		t.Errorf("loaded\n got %v\nwant %v", got, want)
-	}
+	return got
 }
 
 // recordsInOrder: records come back as they were written, also empty ones, and also when the memory was used again.
@@ -145,18 +162,53 @@ func claims(t *testing.T, s Store) {
 	claim("b", "b")
 }
 
-// forget: a job's entries go, nobody else's, and its numbers begin anew.
-func forget(t *testing.T, s Store) {
+// replace: a job's entries give way to one, or to none; nobody else's do, and its numbers go on from there.
+func replace(t *testing.T, s Store) {
 	term := lead(t, s)
-	put(t, s, term, entry("a", 0, "x"), entry("ab", 0, "y"))
-	for range 2 {
-		if err := s.Backend.Forget(t.Context(), term.N, "a"); err != nil {
-			t.Errorf("Forget: %v", err)
+	do := func(records ...string) {
+		t.Helper()
+		if err := s.Backend.Replace(t.Context(), term.N, "a", entry("a", 0, records...).Records); err != nil {
+			t.Errorf("Replace by %q: %v", records, err)
 		}
 	}
-	want(t, s, `ab/0["y"]`)
-	put(t, s, term, entry("a", 0, "z"))
-	want(t, s, `ab/0["y"]`, `a/0["z"]`)
+	put(t, s, term, entry("a", 0, "x"), entry("ab", 0, "y"))
+	put(t, s, term, entry("a", 1, "x"))
+	do("z", "")
+	wantJobs(t, s, `a/0["z" ""]`, `ab/0["y"]`)
+	put(t, s, term, entry("a", 1, "more"))
+	do("again")
+	wantJobs(t, s, `a/0["again"]`, `ab/0["y"]`)
+	for range 2 {
+		do()
+		want(t, s, `ab/0["y"]`)
+	}
+	put(t, s, term, entry("a", 0, "anew"))
+	want(t, s, `ab/0["y"]`, `a/0["anew"]`)
+	do()
+	do("first")
+	want(t, s, `ab/0["y"]`, `a/0["first"]`)
+}
+
+// resigns: a leader that resigns is fenced, and the next one leads at once; before, its term lasts.
+func resigns(t *testing.T, s Store) {
+	first, err := s.Election.Campaign(t.Context(), journal.Candidate{Address: "here"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := first.Confirm(t.Context()); err != nil || !first.Lasts() || s.Election.Leader() != "here" {
+		t.Errorf("the leader: confirmed %v, lasts %v, %q leads", err, first.Lasts(), s.Election.Leader())
+	}
+	if err := first.Resign(t.Context()); err != nil {
+		t.Errorf("Resign: %v", err)
+	}
+	<-first.Done
+	second := lead(t, s)
+	if err := first.Confirm(t.Context()); !errors.Is(err, journal.ErrFenced) || first.Lasts() {
+		t.Errorf("after its end: confirmed %v, lasts %v", err, first.Lasts())
+	}
+	if err := second.Confirm(t.Context()); err != nil || !second.Lasts() || second.N <= first.N {
+		t.Errorf("term %d after %d: confirmed %v, lasts %v", second.N, first.N, err, second.Lasts())
+	}
 }
 
 // fenced: no write of an old, a future or an unknown term changes anything.
@@ -176,7 +228,7 @@ func fenced(t *testing.T, s Store) {
 			"Append":  s.Backend.Append(t.Context(), n, []journal.Entry{entry("a", 1, "y")}),
 			"Claim":   claimErr,
 			"Release": s.Backend.Release(t.Context(), n, "out", "a"),
-			"Forget":  s.Backend.Forget(t.Context(), n, "a"),
+			"Replace": s.Backend.Replace(t.Context(), n, "a", nil),
 		} {
 			if !errors.Is(err, journal.ErrFenced) {
 				t.Errorf("%s %s: got %v, want ErrFenced", call, when, err)
@@ -204,13 +256,13 @@ func candidatesWait(t *testing.T, s Store) {
 	first := lead(t, s)
 	ctx, cancel := context.WithCancel(t.Context())
 	gaveUp := make(chan error, 1)
-	go func() { _, err := s.Election.Campaign(ctx); gaveUp <- err }()
+	go func() { _, err := s.Election.Campaign(ctx, journal.Candidate{}); gaveUp <- err }()
 	cancel()
 	if err := <-gaveUp; !errors.Is(err, context.Canceled) {
 		t.Errorf("the candidate that gave up: got %v, want context.Canceled", err)
 	}
 	elected := make(chan journal.Term, 1)
-	go func() { term, _ := s.Election.Campaign(t.Context()); elected <- term }()
+	go func() { term, _ := s.Election.Campaign(t.Context(), journal.Candidate{}); elected <- term }()
 	put(t, s, first, entry("a", 0, "x"))
 	select {
 	case <-first.Done:
@@ -232,7 +284,7 @@ func oneOfManyLeads(t *testing.T, s Store) {
 	var wg sync.WaitGroup
 	for range candidates {
 		wg.Go(func() {
-			term, err := s.Election.Campaign(t.Context())
+			term, err := s.Election.Campaign(t.Context(), journal.Candidate{})
 			if err != nil {
 				t.Errorf("Campaign: %v", err)
 			}
@@ -247,7 +299,7 @@ func oneOfManyLeads(t *testing.T, s Store) {
 		}
 		put(t, s, term, entry("a", uint64(i), "x"))
 		if i > 0 {
-			if err := s.Backend.Forget(t.Context(), last.N, "a"); !errors.Is(err, journal.ErrFenced) {
+			if err := s.Backend.Replace(t.Context(), last.N, "a", nil); !errors.Is(err, journal.ErrFenced) {
 				t.Errorf("the leader before: got %v, want ErrFenced", err)
 			}
 		}
@@ -265,10 +317,10 @@ func contexts(t *testing.T, s Store) {
 	cancel()
 	_, claimErr := s.Backend.Claim(ctx, term.N, "out", "a")
 	for call, err := range map[string]error{
-		"Append": s.Backend.Append(ctx, term.N, []journal.Entry{entry("a", 1, "y")}),
-		"Load":   s.Backend.Load(ctx, func(journal.Entry) bool { return true }),
-		"Claim":  claimErr,
-		"Forget": s.Backend.Forget(ctx, term.N, "a"),
+		"Append":  s.Backend.Append(ctx, term.N, []journal.Entry{entry("a", 1, "y")}),
+		"Load":    s.Backend.Load(ctx, func(journal.Entry) bool { return true }),
+		"Claim":   claimErr,
+		"Replace": s.Backend.Replace(ctx, term.N, "a", nil),
 	} {
 		if !errors.Is(err, context.Canceled) {
 			t.Errorf("%s: got %v, want context.Canceled", call, err)
