@@ -1,6 +1,7 @@
 # Reads the output of `go test -v` and shows what a person wants to see: a line per package, all that a failed test or a
 # build wrote, and at the end which tests were left out and a line for the whole. It exits with 1 if strict is set and a test
-# was left out; that a test failed is the exit code of go test itself.
+# was left out for another reason than that the machine does not permit it; that a test failed is the exit code of go test
+# itself.
 
 /^=== (RUN|CONT|NAME|PAUSE) / { name = $3; next }
 
@@ -27,13 +28,13 @@ loud || name == "" { print; fflush(); next }
 
 END {
 	n = 0
-	for (line in left_out) { print line; n++ }
+	for (line in left_out) { print line; n++; if (line !~ /^LEFT OUT: no permission: /) gaps++ }
 	if (broken || failed) {
 		printf "FAIL: packages %d, tests %d; ok: packages %d. The whole output: %s\n", broken, failed, packages, log_file
 	} else if (packages) {
 		printf "ok: packages %d, tests %d, left out %d\n", packages, passed, n
 	}
-	if (strict && n) { print "FAIL: tests were left out: see above"; exit 1 }
+	if (strict && gaps) { print "FAIL: tests were left out: see above"; exit 1 }
 }
 
 function reset() { name = ""; loud = 0; delete said }

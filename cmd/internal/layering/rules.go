@@ -108,6 +108,7 @@ const doors = `
 	golang.org/x/term                < millrace master/console cmd/...
 	golang.org/x/sys                 < storage/localstore worker worker/shuffle cmd/...
 	golang.org/x/tools               < cmd/internal/layering
+	github.com/vishvananda           < cmd/internal/netns
 	golang.org/x/sync                < any
 `
 
