@@ -47,6 +47,7 @@ const edges = `
 	master/journal/journaltest < master/journal
 	master/memha             < master/journal
 	master/etcdha            < master/journal
+	master/etcdha/member     < none
 	master                   < jobs jobs/plan master/journal master/sched master/wire storage storage/arrowfile storage/encoding storage/manifest storage/output
 	master/status            < jobs/plan master master/sched master/wire
 	master/web               < master/status
@@ -91,7 +92,8 @@ const doors = `
 	github.com/google/flatbuffers    < storage/arrowfile
 	github.com/minio/minio-go        < storage/s3store
 	gopkg.in/ini.v1                  < storage/s3store
-	go.etcd.io                       < master/etcdha
+	go.etcd.io                       < master/etcdha master/etcdha/member
+	go.uber.org/zap                  < master/etcdha/member
 	github.com/gin-gonic             < master/web
 	github.com/tetratelabs/wazero    < worker/program worker/program/...
 	github.com/prometheus            < master/web cmd/millrace

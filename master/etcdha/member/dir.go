@@ -1,0 +1,192 @@
+package member
+
+import (
+	"crypto/rand"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"syscall"
+)
+
+// format is the version of the data directory's layout.
+const format = "millrace-master-1"
+
+// Names in a data directory.
+const (
+	identityName = "millrace.json"
+	lockName     = "lock"
+	etcdName     = "etcd"
+)
+
+// What keeps a data directory from being used.
+var (
+	ErrInUse   = errors.New("another process uses this data directory")
+	ErrForeign = errors.New("this is not a data directory of a millrace master")
+)
+
+// Identity is what a data directory says of itself.
+type Identity struct {
+	Format  string `json:"format"`
+	Master  string `json:"master"`            // 128 random bits in hex: a folder that is emptied becomes another master
+	Cluster string `json:"cluster,omitempty"` // the cluster's id in hex, once it is known
+}
+
+// Dir is a data directory, held by this process.
+type Dir struct {
+	path string
+	id   Identity
+	lock *os.File
+}
+
+// OpenDir makes or opens a data directory and locks it. It fails with ErrInUse or ErrForeign.
+func OpenDir(path string) (*Dir, error) {
+	path, err := filepath.Abs(path)
+	if err != nil {
+		return nil, fmt.Errorf("data directory %s: %w", path, err)
+	}
+	if err := claimable(path); err != nil {
+		return nil, err
+	}
+	if err := os.MkdirAll(path, 0o700); err != nil {
+		return nil, fmt.Errorf("data directory: %w: choose another with --data-dir", err)
+	}
+	if err := os.Chmod(path, 0o700); err != nil { // etcd's files hold all that the cluster knows
+		return nil, fmt.Errorf("data directory: %w: choose another with --data-dir", err)
+	}
+	d := &Dir{path: path}
+	if d.lock, err = lock(filepath.Join(path, lockName)); err != nil {
+		return nil, fmt.Errorf("data directory %s: %w", path, err)
+	}
+	if err := d.readIdentity(); err != nil {
+		return nil, errors.Join(err, d.Close())
+	}
+	return d, nil
+}
+
+// claimable refuses a folder that holds other things, before anything is put there.
+func claimable(path string) error {
+	entries, err := os.ReadDir(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("data directory: %w: choose another with --data-dir", err)
+	}
+	for _, e := range entries {
+		switch e.Name() {
+		case identityName, lockName, etcdName, identityName + ".new":
+		default:
+			return fmt.Errorf("%w: %s holds %s: give an empty folder, or one that does not exist, with --data-dir", ErrForeign, path, e.Name())
+		}
+	}
+	return nil
+}
+
+// lock takes the lock of a data directory. The kernel releases it when the process ends, however it does.
+func lock(path string) (*os.File, error) {
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	err = syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+	if errors.Is(err, syscall.EWOULDBLOCK) {
+		err = fmt.Errorf("%w: a master is running on it: stop that one, or choose another with --data-dir", ErrInUse)
+	}
+	if err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return f, nil
+}
+
+// readIdentity reads the folder's identity, or gives it one.
+func (d *Dir) readIdentity() error {
+	file := filepath.Join(d.path, identityName)
+	data, err := os.ReadFile(file)
+	if errors.Is(err, fs.ErrNotExist) {
+		if d.Initialized() {
+			return fmt.Errorf("%w: %s holds etcd's files, but no %s: restore that file, or begin with an empty folder", ErrForeign, d.path, identityName)
+		}
+		var id [16]byte
+		_, _ = rand.Read(id[:]) // never fails
+		return d.write(Identity{Format: format, Master: hex.EncodeToString(id[:])})
+	}
+	if err != nil {
+		return fmt.Errorf("data directory: %w", err)
+	}
+	if err := json.Unmarshal(data, &d.id); err != nil {
+		return fmt.Errorf("%w: %s: %w", ErrForeign, file, err)
+	}
+	if d.id.Format != format {
+		return fmt.Errorf("%w: %s says format %q, this program knows %q: use the version of millrace that wrote it", ErrForeign, file, d.id.Format, format)
+	}
+	return nil
+}
+
+// write puts the identity on disk, whole or not at all.
+func (d *Dir) write(id Identity) error {
+	data, err := json.MarshalIndent(id, "", "  ")
+	if err != nil {
+		return err
+	}
+	file := filepath.Join(d.path, identityName)
+	if err := writeFile(file+".new", append(data, '\n')); err != nil {
+		return fmt.Errorf("data directory: %w", err)
+	}
+	if err := os.Rename(file+".new", file); err != nil {
+		return fmt.Errorf("data directory: %w", err)
+	}
+	if err := syncDir(d.path); err != nil {
+		return fmt.Errorf("data directory: %w", err)
+	}
+	d.id = id
+	return nil
+}
+
+func writeFile(path string, data []byte) error {
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(data)
+	return errors.Join(err, f.Sync(), f.Close())
+}
+
+func syncDir(path string) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	return errors.Join(f.Sync(), f.Close())
+}
+
+// Path is the folder's absolute path.
+func (d *Dir) Path() string { return d.path }
+
+// Identity is what the folder says of itself.
+func (d *Dir) Identity() Identity { return d.id }
+
+// Initialized says whether etcd has written here: such a folder is a member already.
+func (d *Dir) Initialized() bool {
+	entries, err := os.ReadDir(filepath.Join(d.path, etcdName, "member", "wal"))
+	return err == nil && len(entries) > 0
+}
+
+// SetCluster notes which cluster the folder belongs to, and refuses another than before.
+func (d *Dir) SetCluster(cluster string) error {
+	if d.id.Cluster == cluster {
+		return nil
+	}
+	if d.id.Cluster != "" {
+		return fmt.Errorf("data directory %s: it is of cluster %s, but its etcd says %s: the folder's files do not belong together", d.path, d.id.Cluster, cluster)
+	}
+	id := d.id
+	id.Cluster = cluster
+	return d.write(id)
+}
+
+// Close releases the folder.
+func (d *Dir) Close() error { return d.lock.Close() }
