@@ -157,8 +157,8 @@ func (m *Master) runChains(ctx context.Context) error {
 func (m *Master) startChain(ctx context.Context, j *job) {
 	m.background.Go(func() error {
 		err := m.runChain(ctx, j)
-		if ctx.Err() == nil { // otherwise a successor goes on with it
-			m.endChain(context.WithoutCancel(ctx), j, err)
+		if ctx.Err() == nil && !errors.Is(err, errStopped) { // otherwise a successor goes on with it
+			m.endChain(m.outliving(ctx), j, err)
 		}
 		return nil
 	})

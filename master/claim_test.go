@@ -22,7 +22,7 @@ func TestSubmitterGone(t *testing.T) {
 			}
 			time.AfterFunc(wait, cancel)
 			l.bad.Plan(storagetest.Fault{Op: storagetest.OpList, Key: "out/", Kind: storagetest.Stall, Times: -1})
-			if _, err := l.m.Submit(ctx, &wire.SubmitArgs{Job: jobA, Spec: spec()}); err == nil {
+			if _, err := l.m().Submit(ctx, &wire.SubmitArgs{Job: jobA, Spec: spec()}); err == nil {
 				t.Error("it is submitted")
 			}
 			l.bad.Plan()
@@ -103,13 +103,13 @@ func TestPollOfLostWorkerGone(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
 		h.args.Seq++
-		_, err := l.m.Poll(ctx, &h.args)
+		_, err := l.m().Poll(ctx, &h.args)
 		wantError(t, "the poll of a lost worker", err, wire.ErrWorkerLost)
-		l.m.mu.Lock()
-		if w := l.m.workers["w"]; w != nil && w.refused {
+		l.m().mu.Lock()
+		if w := l.m().workers["w"]; w != nil && w.refused {
 			t.Error("it is kept")
 		}
-		l.m.mu.Unlock()
+		l.m().mu.Unlock()
 		l.end()
 	})
 }

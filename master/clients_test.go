@@ -174,13 +174,13 @@ func TestForgetOld(t *testing.T) {
 			l.status(id, wire.Cancelled)
 		}
 		synctest.Wait() // the records of a forgotten job go behind its end
-		l.m.mu.Lock()
-		n, first := len(l.m.jobs), l.m.order[1]
-		l.m.mu.Unlock()
+		l.m().mu.Lock()
+		n, first := len(l.m().jobs), l.m().order[1]
+		l.m().mu.Unlock()
 		if n != maxEndedJobs+1 || first != "job-0000003" {
 			t.Errorf("%d jobs are known, the oldest ended one is %s", n, first)
 		}
-		logs, err := l.m.journal.Load(t.Context())
+		logs, err := l.m().journal.Load(t.Context())
 		if err != nil || len(logs) != maxEndedJobs+1 {
 			t.Errorf("the journal has %d jobs, %v", len(logs), err)
 		}
@@ -217,7 +217,7 @@ func TestForgetVolatile(t *testing.T) {
 		l.cancel(jobA)
 		l.status(jobA, wire.Cancelled)
 		synctest.Wait()
-		if logs, err := l.m.journal.Load(t.Context()); err != nil || len(logs) != 0 {
+		if logs, err := l.m().journal.Load(t.Context()); err != nil || len(logs) != 0 {
 			t.Errorf("the journal holds %v, %v", logs, err)
 		}
 		l.end()

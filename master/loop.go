@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/millrace/millrace/master/journal"
 	"github.com/millrace/millrace/master/sched"
 	"github.com/millrace/millrace/master/wire"
 	"github.com/millrace/millrace/storage"
@@ -63,6 +64,9 @@ func (m *Master) loop(ctx context.Context) error {
 		case r := <-m.requests:
 			batch = append(batch, r)
 		}
+		if !m.term.Lasts() { // Done may be late, after a stop of the whole process
+			return journal.ErrFenced
+		}
 		batch = m.gather(batch)
 		effects, records, err := m.stepAll(time.Since(start), batch)
 		if err != nil {
@@ -70,7 +74,7 @@ func (m *Master) loop(ctx context.Context) error {
 		}
 		for _, r := range records {
 			if err := m.journal.Append(ctx, r.job, r.records); err != nil {
-				return fmt.Errorf("master: journal of job %s: %w", r.job, err)
+				return fmt.Errorf("journal of job %s: %w", r.job, err)
 			}
 		}
 		m.carryOut(ctx, effects)
@@ -207,7 +211,7 @@ func (m *Master) endedLocked(ctx context.Context, e sched.Ended) {
 		w.wakeLocked()
 	}
 	helpers := m.helpersLocked(j.id) // now: a poll that comes from here on is of one who may have heard of the end
-	after := storage.WithMeter(context.WithoutCancel(ctx), j.account.meter)
+	after := storage.WithMeter(m.outliving(ctx), j.account.meter)
 	m.background.Go(func() error {
 		m.afterEnd(after, j, e.State, helpers)
 		return nil

@@ -4,51 +4,25 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
-	"net"
 	"sync"
-	"time"
 
 	"golang.org/x/sync/errgroup"
 
 	"github.com/millrace/millrace/master/journal"
 	"github.com/millrace/millrace/master/sched"
 	"github.com/millrace/millrace/master/wire"
-	"github.com/millrace/millrace/storage"
 )
 
-// Options configures a Master. The zero value of a field means its default.
-type Options struct {
-	Store     *storage.Store   // where inputs and outputs lie; required
-	Backend   journal.Backend  // keeps what must survive; required
-	Election  journal.Election // makes this master the leader; required
-	Programs  Programs         // the code of chains; nil: this master takes none
-	Volatile  bool             // Backend ends with this process: what only a successor needs is not written
-	Scheduler sched.Options
-	Server    wire.ServerOptions
-	Log       *slog.Logger     // of events, a line each; default: none
-	Now       func() time.Time // for people and manifests only; default time.Now
-	Tick      time.Duration    // how often the scheduler sees time pass; default 200 ms
-}
-
-// Bounds of what a master keeps and does at a time.
-const (
-	maxBatch     = 1000             // events the loop takes at a time: bounds the latency of the first of them
-	maxEndedJobs = 1000             // ended jobs whose status stays readable
-	maxLogLines  = 10_000           // of one job; the oldest go first
-	maxPollWait  = time.Minute      // of any long poll
-	commitLimit  = 16               // parts looked up or completed at the same time
-	maxRecord    = 1 << 30          // bytes of a journal record: that of a submission names all input objects
-	sweepTimeout = 30 * time.Second // for removing what an ended job left, also while the master stops
-	claimTimeout = 15 * time.Second // for a claim or its release, also when the one who asked for it is gone
-	quietTimeout = 2 * time.Second  // for the workers to give up an ended job's attempts, before what they left is removed
-)
-
-// Master is one master process.
+// Master is the work of one term: what a leader knows of jobs and workers, from the journal on, and how it goes on. A Process
+// makes one when it is elected and drops it when the term ends.
 type Master struct {
 	o        Options
+	term     journal.Term
 	requests chan request
-	journal  *journal.Journal // of this master's term; set before anyone is served
+	journal  *journal.Journal // of the term
+	life     context.Context  // ends with the reign; set before ready is closed
+	ready    chan struct{}    // closed when the journal has been loaded
+	load     progress         // of that
 
 	mu       sync.Mutex // guards everything below
 	sched    *sched.State
@@ -60,81 +34,88 @@ type Master struct {
 
 	chains     chan *job       // chains to start
 	stopped    chan struct{}   // closed when the loop takes no more events
-	background *errgroup.Group // commits and sweeps, owned by Run
+	background *errgroup.Group // commits and sweeps, owned by reign
 }
 
-// New checks the options and makes a master that does nothing until Run.
-func New(o Options) (*Master, error) {
-	if o.Store == nil {
-		return nil, errors.New("master: Options.Store is missing")
+// newMaster makes the master of a term, which does nothing until reign.
+func newMaster(o Options, term journal.Term) *Master {
+	o.Scheduler.Term = int(term.N) - 1 // terms are counted from 1, reigns from 0: the first attempts are numbered from 0
+	m := &Master{
+		o:          o,
+		term:       term,
+		requests:   make(chan request),
+		ready:      make(chan struct{}),
+		jobs:       map[sched.JobID]*job{},
+		workers:    map[sched.WorkerID]*workerState{},
+		planning:   map[sched.JobID]chan struct{}{},
+		results:    map[sched.AttemptID]*wire.Outcome{},
+		chains:     make(chan *job),
+		stopped:    make(chan struct{}),
+		background: new(errgroup.Group),
 	}
-	if o.Backend == nil || o.Election == nil {
-		return nil, errors.New("master: Options.Backend or Options.Election is missing")
-	}
-	if o.Log == nil {
-		o.Log = slog.New(slog.DiscardHandler)
-	}
-	if o.Now == nil {
-		o.Now = time.Now
-	}
-	if o.Tick <= 0 {
-		o.Tick = 200 * time.Millisecond
-	}
-	return &Master{
-		o:        o,
-		requests: make(chan request),
-		jobs:     map[sched.JobID]*job{},
-		workers:  map[sched.WorkerID]*workerState{},
-		planning: map[sched.JobID]chan struct{}{},
-		results:  map[sched.AttemptID]*wire.Outcome{},
-		chains:   make(chan *job),
-		stopped:  make(chan struct{}),
-	}, nil
+	m.journal = journal.New(watched{o.Backend, &m.load}, term, journal.Options{MaxRecord: maxRecord})
+	return m
 }
 
-// Run serves workers and clients on l until ctx ends, and then removes what its unfinished jobs left in their outputs.
-// It returns nil after a wanted end.
-func (m *Master) Run(ctx context.Context, l net.Listener) error {
-	term, err := m.o.Election.Campaign(ctx, journal.Candidate{})
-	if err != nil {
-		return fmt.Errorf("master: become the leader: %w", err)
-	}
-	m.journal = journal.New(m.o.Backend, term, journal.Options{MaxRecord: maxRecord})
-	m.o.Scheduler.Term = int(term.N) - 1 // terms are counted from 1, reigns from 0: the first attempts are numbered from 0
-	if err := m.recover(ctx); err != nil {
-		return err
-	}
+// reign leads until ctx or the term ends, or the master can lead no more, and returns when nothing of it is under way. A
+// master without a successor then removes what its unfinished jobs left in their outputs.
+func (m *Master) reign(ctx context.Context) error {
 	g, gctx := errgroup.WithContext(ctx)
-	m.background = new(errgroup.Group)
 	g.Go(func() error {
 		select {
-		case <-term.Done:
-			return fmt.Errorf("master: %w", journal.ErrFenced)
+		case <-m.term.Done:
+			return journal.ErrFenced
 		case <-gctx.Done():
 			return nil
 		}
 	})
-	if ended := m.endedJobs(); len(ended) > 0 {
-		m.background.Go(func() error { return m.afterEnds(gctx, ended) })
-	}
-	for _, j := range m.openChains() {
-		m.startChain(gctx, j)
-	}
-	g.Go(func() error { return m.runChains(gctx) })
 	g.Go(func() error {
 		defer close(m.stopped)
+		m.load.begin()
+		if err := m.recover(gctx); errors.Is(err, errLoad) {
+			return err
+		} else if err != nil {
+			return &unreadableError{err}
+		}
+		if ended := m.endedJobs(); len(ended) > 0 {
+			m.background.Go(func() error { return m.afterEnds(gctx, ended) })
+		}
+		for _, j := range m.openChains() {
+			m.startChain(gctx, j)
+		}
+		g.Go(func() error { return m.runChains(gctx) })
+		m.life = gctx
+		close(m.ready)
 		return m.loop(gctx)
 	})
-	g.Go(func() error { return wire.NewServer(m, m.o.Server).Serve(gctx, l) })
-	err = g.Wait()
+	err := g.Wait()
 	if e := m.background.Wait(); err == nil {
 		err = e
 	}
 	m.sweepUnfinished(context.WithoutCancel(ctx))
-	if ctx.Err() != nil && (err == nil || errors.Is(err, ctx.Err())) {
-		return nil
-	}
 	return err
+}
+
+// alive says whether the master gets on: its loop takes an event and carries it out, or the journal that it loads brings
+// something new.
+func (m *Master) alive(ctx context.Context) error {
+	select {
+	case <-m.ready:
+		return m.step(ctx, nil, func() bool { return false })
+	case <-m.stopped:
+		return errStopped
+	default:
+		return m.load.check()
+	}
+}
+
+// outliving is the context for what is done behind a job's end: a master whose journal ends with it does it before its own end,
+// any other leaves it to its successor, whose jobs it must not touch.
+func (m *Master) outliving(ctx context.Context) context.Context {
+	if m.o.Volatile {
+		return context.WithoutCancel(ctx)
+	}
+	return ctx
 }
 
 func (m *Master) endedJobs() (ended []*job) {

@@ -81,7 +81,7 @@ func (m *Master) noteDecisionLocked(r sched.Record, at time.Time) {
 func (m *Master) recover(ctx context.Context) error {
 	logs, err := m.journal.Load(ctx)
 	if err != nil {
-		return fmt.Errorf("master: load the journal: %w", err)
+		return fmt.Errorf("%w: %w", errLoad, err)
 	}
 	var records []sched.Record
 	m.mu.Lock()
@@ -90,10 +90,10 @@ func (m *Master) recover(ctx context.Context) error {
 		for i, b := range l.Records {
 			var e entry
 			if err := json.Unmarshal(b, &e); err != nil {
-				return fmt.Errorf("master: journal of job %s: record %d: %w", l.Job, i, err)
+				return fmt.Errorf("journal of job %s: record %d: %w", l.Job, i, err)
 			}
 			if err := m.replayLocked(l.Job, e); err != nil {
-				return fmt.Errorf("master: journal of job %s: record %d: %w", l.Job, i, err)
+				return fmt.Errorf("journal of job %s: record %d: %w", l.Job, i, err)
 			}
 			if e.Chain == nil {
 				records = append(records, e.Record)
@@ -101,7 +101,7 @@ func (m *Master) recover(ctx context.Context) error {
 		}
 	}
 	if m.sched, err = sched.Replay(m.o.Scheduler, records); err != nil {
-		return fmt.Errorf("master: replay the journal: %w", err)
+		return fmt.Errorf("replay the journal: %w", err)
 	}
 	return nil
 }

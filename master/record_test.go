@@ -33,11 +33,11 @@ func TestEndedJobIsSmall(t *testing.T) {
 			if s.Objects != 3 || s.InBytes != 330 || s.NumParts != 2 || len(s.Parts) != 2 || s.Map.Tasks != 3 || s.Rows != 20 || s.Records != 30 {
 				t.Errorf("status %+v", s)
 			}
-			l.m.mu.Lock()
-			if j := l.m.jobs[jobA]; len(j.plan.Objects)+len(j.runs)+len(j.maps)+len(j.reduces)+len(j.parts[wire.Map])+len(j.parts[wire.Reduce])+len(j.bounds) > 0 {
+			l.m().mu.Lock()
+			if j := l.m().jobs[jobA]; len(j.plan.Objects)+len(j.runs)+len(j.maps)+len(j.reduces)+len(j.parts[wire.Map])+len(j.parts[wire.Reduce])+len(j.bounds) > 0 {
 				t.Errorf("volatile %v: the job keeps what its tasks needed", volatile)
 			}
-			l.m.mu.Unlock()
+			l.m().mu.Unlock()
 			l.end()
 		})
 	}

@@ -7,10 +7,12 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/millrace/millrace/jobs"
 	"github.com/millrace/millrace/jobs/plan"
+	"github.com/millrace/millrace/master/journal"
 	"github.com/millrace/millrace/master/memha"
 	"github.com/millrace/millrace/master/sched"
 	"github.com/millrace/millrace/master/wire"
@@ -80,7 +82,7 @@ func (w *world) want(prefix string, want ...string) {
 // leader is a running master and a client of it.
 type leader struct {
 	*world
-	m    *Master
+	p    *Process
 	pipe *wire.PipeListener
 	c    *wire.Client
 	stop func() error
@@ -88,14 +90,14 @@ type leader struct {
 
 func (w *world) lead(volatile bool) *leader {
 	w.t.Helper()
-	m, err := New(Options{Store: w.st, Backend: w.mem, Election: w.mem, Programs: chains, Volatile: volatile, Scheduler: sched.Options{Lease: 5 * time.Second}})
+	p, err := New(Options{Store: w.st, Backend: w.mem, Election: &oneTerm{Store: w.mem}, Programs: chains, Volatile: volatile, Scheduler: sched.Options{Lease: 5 * time.Second}})
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	l := &leader{world: w, m: m, pipe: wire.Pipe()}
+	l := &leader{world: w, p: p, pipe: wire.Pipe()}
 	ctx, cancel := context.WithCancel(w.t.Context())
 	done := make(chan error, 1)
-	go func() { done <- m.Run(ctx, l.pipe) }()
+	go func() { done <- p.Run(ctx, l.pipe) }()
 	stopped, result := false, error(nil)
 	l.stop = func() error {
 		if !stopped {
@@ -106,7 +108,29 @@ func (w *world) lead(volatile bool) *leader {
 		return result
 	}
 	l.c = l.dial(wire.RoleClient)
+	synctest.Wait() // it leads
 	return l
+}
+
+// m is the master of its term.
+func (l *leader) m() *Master {
+	m, _, _ := l.p.state()
+	return m
+}
+
+// oneTerm is an election that elects its candidate once: the next term is another's.
+type oneTerm struct {
+	*memha.Store
+	led bool
+}
+
+func (o *oneTerm) Campaign(ctx context.Context, c journal.Candidate) (journal.Term, error) {
+	if o.led {
+		<-ctx.Done()
+		return journal.Term{}, ctx.Err()
+	}
+	o.led = true
+	return o.Store.Campaign(ctx, c)
 }
 
 func (l *leader) dial(role wire.Role) *wire.Client {

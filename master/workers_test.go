@@ -80,7 +80,7 @@ func TestRunLogPause(t *testing.T) {
 		a.work(wire.Map, 2)
 		read(0, 3, 0)
 		b := l.hire("b", 4)
-		b.beat(func() bool { l.m.mu.Lock(); defer l.m.mu.Unlock(); return !l.m.sched.Known("a") })
+		b.beat(func() bool { l.m().mu.Lock(); defer l.m().mu.Unlock(); return !l.m().sched.Known("a") })
 		read(0, 6, time.Second)
 		b.work(wire.Map, 3)
 		read(0, 9, 0)
@@ -104,26 +104,26 @@ func TestLostWorker(t *testing.T) {
 		l.mustSubmit(jobA, spec())
 		a, b := l.hire("a", 4), l.hire("b", 4)
 		a.work(wire.Map, 3)
-		b.beat(func() bool { l.m.mu.Lock(); defer l.m.mu.Unlock(); return !l.m.sched.Known("a") })
+		b.beat(func() bool { l.m().mu.Lock(); defer l.m().mu.Unlock(); return !l.m().sched.Known("a") })
 		if s := l.status(jobA, wire.Running); s.Workers != 1 {
 			t.Errorf("%d workers are counted", s.Workers)
 		}
-		l.m.mu.Lock()
-		if _, ok := l.m.workers["a"]; ok {
+		l.m().mu.Lock()
+		if _, ok := l.m().workers["a"]; ok {
 			t.Error("the lost worker is kept")
 		}
-		l.m.mu.Unlock()
+		l.m().mu.Unlock()
 		wantError(t, "a lost worker's poll", a.poll(), wire.ErrWorkerLost, "new id")
 		b.work(wire.Map, 3)
 		b.work(wire.Reduce, 2)
 		if s := l.status(jobA, wire.Done); s.Records != 30 {
 			t.Errorf("%d records: those of a lost run count, too", s.Records)
 		}
-		l.m.mu.Lock()
-		if len(l.m.workers) != 1 {
-			t.Errorf("%d workers are kept", len(l.m.workers))
+		l.m().mu.Lock()
+		if len(l.m().workers) != 1 {
+			t.Errorf("%d workers are kept", len(l.m().workers))
 		}
-		l.m.mu.Unlock()
+		l.m().mu.Unlock()
 		l.end()
 	})
 }
@@ -223,11 +223,11 @@ func TestDrainingWorker(t *testing.T) {
 		if err := a.poll(); err != nil {
 			t.Error(err)
 		}
-		l.m.mu.Lock()
-		if len(l.m.workers) != 1 || l.m.sched.Known("a") {
-			t.Errorf("%d workers are known after one left", len(l.m.workers))
+		l.m().mu.Lock()
+		if len(l.m().workers) != 1 || l.m().sched.Known("a") {
+			t.Errorf("%d workers are known after one left", len(l.m().workers))
 		}
-		l.m.mu.Unlock()
+		l.m().mu.Unlock()
 		l.end()
 	})
 }

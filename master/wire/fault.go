@@ -129,3 +129,14 @@ func newFault(c Code, op, text string) *Fault {
 	}
 	return &Fault{Code: c, Op: op, Text: text}
 }
+
+// leaderIs begins the end of a fault's text that names the leader's address. It is a part of the protocol.
+const leaderIs = "; the leader is "
+
+// NotLeader is ErrNotLeader with the address of the master that leads, "" if nobody does.
+func NotLeader(leader string) error {
+	if leader == "" {
+		return fmt.Errorf("%w, and no other does now", ErrNotLeader)
+	}
+	return fmt.Errorf("%w%s%s", ErrNotLeader, leaderIs, leader)
+}

@@ -1,0 +1,77 @@
+package master
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/millrace/millrace/master/journal"
+)
+
+// A leader that is stuck must make way for another, so its term is renewed only while it gets on. Once it serves, its loop is
+// asked (see Master.alive). Before, while it loads the journal, it is alive as long as that brings something new.
+const (
+	loadPatience = 10 * time.Second // without a new entry: a page of the journal, or the replay of what was read, takes less
+	loadLimit    = 5 * time.Minute  // of all of it: half a minute would be a cluster's largest journal on a slow disk
+)
+
+// errLoad is a journal that could not be read now: it may be later, or elsewhere.
+var errLoad = errors.New("load the journal")
+
+// unreadableError is a journal that was read and makes no sense to this program. Trying again changes nothing.
+type unreadableError struct{ err error }
+
+func (e *unreadableError) Error() string { return e.err.Error() }
+
+func (e *unreadableError) Unwrap() error { return e.err }
+
+// progress is how far a long step is.
+type progress struct {
+	mu    sync.Mutex
+	begun time.Time
+	moved time.Time
+}
+
+func (p *progress) begin() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.begun = time.Now()
+	p.moved = p.begun
+}
+
+func (p *progress) move() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.moved = time.Now()
+}
+
+// check says whether the step gets on. One that has not begun is about to.
+func (p *progress) check() error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	switch {
+	case p.begun.IsZero():
+		return nil
+	case time.Since(p.moved) > loadPatience:
+		return fmt.Errorf("%w: nothing new for %v", errLoad, loadPatience)
+	case time.Since(p.begun) > loadLimit:
+		return fmt.Errorf("%w: it takes more than %v", errLoad, loadLimit)
+	}
+	return nil
+}
+
+// watched is a backend whose loading is followed.
+type watched struct {
+	journal.Backend
+	load *progress
+}
+
+// Load implements journal.Backend.
+func (w watched) Load(ctx context.Context, yield func(journal.Entry) bool) error {
+	return w.Backend.Load(ctx, func(e journal.Entry) bool {
+		w.load.move()
+		return yield(e)
+	})
+}

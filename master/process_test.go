@@ -1,0 +1,429 @@
+package master
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"runtime"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/millrace/millrace/master/journal"
+	"github.com/millrace/millrace/master/memha"
+	"github.com/millrace/millrace/master/sched"
+	"github.com/millrace/millrace/master/wire"
+	"github.com/millrace/millrace/storage/manifest"
+)
+
+// town is a cluster of several masters over one journal, which can be told to fail.
+type town struct {
+	*world
+	mu    sync.Mutex
+	pipes map[string]*wire.PipeListener // by address
+	write func(ctx context.Context, write func() error) error
+	stall chan struct{} // loading waits until it is closed
+	ended sync.WaitGroup
+}
+
+func newTown(t *testing.T) *town {
+	return &town{world: newWorld(t), pipes: map[string]*wire.PipeListener{}}
+}
+
+// journalOf is the town's journal.
+type journalOf struct {
+	*memha.Store
+	town *town
+}
+
+func (j journalOf) Append(ctx context.Context, term uint64, entries []journal.Entry) error {
+	j.town.mu.Lock()
+	how := j.town.write
+	j.town.mu.Unlock()
+	write := func() error { return j.Store.Append(ctx, term, entries) }
+	if how == nil {
+		return write()
+	}
+	return how(ctx, write)
+}
+
+func (j journalOf) Load(ctx context.Context, yield func(journal.Entry) bool) error {
+	j.town.mu.Lock()
+	stall := j.town.stall
+	j.town.mu.Unlock()
+	if stall != nil {
+		select {
+		case <-stall:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	return j.Store.Load(ctx, yield)
+}
+
+func (w *town) set(change func()) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	change()
+}
+
+// start runs a master process; stop tells it to end, and the test waits for the end.
+func (w *town) start(addr string, e journal.Election) (p *Process, stop func()) {
+	w.t.Helper()
+	if e == nil {
+		e = w.mem
+	}
+	p, err := New(Options{Store: w.st, Backend: journalOf{w.mem, w}, Election: e, Address: addr, Scheduler: sched.Options{Lease: 5 * time.Second}})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	pipe := wire.Pipe()
+	w.set(func() { w.pipes[addr] = pipe })
+	ctx, cancel := context.WithCancel(w.t.Context())
+	w.ended.Go(func() {
+		if err := p.Run(ctx, pipe); err != nil {
+			w.t.Errorf("master %s: %v", addr, err)
+		}
+	})
+	synctest.Wait()
+	return p, cancel
+}
+
+func (w *town) dial(role wire.Role, retry time.Duration, addrs ...string) *wire.Client {
+	w.t.Helper()
+	c, err := wire.Dial(w.t.Context(), addrs, wire.ClientOptions{Role: role, RetryFor: retry, Dial: func(ctx context.Context, addr string) (net.Conn, error) {
+		w.mu.Lock()
+		pipe := w.pipes[addr]
+		w.mu.Unlock()
+		return pipe.Dial(ctx, addr)
+	}})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return c
+}
+
+// A master that stands by serves: it tells who leads. When the leader's term ends, the other one leads, and the first one stands
+// by; after that one's term it leads again, with the jobs as they are now.
+func TestStandby(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newTown(t)
+		_, stopA := w.start("a:1", nil)
+		_, stopB := w.start("b:1", nil)
+		a, b := w.dial(wire.RoleClient, 0, "a:1"), w.dial(wire.RoleClient, 0, "b:1")
+		_, err := b.List(t.Context(), &wire.ListArgs{})
+		wantError(t, "a call to the one that stands by", err, wire.ErrNotLeader, "a:1")
+		for i, leader := range []*wire.Client{a, b, a, b} {
+			s := spec()
+			s.Output = fmt.Sprint("mem://b/out", i)
+			if _, err := leader.Submit(t.Context(), &wire.SubmitArgs{Job: wire.JobID(fmt.Sprint("job-0000", i)), Spec: s}); err != nil {
+				t.Fatalf("term %d: %v", i+1, err)
+			}
+			r, err := leader.List(t.Context(), &wire.ListArgs{})
+			if err != nil || len(r.Jobs) != i+1 {
+				t.Errorf("term %d: the leader knows %d jobs, %v", i+1, len(r.Jobs), err)
+			}
+			w.mem.Depose()
+			synctest.Wait()
+		}
+		stopA()
+		stopB()
+		w.ended.Wait()
+		a.Close()
+		b.Close()
+	})
+}
+
+// The calls in flight when a term ends are told so at once, whether they wait for work, for news or for the loop.
+func TestCallsEndWithTheirTerm(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newTown(t)
+		_, stop := w.start("a:1", nil)
+		c, h := w.dial(wire.RoleClient, 0, "a:1"), w.dial(wire.RoleWorker, 0, "a:1")
+		if _, err := c.Submit(t.Context(), &wire.SubmitArgs{Job: jobA, Spec: spec()}); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := h.Poll(t.Context(), &wire.PollArgs{Worker: "w", Seq: 1}); err != nil {
+			t.Fatal(err)
+		}
+		calls := map[string]func() error{
+			"Poll": func() error {
+				_, err := h.Poll(t.Context(), &wire.PollArgs{Worker: "w", Seq: 2, Wait: time.Minute})
+				return err
+			},
+			"Runs": func() error { _, err := h.Runs(t.Context(), &wire.RunsArgs{Job: jobA, Wait: time.Minute}); return err },
+			"Logs": func() error {
+				_, err := c.Logs(t.Context(), &wire.LogsArgs{Job: jobA, Cursor: 99, Wait: time.Minute})
+				return err
+			},
+			"Watch": func() error {
+				_, err := c.Watch(t.Context(), &wire.WatchArgs{Job: jobA, Version: 99, Wait: time.Minute})
+				return err
+			},
+		}
+		var ends sync.WaitGroup
+		for name, call := range calls {
+			ends.Go(func() {
+				begun := time.Now()
+				err := call()
+				wantError(t, name, err, wire.ErrNotLeader)
+				if took := time.Since(begun); took != time.Second {
+					t.Errorf("%s: it is told after %v", name, took)
+				}
+			})
+		}
+		time.Sleep(time.Second)
+		w.mem.Depose()
+		ends.Wait()
+		stop()
+		w.ended.Wait()
+		c.Close()
+		h.Close()
+	})
+}
+
+// sleeper is an election whose leader does not notice that its term is over, as a process that was stopped meanwhile does not.
+type sleeper struct {
+	*memha.Store
+	over atomic.Bool
+}
+
+type sleepingReign struct {
+	journal.Reign
+	over *atomic.Bool
+}
+
+func (r sleepingReign) Lasts() bool { return !r.over.Load() }
+
+func (s *sleeper) Campaign(ctx context.Context, c journal.Candidate) (journal.Term, error) {
+	term, err := s.Store.Campaign(ctx, c)
+	s.over.Store(false)
+	term.Reign, term.Done = sleepingReign{term.Reign, &s.over}, nil
+	return term, err
+}
+
+// A leader whose lease is over answers nothing more, though nobody has told it, and though the answer was ready before; soon
+// it stands by.
+func TestOverdueLeader(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newTown(t)
+		e := &sleeper{Store: w.mem}
+		p, stop := w.start("a:1", e)
+		c := w.dial(wire.RoleClient, 0, "a:1")
+		if _, err := c.List(t.Context(), &wire.ListArgs{}); err != nil {
+			t.Fatal(err)
+		}
+		before, _, _ := p.state()
+		e.over.Store(true)
+		_, err := c.List(t.Context(), &wire.ListArgs{})
+		wantError(t, "a call to an overdue leader", err, wire.ErrNotLeader)
+		w.mem.Depose()
+		time.Sleep(time.Second)
+		synctest.Wait()
+		if after, _, _ := p.state(); after == before || after.term.N != 2 {
+			t.Error("it goes on with a term that is over")
+		}
+		stop()
+		w.ended.Wait()
+		c.Close()
+	})
+}
+
+// A master that is told to end resigns: the next one leads at once, and not when a lease is over.
+func TestResigns(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newTown(t)
+		_, stopA := w.start("a:1", nil)
+		b, stopB := w.start("b:1", nil)
+		stopA()
+		synctest.Wait()
+		if m, _, _ := b.state(); m == nil {
+			t.Error("nobody leads after the leader's end")
+		}
+		stopB()
+		w.ended.Wait()
+	})
+}
+
+// A write whose answer is lost leaves open what is durable: the leader gives its term up, and whoever leads next goes by what the
+// journal says. No result counts twice.
+func TestUnclearWrite(t *testing.T) {
+	for _, happened := range []bool{true, false} {
+		synctest.Test(t, func(t *testing.T) {
+			w := newTown(t)
+			_, stop := w.start("a:1", nil)
+			l := &leader{world: w.world, c: w.dial(wire.RoleClient, time.Minute, "a:1")}
+			l.mustSubmit(jobA, spec())
+			h := &hand{l: l, c: w.dial(wire.RoleWorker, time.Minute, "a:1"), had: map[wire.AttemptID]bool{}, args: wire.PollArgs{Worker: "w", Slots: 4, Wait: 100 * time.Millisecond}}
+			h.do(wire.Map)
+			w.set(func() {
+				w.write = func(_ context.Context, write func() error) error {
+					w.set(func() { w.write = nil })
+					if happened {
+						_ = write()
+					}
+					return errors.New("the answer was lost")
+				}
+			})
+			h.work(wire.Map, 2)
+			h.work(wire.Reduce, 2)
+			if s := l.status(jobA, wire.Done); s.Records != 30 || s.Rows != 20 || s.Counters["n"] != 5 {
+				t.Errorf("write happened %v: %d records, %d rows, counter %d", happened, s.Records, s.Rows, s.Counters["n"])
+			}
+			w.want("out/", manifest.Name, "part-00000.arrow", "part-00001.arrow")
+			if term := h.reply.Term; term != 2 {
+				t.Errorf("write happened %v: the job ends in term %d", happened, term)
+			}
+			stop()
+			w.ended.Wait()
+			l.c.Close()
+			h.c.Close()
+		})
+	}
+}
+
+// A leader is alive while its loop gets on and while the journal that it loads brings something new, and not when either is stuck.
+func TestAlive(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newTown(t)
+		alive := func(p *Process) error {
+			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+			defer cancel()
+			return p.alive(ctx)
+		}
+		w.stall = make(chan struct{})
+		p, stop := w.start("a:1", nil)
+		if err := alive(p); err != nil {
+			t.Errorf("at the beginning of the load: %v", err)
+		}
+		time.Sleep(loadPatience + time.Second)
+		wantError(t, "a load that brings nothing", alive(p), errLoad)
+		close(w.stall)
+		synctest.Wait()
+		if err := alive(p); err != nil {
+			t.Errorf("with nothing to do: %v", err)
+		}
+		release := make(chan struct{})
+		w.set(func() {
+			w.write = func(_ context.Context, write func() error) error {
+				<-release
+				return write()
+			}
+		})
+		c := w.dial(wire.RoleClient, 0, "a:1")
+		w.ended.Go(func() {
+			if _, err := c.Submit(t.Context(), &wire.SubmitArgs{Job: jobA, Spec: spec()}); err != nil {
+				t.Errorf("submit: %v", err)
+			}
+		})
+		synctest.Wait()
+		wantError(t, "a loop that waits for the journal", alive(p), context.DeadlineExceeded)
+		close(release)
+		synctest.Wait()
+		if err := alive(p); err != nil {
+			t.Errorf("after the write: %v", err)
+		}
+		stop()
+		w.ended.Wait()
+		wantError(t, "a load that takes for ever", (&progress{begun: time.Now().Add(-loadLimit - 1), moved: time.Now()}).check(), errLoad)
+		if err := p.alive(t.Context()); err != nil {
+			t.Errorf("without a term: %v", err)
+		}
+		c.Close()
+	})
+}
+
+// Calls that come while nobody leads, or while the leader loads the journal, are held for a moment, and carried out when it is
+// over in time.
+func TestHeldCalls(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newTown(t)
+		w.stall = make(chan struct{})
+		_, stop := w.start("a:1", nil)
+		c := w.dial(wire.RoleClient, 0, "a:1")
+		begun := time.Now()
+		_, err := c.List(t.Context(), &wire.ListArgs{})
+		wantError(t, "a call during a long load", err, wire.ErrNotLeader, "no other does")
+		if took := time.Since(begun); took != heldFor {
+			t.Errorf("it was held for %v", took)
+		}
+		stall := w.stall
+		time.AfterFunc(heldFor/2, func() { close(stall) })
+		if _, err := c.List(t.Context(), &wire.ListArgs{}); err != nil {
+			t.Errorf("a call during a short load: %v", err)
+		}
+
+		_, stopB := w.start("b:1", &oneTerm{Store: w.mem, led: true}) // which is never elected
+		b := w.dial(wire.RoleClient, 0, "b:1")
+		stop()
+		time.Sleep(time.Second)
+		time.AfterFunc(heldFor/2, func() { _, _ = w.mem.Campaign(t.Context(), journal.Candidate{Address: "c:1"}) })
+		begun = time.Now()
+		_, err = b.List(t.Context(), &wire.ListArgs{})
+		wantError(t, "a call while another one is elected", err, wire.ErrNotLeader, "c:1")
+		if took := time.Since(begun); took < heldFor/2 || took > heldFor/2+leaderEvery {
+			t.Errorf("it is told after %v", took)
+		}
+		stopB()
+		w.ended.Wait()
+		c.Close()
+		b.Close()
+	})
+}
+
+// A master that goes from term to term keeps no goroutine of those before, and nothing of what they knew.
+func TestTermsLeaveNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newTown(t)
+		p, stop := w.start("a:1", nil)
+		c, h := w.dial(wire.RoleClient, time.Minute, "a:1"), w.dial(wire.RoleWorker, time.Minute, "a:1")
+		if _, err := c.Submit(t.Context(), &wire.SubmitArgs{Job: jobA, Spec: spec()}); err != nil {
+			t.Fatal(err)
+		}
+		var dropped atomic.Int32
+		count := 0
+		for i := range 20 {
+			if _, err := h.Poll(t.Context(), &wire.PollArgs{Worker: "w", Seq: uint64(i) + 1}); err != nil {
+				t.Fatal(err)
+			}
+			m, _, _ := p.state()
+			runtime.AddCleanup(m, func(int) { dropped.Add(1) }, 0)
+			synctest.Wait()
+			if i == 0 {
+				count = runtime.NumGoroutine()
+			}
+			w.mem.Depose()
+			time.Sleep(time.Second)
+		}
+		synctest.Wait()
+		if n := runtime.NumGoroutine(); n > count {
+			t.Errorf("%d goroutines after 20 terms, %d in the first", n, count)
+		}
+		for range 10 {
+			runtime.GC()
+		}
+		if n := dropped.Load(); n < 18 {
+			t.Errorf("of 20 masters only %d have been dropped", n)
+		}
+		stop()
+		w.ended.Wait()
+		c.Close()
+		h.Close()
+	})
+}
+
+// For a master without a successor a lost term is an error.
+func TestVolatileTerm(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newWorld(t).lead(true)
+		l.mem.Depose()
+		synctest.Wait()
+		if err := l.stop(); !errors.Is(err, journal.ErrFenced) || !strings.Contains(err.Error(), "term 1") {
+			t.Errorf("it ends with %v", err)
+		}
+	})
+}
