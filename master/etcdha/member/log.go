@@ -2,10 +2,14 @@ package member
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
+	"maps"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
+	"time"
 
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
@@ -18,6 +22,7 @@ var ordinary = []struct{ message, cause string }{
 	// Of a new database whose first records are not on disk yet; etcd tries again some seconds later.
 	{"Failed to detect schema version", "missing term information"},
 	{"failed to update storage version", "missing term information"},
+	{"rejecting promote learner: learner is not ready", ""},                               // it is asked for until it is
 	{"setting up serving from embedded etcd failed.", "use of closed network connection"}, // the end of a member
 }
 
@@ -30,24 +35,50 @@ func isOrdinary(message string, fields map[string]any) bool {
 	return false
 }
 
-// core is etcd's logger on top of ours: warnings and worse go through. While the member closes, etcd warns of all that it gives
-// up: then only errors do.
-type core struct {
+// sink is where etcd's words go: warnings and worse reach our log. While the member closes, etcd warns of all that it gives up:
+// then only errors do.
+type sink struct {
 	log     *slog.Logger
-	closing *atomic.Bool
-	fields  []zapcore.Field
+	closing atomic.Bool
+	removed atomic.Bool // the others have removed this member: etcd tells nobody but its log
+
+	mu   sync.Mutex
+	said map[string]time.Time // when a warning about a peer was written last
 }
 
-func newLogger(log *slog.Logger, closing *atomic.Bool) *zap.Logger {
-	return zap.New(&core{log: log, closing: closing})
+// removedMessage is what etcd says of a member whom the others have removed.
+const removedMessage = "data-dir used by this member must be removed"
+
+// repeatAfter is for how long a warning about the same peer is not written again: etcd warns at each try to reach it.
+const repeatAfter = time.Minute
+
+func newSink(log *slog.Logger) *sink { return &sink{log: log, said: map[string]time.Time{}} }
+
+func (s *sink) logger() *zap.Logger { return zap.New(&core{sink: s}) }
+
+// repeats says whether a warning was written a moment ago.
+func (s *sink) repeats(e zapcore.Entry, fields map[string]any) bool {
+	key := fmt.Sprint(e.Message, fields["remote-peer-id"], fields["remote-member-id"], fields["address"])
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	maps.DeleteFunc(s.said, func(_ string, at time.Time) bool { return e.Time.Sub(at) >= repeatAfter })
+	if _, ok := s.said[key]; ok {
+		return true
+	}
+	s.said[key] = e.Time
+	return false
 }
 
-func (c *core) Enabled(l zapcore.Level) bool {
-	return l > zapcore.WarnLevel || l == zapcore.WarnLevel && !c.closing.Load()
+// core is a zap logger with fields on a sink.
+type core struct {
+	*sink
+	fields []zapcore.Field
 }
+
+func (c *core) Enabled(l zapcore.Level) bool { return l >= zapcore.WarnLevel }
 
 func (c *core) With(fields []zapcore.Field) zapcore.Core {
-	return &core{c.log, c.closing, slices.Concat(c.fields, fields)}
+	return &core{c.sink, slices.Concat(c.fields, fields)}
 }
 
 func (c *core) Check(e zapcore.Entry, ce *zapcore.CheckedEntry) *zapcore.CheckedEntry {
@@ -62,7 +93,10 @@ func (c *core) Write(e zapcore.Entry, fields []zapcore.Field) error {
 	for _, f := range slices.Concat(c.fields, fields) {
 		f.AddTo(enc)
 	}
-	if isOrdinary(e.Message, enc.Fields) {
+	if e.Message == removedMessage {
+		c.removed.Store(true)
+	}
+	if isOrdinary(e.Message, enc.Fields) || e.Level == zapcore.WarnLevel && (c.closing.Load() || c.repeats(e, enc.Fields)) {
 		return nil
 	}
 	attrs := make([]slog.Attr, 0, len(enc.Fields))

@@ -10,7 +10,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"sync/atomic"
 	"time"
 
 	"go.etcd.io/etcd/client/pkg/v3/transport"
@@ -111,8 +110,7 @@ type Member struct {
 	dir    *Dir
 	etcd   *embed.Etcd
 	client *clientv3.Client
-
-	closing atomic.Bool
+	sink   *sink
 }
 
 // Start starts the member of a data directory, and returns when it answers: when it is one of a majority that does. On a first
@@ -122,7 +120,7 @@ func Start(ctx context.Context, dir *Dir, o Options) (*Member, error) {
 	if err != nil {
 		return nil, fmt.Errorf("start etcd: %w", err)
 	}
-	m := &Member{o: o, dir: dir}
+	m := &Member{o: o, dir: dir, sink: newSink(o.Log)}
 	c, err := m.config()
 	if err != nil {
 		return nil, fmt.Errorf("start etcd: %w", err)
@@ -170,7 +168,7 @@ func (m *Member) fits() error {
 func (m *Member) config() (*embed.Config, error) {
 	c := embed.NewConfig()
 	c.Name, c.Dir = m.o.Name, filepath.Join(m.dir.path, etcdName)
-	c.ZapLoggerBuilder = embed.NewZapLoggerBuilder(newLogger(m.o.Log, &m.closing))
+	c.ZapLoggerBuilder = embed.NewZapLoggerBuilder(m.sink.logger())
 	c.TickMs, c.ElectionMs = uint(m.o.Tick.Milliseconds()), uint(m.o.Timeout.Milliseconds())
 	c.ListenClientUrls, c.AdvertiseClientUrls, c.EnableGRPCGateway = nil, nil, false
 	c.QuotaBackendBytes, c.MaxRequestBytes = m.o.Quota, maxRequest
@@ -273,7 +271,7 @@ var ErrRemoved = errors.New("the cluster has removed this master")
 
 // ended is why the member stopped by itself.
 func (m *Member) ended() error {
-	if s := m.etcd.Server; !s.IsMemberExist(s.MemberID()) {
+	if m.sink.removed.Load() {
 		return fmt.Errorf("%w: its data directory %s is of no use any more: begin with an empty one to join again", ErrRemoved, m.dir.path)
 	}
 	return errors.New("it has stopped by itself: the log says why")
@@ -297,7 +295,7 @@ func (m *Member) Run(ctx context.Context) error {
 // Close stops the member. One that leads the others lets another do so first, if one does within two elections: etcd's own stop
 // would wait 6 s for that, also when all of them end together.
 func (m *Member) Close() error {
-	m.closing.Store(true)
+	m.sink.closing.Store(true)
 	var err error
 	if m.client != nil {
 		err = m.client.Close()
