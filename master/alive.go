@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/millrace/millrace/master/journal"
+	"github.com/millrace/millrace/master/wire"
 )
 
 // A leader that is stuck must make way for another, so its term is renewed only while it gets on. Once it serves, its loop is
@@ -74,4 +75,40 @@ func (w watched) Load(ctx context.Context, yield func(journal.Entry) bool) error
 		w.load.move()
 		return yield(e)
 	})
+}
+
+// doubtEvery bounds how often the journal is asked whether the term lasts, however many workers doubt it.
+const doubtEvery = 200 * time.Millisecond
+
+// doubt is what a peer's word of a higher term gave rise to.
+type doubt struct {
+	mu    sync.Mutex // held while the journal is asked
+	asked time.Time  // when it last confirmed the term
+}
+
+// face deals with a peer that has heard of a higher term. Either the reign is over, and this process has not noticed; or the
+// peer's word comes from elsewhere, and must not end anything here.
+func (m *Master) face(ctx context.Context, peer uint64) error {
+	if peer <= m.term.N {
+		return nil
+	}
+	m.doubt.mu.Lock()
+	defer m.doubt.mu.Unlock()
+	if time.Since(m.doubt.asked) > doubtEvery {
+		begun := time.Now()
+		err := m.term.Confirm(ctx)
+		switch {
+		case errors.Is(err, journal.ErrFenced):
+			select {
+			case m.deposed <- fmt.Errorf("%w: term %d has begun", err, peer):
+			default: // another call has said so
+			}
+			return wire.NotLeader("")
+		case err != nil:
+			return refuse(wire.ErrBusy, fmt.Sprintf("term %d", m.term.N), fmt.Sprintf("the caller has heard of term %d, and the journal does not say now which one lasts: %v", peer, err))
+		}
+		m.doubt.asked = begun
+	}
+	return refuse(wire.ErrNoSuchTerm, fmt.Sprintf("term %d", peer), fmt.Sprintf("this cluster is in term %d: the caller has it from another cluster, or this one was restored from an "+
+		"old snapshot: start the caller anew, or the masters with --bump-term %d", m.term.N, peer))
 }

@@ -23,6 +23,7 @@ type Master struct {
 	life     context.Context  // ends with the reign; set before ready is closed
 	ready    chan struct{}    // closed when the journal has been loaded
 	load     progress         // of that
+	doubt    doubt            // about the term
 
 	mu       sync.Mutex // guards everything below
 	sched    *sched.State
@@ -34,6 +35,7 @@ type Master struct {
 
 	chains     chan *job       // chains to start
 	stopped    chan struct{}   // closed when the loop takes no more events
+	deposed    chan error      // holds why the reign ends, found out by a call
 	background *errgroup.Group // commits and sweeps, owned by reign
 }
 
@@ -51,6 +53,7 @@ func newMaster(o Options, term journal.Term) *Master {
 		results:    map[sched.AttemptID]*wire.Outcome{},
 		chains:     make(chan *job),
 		stopped:    make(chan struct{}),
+		deposed:    make(chan error, 1),
 		background: new(errgroup.Group),
 	}
 	m.journal = journal.New(watched{o.Backend, &m.load}, term, journal.Options{MaxRecord: maxRecord})
@@ -65,6 +68,8 @@ func (m *Master) reign(ctx context.Context) error {
 		select {
 		case <-m.term.Done:
 			return journal.ErrFenced
+		case err := <-m.deposed:
+			return err
 		case <-gctx.Done():
 			return nil
 		}

@@ -248,6 +248,10 @@ func answer[A, R any](ctx context.Context, p *Process, args *A, do func(*Master,
 	if err != nil {
 		return nil, err
 	}
+	if err := m.face(ctx, wire.PeerTerm(ctx)); err != nil {
+		return nil, err
+	}
+	wire.InTerm(ctx, m.term.N, m.term.Lasts)
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer context.AfterFunc(m.life, cancel)()

@@ -28,6 +28,8 @@ type town struct {
 	write func(ctx context.Context, write func() error) error
 	stall chan struct{} // loading waits until it is closed
 	ended sync.WaitGroup
+
+	protocol uint16 // of who is started or dials next; 0: the newest
 }
 
 func newTown(t *testing.T) *town {
@@ -77,7 +79,7 @@ func (w *town) start(addr string, e journal.Election) (p *Process, stop func()) 
 	if e == nil {
 		e = w.mem
 	}
-	p, err := New(Options{Store: w.st, Backend: journalOf{w.mem, w}, Election: e, Address: addr, Scheduler: sched.Options{Lease: 5 * time.Second}})
+	p, err := New(Options{Store: w.st, Backend: journalOf{w.mem, w}, Election: e, Address: addr, Scheduler: sched.Options{Lease: 5 * time.Second}, Server: wire.ServerOptions{Protocol: w.protocol}})
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -95,7 +97,7 @@ func (w *town) start(addr string, e journal.Election) (p *Process, stop func()) 
 
 func (w *town) dial(role wire.Role, retry time.Duration, addrs ...string) *wire.Client {
 	w.t.Helper()
-	c, err := wire.Dial(w.t.Context(), addrs, wire.ClientOptions{Role: role, RetryFor: retry, Dial: func(ctx context.Context, addr string) (net.Conn, error) {
+	c, err := wire.Dial(w.t.Context(), addrs, wire.ClientOptions{Role: role, RetryFor: retry, Protocol: w.protocol, Dial: func(ctx context.Context, addr string) (net.Conn, error) {
 		w.mu.Lock()
 		pipe := w.pipes[addr]
 		w.mu.Unlock()
@@ -105,6 +107,15 @@ func (w *town) dial(role wire.Role, retry time.Duration, addrs ...string) *wire.
 		w.t.Fatal(err)
 	}
 	return c
+}
+
+// hire makes a worker that talks to whoever leads of those addresses.
+func (w *town) hire(id wire.WorkerID, slots int, addrs ...string) *hand {
+	w.t.Helper()
+	return &hand{
+		l: &leader{world: w.world}, c: w.dial(wire.RoleWorker, time.Minute, addrs...), had: map[wire.AttemptID]bool{},
+		args: wire.PollArgs{Worker: id, Slots: slots, Wait: 100 * time.Millisecond},
+	}
 }
 
 // A master that stands by serves: it tells who leads. When the leader's term ends, the other one leads, and the first one stands
@@ -258,7 +269,8 @@ func TestUnclearWrite(t *testing.T) {
 			_, stop := w.start("a:1", nil)
 			l := &leader{world: w.world, c: w.dial(wire.RoleClient, time.Minute, "a:1")}
 			l.mustSubmit(jobA, spec())
-			h := &hand{l: l, c: w.dial(wire.RoleWorker, time.Minute, "a:1"), had: map[wire.AttemptID]bool{}, args: wire.PollArgs{Worker: "w", Slots: 4, Wait: 100 * time.Millisecond}}
+			h := w.hire("w", 4, "a:1")
+			h.l = l
 			h.do(wire.Map)
 			w.set(func() {
 				w.write = func(_ context.Context, write func() error) error {
@@ -426,4 +438,77 @@ func TestVolatileTerm(t *testing.T) {
 			t.Errorf("it ends with %v", err)
 		}
 	})
+}
+
+// A leader that is told of a higher term asks the journal. It stops if its reign is over and it has only not noticed; it goes on,
+// and says so, if the term is of another cluster.
+func TestToldOfHigherTerm(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		far := newTown(t)
+		for range 8 {
+			if _, err := far.mem.Campaign(t.Context(), journal.Candidate{}); err != nil {
+				t.Fatal(err)
+			}
+			far.mem.Depose()
+		}
+		_, stopFar := far.start("far", nil)
+		w := newTown(t)
+		p, stop := w.start("a:1", &sleeper{Store: w.mem})
+		w.pipes["far"] = far.pipes["far"]
+		c := w.dial(wire.RoleClient, 0, "far", "a:1")
+		if _, err := c.List(t.Context(), &wire.ListArgs{}); err != nil {
+			t.Fatal(err)
+		}
+		stopFar()
+		far.ended.Wait()
+		_, _ = c.List(t.Context(), &wire.ListArgs{}) // finds the connection broken
+		for range 3 {
+			_, err := c.List(t.Context(), &wire.ListArgs{})
+			wantError(t, "a call that tells of another cluster's term", err, wire.ErrNoSuchTerm, "term 9", "in term 1", "--bump-term 9")
+			if m, _, _ := p.state(); m == nil || m.term.N != 1 {
+				t.Error("a stranger's word ended a term")
+			}
+		}
+		time.Sleep(doubtEvery + 1)
+		w.mem.Depose() // the master does not notice by itself
+		_, err := c.List(t.Context(), &wire.ListArgs{})
+		wantError(t, "a call that tells of a higher term", err, wire.ErrNotLeader)
+		synctest.Wait()
+		if m, _, _ := p.state(); m == nil || m.term.N != 2 {
+			t.Error("the master goes on with a term that is over")
+		}
+		stop()
+		w.ended.Wait()
+		c.Close()
+	})
+}
+
+// Masters, workers and clients of two versions of the protocol are one cluster, whoever is upgraded first: a job that began under
+// the one ends under the other.
+func TestRollingUpgrade(t *testing.T) {
+	for _, v := range []struct{ first, second, client uint16 }{{1, 2, 1}, {1, 2, 2}, {2, 1, 1}, {2, 1, 2}} {
+		synctest.Test(t, func(t *testing.T) {
+			w := newTown(t)
+			w.protocol = v.first
+			_, stopA := w.start("a:1", nil)
+			w.protocol = v.second
+			_, stopB := w.start("b:1", nil)
+			w.protocol = v.client
+			l := &leader{world: w.world, c: w.dial(wire.RoleClient, time.Minute, "a:1", "b:1")}
+			l.mustSubmit(jobA, spec())
+			h := w.hire("w", 4, "a:1", "b:1")
+			h.l = l
+			h.work(wire.Map, 2)
+			stopA()
+			h.work(wire.Map, 1)
+			h.work(wire.Reduce, 2)
+			if s := l.status(jobA, wire.Done); s.Records != 30 || s.Rows != 20 {
+				t.Errorf("%+v: %d records, %d rows", v, s.Records, s.Rows)
+			}
+			stopB()
+			w.ended.Wait()
+			l.c.Close()
+			h.c.Close()
+		})
+	}
 }

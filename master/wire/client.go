@@ -24,6 +24,9 @@ type ClientOptions struct {
 	Cluster ClusterID   // the only one to talk to; zero: the one found first, and from then on no other
 	TLS     *tls.Config // nil: no TLS; ServerName defaults to the address' host
 
+	// Protocol is the highest version of the protocol to speak, for tests of an upgrade; 0: the newest.
+	Protocol uint16
+
 	// Dial connects to one address; nil: TCP. A PipeListener's Dial keeps everything in this process.
 	Dial func(ctx context.Context, addr string) (net.Conn, error)
 
@@ -40,6 +43,7 @@ func (o ClientOptions) withDefaults() (ClientOptions, error) {
 	if o.Role != RoleWorker && o.Role != RoleClient {
 		return o, fmt.Errorf("wire.ClientOptions.Role: %s: want RoleWorker or RoleClient", o.Role)
 	}
+	o.Protocol = orDefault(o.Protocol, maxVersion)
 	o.DialTimeout = orDefault(o.DialTimeout, HandshakeTimeout)
 	o.CallTimeout = orDefault(o.CallTimeout, 30*time.Second)
 	o.FrameTimeout = orDefault(o.FrameTimeout, 10*time.Second)
@@ -66,6 +70,7 @@ const (
 type Client struct {
 	o     ClientOptions
 	addrs []string
+	heard heard
 
 	dialing chan struct{} // holds a token while somebody dials: the others wait for the result
 
@@ -209,8 +214,11 @@ func (c *Client) try(ctx context.Context, l lane, op string, args, result any, t
 	case errors.Is(err, errBroken):
 		c.moveOn(conn.addr)
 		return fmt.Errorf("%w: %s at %s: %w", ErrUnreachable, op, conn.addr, err)
-	case errors.Is(err, ErrNotLeader), errors.Is(err, ErrShuttingDown):
+	case errors.Is(err, ErrNotLeader), errors.Is(err, ErrShuttingDown), errors.Is(err, ErrNoSuchTerm):
 		c.moveOn(conn.addr)
+	case errors.Is(err, ErrOldTerm):
+		c.moveOn(conn.addr)
+		return fmt.Errorf("%s at %s: %w", op, conn.addr, err)
 	}
 	return err
 }
@@ -263,7 +271,7 @@ func (c *Client) dial(ctx context.Context, at int, cluster ClusterID) (*conn, in
 	var errs []error
 	for i := range c.addrs {
 		n := (at + i) % len(c.addrs)
-		conn, err := dialConn(ctx, c.addrs[n], &c.o, cluster)
+		conn, err := dialConn(ctx, c.addrs[n], &c.o, cluster, &c.heard)
 		if err == nil {
 			return conn, n, nil
 		}
@@ -318,7 +326,7 @@ func again(err error) bool {
 			return false
 		}
 	}
-	for _, later := range []error{ErrUnreachable, ErrNotLeader, ErrBusy, ErrShuttingDown} {
+	for _, later := range []error{ErrUnreachable, ErrNotLeader, ErrBusy, ErrShuttingDown, ErrOldTerm, ErrNoSuchTerm} {
 		if errors.Is(err, later) {
 			return true
 		}

@@ -30,9 +30,12 @@ type conn struct {
 	rpc     *rpc.Client
 	slots   chan struct{} // holds one token per call in flight
 	timeout time.Duration // to write a frame
+	heard   *heard        // the client's
+	terms   bool          // the version of the protocol has terms in its frames
 	in      *frameReader
 	reply   []byte // of the reply whose header was read last
 	fault   Code   // likewise; 0 is success
+	old     error  // likewise; not nil if its term is over
 	decode  gobReader
 
 	ended atomic.Bool   // no call may begin: the connection broke or was closed
@@ -44,7 +47,7 @@ type conn struct {
 }
 
 // dialConn connects to addr and exchanges preambles.
-func dialConn(ctx context.Context, addr string, o *ClientOptions, cluster ClusterID) (*conn, error) {
+func dialConn(ctx context.Context, addr string, o *ClientOptions, cluster ClusterID, h *heard) (*conn, error) {
 	ctx, cancel := context.WithTimeout(ctx, o.DialTimeout)
 	defer cancel()
 	nc, err := o.Dial(ctx, addr)
@@ -57,7 +60,7 @@ func dialConn(ctx context.Context, addr string, o *ClientOptions, cluster Cluste
 	}
 	stopped := context.AfterFunc(ctx, func() { nc.Close() })
 	nc.SetDeadline(time.Now().Add(HandshakeTimeout))
-	cluster, err = greet(nc, o.Role, cluster)
+	cluster, version, err := greet(nc, o.Role, cluster, o.Protocol)
 	if !stopped() && err == nil {
 		err = ctx.Err()
 	}
@@ -70,7 +73,7 @@ func dialConn(ctx context.Context, addr string, o *ClientOptions, cluster Cluste
 	}
 	nc.SetDeadline(time.Time{})
 	c := &conn{
-		nc: nc, addr: addr, cluster: cluster, timeout: o.FrameTimeout,
+		nc: nc, addr: addr, cluster: cluster, timeout: o.FrameTimeout, heard: h, terms: version >= termVersion,
 		in:    newFrameReader(nc, MaxReply),
 		slots: make(chan struct{}, maxClientCalls),
 		done:  make(chan struct{}),
@@ -104,6 +107,7 @@ type arriving struct {
 	op     string
 	result any
 	fault  *Fault
+	old    error // the answer is of a term that is over: it does not count
 }
 
 // call makes one try of a call and waits until it is answered, ctx ends, or the connection breaks. When ctx ends, the
@@ -126,6 +130,8 @@ func (c *conn) call(ctx context.Context, op string, args, result any) error {
 		return ctx.Err()
 	}
 	switch {
+	case call.Error == nil && in.old != nil:
+		return in.old
 	case call.Error == nil && in.fault != nil:
 		return in.fault
 	case call.Error == nil:
@@ -171,6 +177,9 @@ func (c *conn) beginRequestLocked(kind byte, seq uint64, method string) {
 	beginFrame(&c.out)
 	c.out.WriteByte(kind)
 	c.out.Write(binary.BigEndian.AppendUint64(c.out.AvailableBuffer(), seq))
+	if c.terms {
+		c.out.Write(binary.BigEndian.AppendUint64(c.out.AvailableBuffer(), c.heard.term.Load()))
+	}
 	c.out.WriteByte(byte(len(method)))
 	c.out.WriteString(method)
 }
@@ -191,7 +200,11 @@ func (c *conn) sendLocked() error {
 // ReadResponseHeader reads the next reply. Faults do not go into r.Error, which would make them text.
 func (c *conn) ReadResponseHeader(r *rpc.Response) error {
 	payload, err := c.in.next()
-	if err == nil && len(payload) < 10 {
+	fixed := 8 + 2
+	if c.terms {
+		fixed += 8
+	}
+	if err == nil && len(payload) < fixed {
 		err = fmt.Errorf("%w: not a reply", errFrame)
 	}
 	if err != nil {
@@ -199,7 +212,10 @@ func (c *conn) ReadResponseHeader(r *rpc.Response) error {
 		close(c.done)
 		return err
 	}
-	r.Seq, c.fault, c.reply = binary.BigEndian.Uint64(payload), Code(binary.BigEndian.Uint16(payload[8:])), payload[10:]
+	r.Seq, c.fault, c.reply, c.old = binary.BigEndian.Uint64(payload), Code(binary.BigEndian.Uint16(payload[8:])), payload[fixed:], nil
+	if c.terms && c.fault != CodeNoSuchTerm { // which says itself what is wrong
+		c.old = c.heard.hear(binary.BigEndian.Uint64(payload[10:]))
+	}
 	return nil
 }
 
@@ -209,6 +225,8 @@ func (c *conn) ReadResponseBody(body any) error {
 	switch {
 	case !ok:
 		return nil // nobody waits for it
+	case c.old != nil:
+		in.old = c.old
 	case c.fault != 0:
 		in.fault = newFault(c.fault, in.op, string(c.reply))
 	default:

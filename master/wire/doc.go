@@ -34,15 +34,27 @@
 //
 //	   0    1  1 a call, 2 give a call up
 //	   1    8  number of the call, unique among the connection's calls in flight
-//	   9    1  length of the method's name, m; 0 for kind 2
-//	  10    m  the method's name, "Poll"
-//	10+m       the arguments in gob; nothing for kind 2
+//	   9    8  from version 2 on: the highest term that the client has heard of, 0 if of none
+//	  17    1  length of the method's name, m; 0 for kind 2
+//	  18    m  the method's name, "Poll"
+//	18+m       the arguments in gob; nothing for kind 2
 //
 // The payload of a reply, server to client, in any order:
 //
 //	 0    8  number of the call
 //	 8    2  Code; 0 is success
-//	10       Code 0: the result in gob; otherwise the fault's text, in UTF-8
+//	10    8  from version 2 on: the term in which the call was answered, 0 if by a master that does not lead
+//	18       Code 0: the result in gob; otherwise the fault's text, in UTF-8
+//
+// In version 1 the frames have no terms, and what follows them stands 8 bytes further ahead.
+//
+// # Terms
+//
+// A client remembers the highest term that it has heard of, over all its connections, and says it in each request. A reply of
+// a lower term does not count: the client goes to another master. A master that is told of a higher term than its own asks
+// the journal whether it still leads, and stops if not. A reply is not sent when its term is over by then.
+//
+// A master that does not lead answers CodeNotLeader. If it knows who does, the text ends in "; the leader is HOST:PORT".
 //
 // Each frame describes its types anew, so it can be read by itself. A guard walks the message before gob sees it, since gob
 // believes the sizes that it reads: lengths must fit, nesting and the number of values have bounds, and no memory is taken

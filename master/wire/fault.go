@@ -26,6 +26,7 @@ const (
 	CodeJobEnded     Code = 13 // ErrJobEnded
 	CodeJobExists    Code = 14 // ErrJobExists
 	CodeNoTask       Code = 15 // ErrNoTask
+	CodeNoSuchTerm   Code = 16 // ErrNoSuchTerm
 )
 
 // The decisions that a caller takes on a fault. A Service returns errors that wrap them, and a Client's errors match them
@@ -43,6 +44,7 @@ var (
 	ErrJobEnded     = errors.New("the job has ended")                                     // too late for the call
 	ErrJobExists    = errors.New("a different job was submitted under the same id")       // make a new id
 	ErrNoTask       = errors.New("no such task")                                          // of that job
+	ErrNoSuchTerm   = errors.New("there was no such term")                                // who speaks of it was of another cluster, or this one was restored
 	ErrInternal     = errors.New("the master failed")                                     // its log says more
 	ErrBadMessage   = errors.New("the call could not be understood")                      // program error, or damage
 	ErrUnknownCall  = errors.New("the master does not know the call or refuses the role") // another version, or the wrong role
@@ -79,12 +81,14 @@ func (c Code) sentinel() error {
 		return ErrJobExists
 	case CodeNoTask:
 		return ErrNoTask
+	case CodeNoSuchTerm:
+		return ErrNoSuchTerm
 	}
 	return ErrInternal
 }
 
 // lastCode is the highest Code of this version.
-const lastCode = CodeNoTask
+const lastCode = CodeNoSuchTerm
 
 // Fault is an error as it travels: what to decide on, the call it came from, and the text for people.
 type Fault struct {

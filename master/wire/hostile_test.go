@@ -23,12 +23,18 @@ func hello(r Role) []byte {
 // greeted is a connection that has exchanged preambles.
 func greeted(t testing.TB, l *PipeListener, r Role) net.Conn {
 	t.Helper()
+	return greetedAt(t, l, r, maxVersion)
+}
+
+// greetedAt is one that speaks versions up to newest.
+func greetedAt(t testing.TB, l *PipeListener, r Role, newest uint16) net.Conn {
+	t.Helper()
 	conn, err := l.Dial(t.Context(), "")
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { conn.Close() })
-	if _, err := greet(conn, r, ClusterID{}); err != nil {
+	if _, _, err := greet(conn, r, ClusterID{}, newest); err != nil {
 		t.Fatal(err)
 	}
 	return conn
@@ -47,6 +53,7 @@ func requestPayload(t testing.TB, kind byte, seq uint64, method string, args any
 	var b bytes.Buffer
 	b.WriteByte(kind)
 	b.Write(binary.BigEndian.AppendUint64(nil, seq))
+	b.Write(binary.BigEndian.AppendUint64(nil, 3)) // the term
 	b.WriteByte(byte(len(method)))
 	b.WriteString(method)
 	switch args := args.(type) {
@@ -61,7 +68,7 @@ func requestPayload(t testing.TB, kind byte, seq uint64, method string, args any
 	return b.Bytes()
 }
 
-func requestFrame(t testing.TB, kind byte, seq uint64, method string, args any) []byte {
+func requestOf(t testing.TB, kind byte, seq uint64, method string, args any) []byte {
 	return frameOf(requestPayload(t, kind, seq, method, args))
 }
 
@@ -95,7 +102,7 @@ func TestLyingLengths(t *testing.T) {
 // Proves that a flipped bit anywhere in a frame is found, and that a frame cut short is no frame.
 func TestDamagedFrames(t *testing.T) {
 	t.Parallel()
-	frame := requestFrame(t, kindCall, 1, "List", &ListArgs{Max: 3})
+	frame := requestOf(t, kindCall, 1, "List", &ListArgs{Max: 3})
 	for i := range len(frame) * 8 {
 		bad := bytes.Clone(frame)
 		bad[i/8] ^= 1 << (i % 8)
@@ -113,19 +120,20 @@ func TestDamagedFrames(t *testing.T) {
 // Proves that each thing a peer can say wrong ends its connection or its call, and that the server goes on with others.
 func TestHostilePeers(t *testing.T) {
 	t.Parallel()
-	good := requestFrame(t, kindCall, 1, "List", &ListArgs{})
+	good := requestOf(t, kindCall, 1, "List", &ListArgs{})
 	for name, say := range map[string][]byte{
 		"http":            []byte("GET / HTTP/1.1\r\nHost: x\r\n\r\n"),
 		"bad crc":         append(hello(RoleClient), append(good[:len(good):len(good)][:8], make([]byte, len(good)-8)...)...),
 		"empty frame":     append(hello(RoleClient), frameOf(nil)...),
 		"unknown kind":    append(hello(RoleClient), frameOf(requestPayload(t, 9, 1, "List", &ListArgs{}))...),
-		"name too long":   append(hello(RoleClient), frameOf([]byte{kindCall, 0, 0, 0, 0, 0, 0, 0, 0, 255, 'x'})...),
-		"unknown method":  append(hello(RoleClient), requestFrame(t, kindCall, 1, "Format", &ListArgs{})...),
-		"dotted method":   append(hello(RoleClient), requestFrame(t, kindCall, 1, "a.b.c", &ListArgs{})...),
-		"no gob":          append(hello(RoleClient), requestFrame(t, kindCall, 1, "List", []byte("\xfe\xff\xff junk"))...),
-		"other arguments": append(hello(RoleClient), requestFrame(t, kindCall, 1, "List", &struct{ Max string }{"x"})...),
-		"same number":     append(hello(RoleClient), append(requestFrame(t, kindCall, 1, "Watch", &WatchArgs{}), requestFrame(t, kindCall, 1, "Watch", &WatchArgs{})...)...),
-		"give up nothing": append(hello(RoleClient), requestFrame(t, kindGiveUp, 77, "", nil)...),
+		"name too long":   append(hello(RoleClient), frameOf(append(append([]byte{kindCall}, make([]byte, 16)...), 255, 'x'))...),
+		"unknown method":  append(hello(RoleClient), requestOf(t, kindCall, 1, "Format", &ListArgs{})...),
+		"dotted method":   append(hello(RoleClient), requestOf(t, kindCall, 1, "a.b.c", &ListArgs{})...),
+		"no gob":          append(hello(RoleClient), requestOf(t, kindCall, 1, "List", []byte("\xfe\xff\xff junk"))...),
+		"other arguments": append(hello(RoleClient), requestOf(t, kindCall, 1, "List", &struct{ Max string }{"x"})...),
+		"half a term":     append(hello(RoleClient), frameOf(requestPayload(t, kindCall, 1, "", nil)[:12])...),
+		"same number":     append(hello(RoleClient), append(requestOf(t, kindCall, 1, "Watch", &WatchArgs{}), requestOf(t, kindCall, 1, "Watch", &WatchArgs{})...)...),
+		"give up nothing": append(hello(RoleClient), requestOf(t, kindGiveUp, 77, "", nil)...),
 		"unknown role":    hello(9),
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -164,13 +172,13 @@ func TestBadArgumentsAreAnswered(t *testing.T) {
 		{"Poll", &PollArgs{}, CodeUnknownCall}, // a worker's call
 		{"List", &ListArgs{}, 0},
 	} {
-		go conn.Write(requestFrame(t, kindCall, uint64(i), c.method, c.args))
+		go conn.Write(requestOf(t, kindCall, uint64(i), c.method, c.args))
 		reply, err := in.next()
 		if err != nil {
 			t.Fatalf("%s %d: %v", c.method, i, err)
 		}
 		if seq, got := binary.BigEndian.Uint64(reply), Code(binary.BigEndian.Uint16(reply[8:])); seq != uint64(i) || got != c.want {
-			t.Errorf("%s %d: got code %d of call %d, want %d: %q", c.method, i, got, seq, c.want, reply[10:])
+			t.Errorf("%s %d: got code %d of call %d, want %d: %q", c.method, i, got, seq, c.want, reply[18:])
 		}
 	}
 }
@@ -331,14 +339,15 @@ func FuzzGuard(f *testing.F) {
 
 // Proves that no bytes after the preamble make the server panic, hang or allocate beyond what was sent.
 func FuzzSession(f *testing.F) {
-	f.Add(requestFrame(f, kindCall, 1, "List", &ListArgs{Max: 1}), false)
-	f.Add(requestPayload(f, kindCall, 1, "Submit", &SubmitArgs{Job: "x"}), true)
-	f.Add(requestPayload(f, kindCall, 1, "Submit", mapBomb(f, 1<<30)), true)
-	f.Add(requestPayload(f, kindGiveUp, 1, "", nil), true)
-	f.Add([]byte{0xff, 0xff, 0xff, 0xff}, false)
+	f.Add(requestOf(f, kindCall, 1, "List", &ListArgs{Max: 1}), false, false)
+	f.Add(requestPayload(f, kindCall, 1, "Submit", &SubmitArgs{Job: "x"}), true, false)
+	f.Add(requestPayload(f, kindCall, 1, "Submit", mapBomb(f, 1<<30)), true, false)
+	f.Add(requestPayload(f, kindGiveUp, 1, "", nil), true, false)
+	f.Add([]byte{0xff, 0xff, 0xff, 0xff}, false, false)
+	f.Add([]byte("\x01\x00\x00\x00\x00\x00\x00\x00\x05\x04Listargs"), true, true)
 	m := empty()
 	m.submit = func(context.Context, *SubmitArgs) (*SubmitReply, error) { return &SubmitReply{}, nil }
-	f.Fuzz(func(t *testing.T, say []byte, framed bool) {
+	f.Fuzz(func(t *testing.T, say []byte, framed, old bool) {
 		if framed {
 			say = frameOf(say) // get past the checksum
 		}
@@ -348,7 +357,11 @@ func FuzzSession(f *testing.F) {
 			}
 		}
 		l, stop := serve(t, m, ServerOptions{Report: report})
-		conn := greeted(t, l, RoleClient)
+		newest := uint16(maxVersion)
+		if old {
+			newest = minVersion
+		}
+		conn := greetedAt(t, l, RoleClient, newest)
 		done := make(chan struct{})
 		go func() { io.Copy(io.Discard, conn); close(done) }()
 		conn.Write(say)
@@ -364,9 +377,12 @@ func FuzzPreamble(f *testing.F) {
 	f.Add([]byte("SSH-2.0-x\r\n"))
 	f.Fuzz(func(t *testing.T, say []byte) {
 		conn := &script{in: bytes.NewReader(say)}
-		role, err := welcomePeer(conn, ClusterID{1})
+		role, version, err := welcomePeer(conn, ClusterID{1}, maxVersion)
 		if err == nil && role != RoleWorker && role != RoleClient {
 			t.Errorf("role %d welcomed", role)
+		}
+		if err == nil && (version < minVersion || version > maxVersion) {
+			t.Errorf("version %d agreed on", version)
 		}
 		if !bytes.HasPrefix(say, []byte(magic)) && conn.out.Len() > 0 {
 			t.Errorf("a stranger was answered %q", conn.out.Bytes())

@@ -13,10 +13,13 @@ import (
 // HandshakeTimeout bounds the time from a connection's start to the end of its preamble, TLS included.
 const HandshakeTimeout = 5 * time.Second
 
-// The protocol versions that this program speaks.
+// The protocol versions that this program speaks: the newest one, and those of the release before, so that the masters, workers
+// and clients of a cluster can be upgraded one by one.
 const (
 	minVersion = 1
-	maxVersion = 1
+	maxVersion = 2
+
+	termVersion = 2 // from here on, frames carry terms
 )
 
 const (
@@ -101,63 +104,76 @@ func readPreamble(r io.Reader) (preamble, error) {
 	}, nil
 }
 
-// greet is the client's side: it introduces itself and returns the cluster's id. The caller sets the deadline.
-func greet(conn net.Conn, role Role, cluster ClusterID) (ClusterID, error) {
-	mine := preamble{min: minVersion, max: maxVersion, note: uint8(role), cluster: cluster}
+// agree returns the version that a connection uses, the highest that both sides speak; false if there is none.
+func agree(a, b preamble) (version uint16, ok bool) {
+	version = min(a.max, b.max)
+	return version, a.min <= version && b.min <= version
+}
+
+// greet is the client's side: it introduces itself, speaking versions up to newest, and returns the cluster's id and the version
+// that the connection uses. The caller sets the deadline.
+func greet(conn net.Conn, role Role, cluster ClusterID, newest uint16) (ClusterID, uint16, error) {
+	mine := preamble{min: minVersion, max: newest, note: uint8(role), cluster: cluster}
 	if _, err := conn.Write(mine.encode()); err != nil {
-		return ClusterID{}, fmt.Errorf("preamble: %w", err)
+		return ClusterID{}, 0, fmt.Errorf("preamble: %w", err)
 	}
 	theirs, err := readPreamble(conn)
 	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
-		return ClusterID{}, fmt.Errorf("%w, or it has too many connections, or it expects TLS: it closed the connection "+
+		return ClusterID{}, 0, fmt.Errorf("%w, or it has too many connections, or it expects TLS: it closed the connection "+
 			"without an answer", ErrNotMillrace)
 	}
 	if err != nil {
-		return ClusterID{}, err
+		return ClusterID{}, 0, err
 	}
+	version, ok := agree(mine, theirs)
 	switch verdict(theirs.note) {
 	case welcome:
 		if cluster != (ClusterID{}) && theirs.cluster != cluster {
-			return ClusterID{}, otherCluster(theirs.cluster, cluster)
+			return ClusterID{}, 0, otherCluster(theirs.cluster, cluster)
 		}
-		return theirs.cluster, nil
+		if ok {
+			return theirs.cluster, version, nil
+		}
+		fallthrough
 	case badVersion:
 		older := "upgrade this program"
-		if theirs.max < minVersion {
+		if theirs.max < mine.min {
 			older = "upgrade the master"
 		}
-		return ClusterID{}, fmt.Errorf("%w: it speaks protocol %d..%d, this program %d..%d: %s",
-			ErrVersion, theirs.min, theirs.max, minVersion, maxVersion, older)
+		return ClusterID{}, 0, fmt.Errorf("%w: it speaks protocol %d..%d, this program %d..%d: %s",
+			ErrVersion, theirs.min, theirs.max, mine.min, mine.max, older)
 	case badCluster:
-		return ClusterID{}, otherCluster(theirs.cluster, cluster)
+		return ClusterID{}, 0, otherCluster(theirs.cluster, cluster)
 	}
-	return ClusterID{}, fmt.Errorf("%w: role %s refused", ErrUnknownCall, role)
+	return ClusterID{}, 0, fmt.Errorf("%w: role %s refused", ErrUnknownCall, role)
 }
 
 func otherCluster(theirs, ours ClusterID) error {
 	return fmt.Errorf("%w: %s, wanted %s: check the address", ErrOtherCluster, theirs, ours)
 }
 
-// welcomePeer is the server's side: it judges what the client says, answers, and returns the client's role.
-// The caller sets the deadline.
-func welcomePeer(conn net.Conn, cluster ClusterID) (Role, error) {
+// welcomePeer is the server's side: it judges what the client says, answers, and returns the client's role and the version
+// that the connection uses. It speaks versions up to newest. The caller sets the deadline.
+func welcomePeer(conn net.Conn, cluster ClusterID, newest uint16) (Role, uint16, error) {
 	theirs, err := readPreamble(conn)
 	if err != nil {
-		return 0, err
+		return 0, 0, err
 	}
+	mine := preamble{min: minVersion, max: newest, cluster: cluster}
 	role, answer := Role(theirs.note), welcome
+	version, ok := agree(mine, theirs)
 	switch {
-	case theirs.min > maxVersion || theirs.max < minVersion || theirs.min > theirs.max:
+	case !ok:
 		answer, err = badVersion, fmt.Errorf("%w: the peer %d..%d, this master %d..%d",
-			ErrVersion, theirs.min, theirs.max, minVersion, maxVersion)
+			ErrVersion, theirs.min, theirs.max, mine.min, mine.max)
 	case theirs.cluster != (ClusterID{}) && theirs.cluster != cluster:
 		answer, err = badCluster, otherCluster(theirs.cluster, cluster)
 	case role != RoleWorker && role != RoleClient:
 		answer, err = badRole, fmt.Errorf("%w: %s", ErrUnknownCall, role)
 	}
-	mine := preamble{min: minVersion, max: maxVersion, note: uint8(answer), cluster: cluster}
+	mine.note = uint8(answer)
 	if _, werr := conn.Write(mine.encode()); err == nil && werr != nil {
 		err = fmt.Errorf("preamble: %w", werr)
 	}
-	return role, err
+	return role, version, err
 }

@@ -22,7 +22,7 @@ func TestClientRefuses(t *testing.T) {
 		want   error
 		text   string
 	}{
-		"newer":    {preamble{min: 3, max: 4, note: uint8(badVersion)}.encode(), ErrVersion, "speaks protocol 3..4, this program 1..1: upgrade this program"},
+		"newer":    {preamble{min: 3, max: 4, note: uint8(badVersion)}.encode(), ErrVersion, "speaks protocol 3..4, this program 1..2: upgrade this program"},
 		"older":    {preamble{min: 0, max: 0, note: uint8(badVersion)}.encode(), ErrVersion, "upgrade the master"},
 		"cluster":  {preamble{min: 1, max: 1, note: uint8(badCluster), cluster: ClusterID{2}}.encode(), ErrOtherCluster, "0200"},
 		"liar":     {preamble{min: 1, max: 1, note: uint8(welcome), cluster: ClusterID{2}}.encode(), ErrOtherCluster, "0200"},
@@ -33,9 +33,9 @@ func TestClientRefuses(t *testing.T) {
 		"welcomed": {preamble{min: 1, max: 9, note: uint8(welcome), cluster: mine}.encode(), nil, ""},
 	} {
 		conn := &script{in: bytes.NewReader(c.answer)}
-		_, err := greet(conn, RoleClient, mine)
-		if !errors.Is(err, c.want) {
-			t.Errorf("%s: got %v, want %v", name, err, c.want)
+		_, version, err := greet(conn, RoleClient, mine, maxVersion)
+		if !errors.Is(err, c.want) || c.want == nil && version != maxVersion {
+			t.Errorf("%s: got version %d, %v, want %v", name, version, err, c.want)
 		}
 		if c.want != nil && !strings.Contains(err.Error(), c.text) {
 			t.Errorf("%s: got %q, want it to say %q", name, err, c.text)
@@ -55,16 +55,17 @@ func TestServerRefuses(t *testing.T) {
 		"first contact": {preamble{1, 1, 2, ClusterID{}}, welcome, nil},
 		"knows us":      {preamble{1, 1, 1, mine}, welcome, nil},
 		"wider range":   {preamble{0, 7, 1, mine}, welcome, nil},
-		"too new":       {preamble{2, 7, 1, mine}, badVersion, ErrVersion},
+		"only the new":  {preamble{2, 7, 1, mine}, welcome, nil},
+		"too new":       {preamble{3, 7, 1, mine}, badVersion, ErrVersion},
 		"too old":       {preamble{0, 0, 1, mine}, badVersion, ErrVersion},
 		"no range":      {preamble{1, 0, 1, mine}, badVersion, ErrVersion},
 		"other cluster": {preamble{1, 1, 1, ClusterID{9}}, badCluster, ErrOtherCluster},
 		"no role":       {preamble{1, 1, 0, mine}, badRole, ErrUnknownCall},
 	} {
 		conn := &script{in: bytes.NewReader(c.say.encode())}
-		role, err := welcomePeer(conn, mine)
-		if !errors.Is(err, c.want) || (err == nil && role != Role(c.say.note)) {
-			t.Errorf("%s: got role %s, %v, want %v", name, role, err, c.want)
+		role, version, err := welcomePeer(conn, mine, maxVersion)
+		if !errors.Is(err, c.want) || (err == nil && (role != Role(c.say.note) || version != min(c.say.max, maxVersion))) {
+			t.Errorf("%s: got role %s, version %d, %v, want %v", name, role, version, err, c.want)
 		}
 		answer, err := readPreamble(&conn.out)
 		if err != nil || verdict(answer.note) != c.answer || answer.cluster != mine {

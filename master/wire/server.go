@@ -16,6 +16,9 @@ type ServerOptions struct {
 	Cluster ClusterID   // of the master; a peer that names another one is refused
 	TLS     *tls.Config // nil: no TLS
 
+	// Protocol is the highest version of the protocol to speak, for tests of an upgrade; 0: the newest.
+	Protocol uint16
+
 	MaxConns      int // connections in all; 0: 8192
 	MaxConnsPerIP int // connections from one address; 0: 512, two for each of many workers on one machine
 	MaxCalls      int // calls in flight in all, long polls included; more are refused with ErrBusy; 0: 32768
@@ -38,6 +41,7 @@ type Incident struct {
 }
 
 func (o ServerOptions) withDefaults() ServerOptions {
+	o.Protocol = orDefault(o.Protocol, maxVersion)
 	o.MaxConns = orDefault(o.MaxConns, 8192)
 	o.MaxConnsPerIP = orDefault(o.MaxConnsPerIP, 512)
 	o.MaxCalls = orDefault(o.MaxCalls, 32768)
@@ -51,7 +55,7 @@ func (o ServerOptions) withDefaults() ServerOptions {
 }
 
 // orDefault returns v, or def if v is zero.
-func orDefault[T int | time.Duration](v, def T) T {
+func orDefault[T int | uint16 | time.Duration](v, def T) T {
 	if v == 0 {
 		return def
 	}
@@ -197,7 +201,7 @@ func (s *Server) serveConn(ctx context.Context, conn net.Conn) {
 
 	stopped := context.AfterFunc(ctx, func() { conn.Close() })
 	conn.SetDeadline(time.Now().Add(HandshakeTimeout))
-	role, err := welcomePeer(conn, s.o.Cluster)
+	role, version, err := welcomePeer(conn, s.o.Cluster, s.o.Protocol)
 	if !stopped() {
 		return // ctx ended
 	}
@@ -207,7 +211,7 @@ func (s *Server) serveConn(ctx context.Context, conn net.Conn) {
 	}
 	conn.SetDeadline(time.Time{})
 
-	ss := newSession(ctx, s, conn, remote)
+	ss := newSession(ctx, s, conn, remote, version)
 	defer ss.end()
 	r := rpc.NewServer()
 	if err := r.RegisterName(serviceName, ss.door(role)); err != nil {

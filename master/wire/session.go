@@ -13,6 +13,7 @@ import (
 	"runtime/debug"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 )
@@ -34,6 +35,7 @@ type session struct {
 	server *Server
 	conn   net.Conn
 	remote string
+	terms  bool // the version of the protocol has terms in its frames
 	in     *frameReader
 	slots  chan struct{} // holds one token per call in flight on this connection, refused ones included
 
@@ -53,13 +55,15 @@ type session struct {
 type inflight struct {
 	ctx    context.Context
 	cancel context.CancelFunc
-	busy   bool // it is beyond a limit: it is refused, and holds no token of Server.calls
+	busy   bool                  // it is beyond a limit: it is refused, and holds no token of Server.calls
+	peer   uint64                // the highest term that the caller has heard of
+	reign  atomic.Pointer[reign] // in which it is answered; see InTerm
 }
 
-func newSession(ctx context.Context, s *Server, conn net.Conn, remote string) *session {
+func newSession(ctx context.Context, s *Server, conn net.Conn, remote string, version uint16) *session {
 	ctx, cancel := context.WithCancel(ctx)
 	return &session{
-		ctx: ctx, cancel: cancel, server: s, conn: conn, remote: remote,
+		ctx: ctx, cancel: cancel, server: s, conn: conn, remote: remote, terms: version >= termVersion,
 		in:    newFrameReader(conn, MaxRequest),
 		slots: make(chan struct{}, 2*s.o.MaxConnCalls),
 		calls: map[uint64]*inflight{},
@@ -95,16 +99,16 @@ func (s *session) nextCall(r *rpc.Request) error {
 		if err != nil {
 			return err
 		}
-		kind, seq, method, args, err := splitRequest(payload)
+		q, err := splitRequest(payload, s.terms)
 		if err != nil {
 			return err
 		}
-		if kind == kindGiveUp {
-			s.giveUp(seq)
+		if q.kind == kindGiveUp {
+			s.giveUp(q.seq)
 			continue
 		}
-		r.Seq, r.ServiceMethod, s.args = seq, serviceName+"."+method, args
-		return s.begin(seq)
+		r.Seq, r.ServiceMethod, s.args = q.seq, serviceName+"."+q.method, q.args
+		return s.begin(q.seq, q.term)
 	}
 }
 
@@ -131,20 +135,37 @@ func (s *session) readUntil(d time.Duration) error {
 	return s.ctx.Err()
 }
 
-// splitRequest takes a request's payload apart.
-func splitRequest(b []byte) (kind byte, seq uint64, method string, args []byte, err error) {
-	const fixed = 1 + 8 + 1
-	if len(b) < fixed || len(b) < fixed+int(b[9]) || (b[0] != kindCall && b[0] != kindGiveUp) {
-		return 0, 0, "", nil, fmt.Errorf("%w: not a request", errFrame)
+// requestFrame is a request's payload, taken apart.
+type requestFrame struct {
+	kind   byte
+	seq    uint64
+	term   uint64 // 0 from a peer that knows of none, or does not speak of terms
+	method string
+	args   []byte // a view into the payload
+}
+
+// splitRequest takes a request's payload apart, with or without a term.
+func splitRequest(b []byte, terms bool) (q requestFrame, err error) {
+	fixed := 1 + 8 + 1 // up to the method's name
+	if terms {
+		fixed += 8
 	}
-	n := fixed + int(b[9])
-	return b[0], binary.BigEndian.Uint64(b[1:]), string(b[fixed:n]), b[n:], nil
+	if len(b) < fixed || len(b) < fixed+int(b[fixed-1]) || (b[0] != kindCall && b[0] != kindGiveUp) {
+		return q, fmt.Errorf("%w: not a request", errFrame)
+	}
+	q.kind, q.seq = b[0], binary.BigEndian.Uint64(b[1:])
+	if terms {
+		q.term = binary.BigEndian.Uint64(b[9:])
+	}
+	n := fixed + int(b[fixed-1])
+	q.method, q.args = string(b[fixed:n]), b[n:]
+	return q, nil
 }
 
 // begin makes the call that was read one in flight. A call beyond a limit goes on to be refused: reading must not stop for
 // it, or a call that is given up, or the peer's end, would go unnoticed behind it. Only a peer that does not read its
 // refusals is not read either, until the reply that it holds up runs out of time.
-func (s *session) begin(seq uint64) error {
+func (s *session) begin(seq, term uint64) error {
 	select {
 	case s.slots <- struct{}{}:
 	case <-s.ctx.Done():
@@ -156,7 +177,7 @@ func (s *session) begin(seq uint64) error {
 		<-s.slots
 		return fmt.Errorf("%w: call %d is in flight already", errFrame, seq)
 	}
-	call := &inflight{busy: len(s.calls) >= s.server.o.MaxConnCalls}
+	call := &inflight{busy: len(s.calls) >= s.server.o.MaxConnCalls, peer: term}
 	if !call.busy {
 		select {
 		case s.server.calls <- struct{}{}:
@@ -164,7 +185,7 @@ func (s *session) begin(seq uint64) error {
 			call.busy = true
 		}
 	}
-	call.ctx, call.cancel = context.WithCancel(s.ctx)
+	call.ctx, call.cancel = context.WithCancel(context.WithValue(s.ctx, callKey{}, call))
 	s.calls[seq] = call
 	s.current = call
 	return nil
@@ -214,10 +235,15 @@ func (s *session) WriteResponse(r *rpc.Response, body any) error {
 	if fault == nil {
 		fault, result = body.(outcome).get()
 	}
-	frame, err := s.encodeReply(r.Seq, fault, result)
+	frame, err := s.encodeReply(r.Seq, call, fault, result)
 	if err != nil {
 		fault := newFault(CodeInternal, "", fmt.Sprintf("cannot send the result: %v", err))
-		if frame, err = s.encodeReply(r.Seq, fault, nil); err != nil {
+		if frame, err = s.encodeReply(r.Seq, call, fault, nil); err != nil {
+			return err
+		}
+	}
+	if _, over := call.reign.Load().of(); over != nil { // asked after what takes time, last of all
+		if frame, err = s.encodeReply(r.Seq, call, over, nil); err != nil {
 			return err
 		}
 	}
@@ -240,15 +266,25 @@ func rpcFault(text string) *Fault {
 	return newFault(CodeBadMessage, "", ErrBadMessage.Error()+": "+text)
 }
 
-func (s *session) encodeReply(seq uint64, fault *Fault, result any) ([]byte, error) {
+func (s *session) encodeReply(seq uint64, call *inflight, fault *Fault, result any) ([]byte, error) {
+	term, over := call.reign.Load().of()
+	if over != nil {
+		fault = over
+	}
+	code := Code(0)
+	if fault != nil {
+		code = fault.Code
+	}
 	beginFrame(&s.out)
 	s.out.Write(binary.BigEndian.AppendUint64(s.out.AvailableBuffer(), seq))
+	s.out.Write(binary.BigEndian.AppendUint16(s.out.AvailableBuffer(), uint16(code)))
+	if s.terms {
+		s.out.Write(binary.BigEndian.AppendUint64(s.out.AvailableBuffer(), term))
+	}
 	if fault != nil {
-		s.out.Write(binary.BigEndian.AppendUint16(s.out.AvailableBuffer(), uint16(fault.Code)))
 		s.out.WriteString(fault.Text)
 		return endFrame(&s.out, MaxReply)
 	}
-	s.out.Write([]byte{0, 0})
 	if err := s.encode.write(&s.out, result); err != nil {
 		return nil, err
 	}

@@ -204,7 +204,7 @@ func TestFaultCodesAreFrozen(t *testing.T) {
 	t.Parallel()
 	want := []error{1: ErrInternal, 2: ErrBadMessage, 3: ErrUnknownCall, 4: ErrNoJob, 5: ErrNotLeader, 6: ErrWorkerLost,
 		7: ErrOldTerm, 8: ErrOutputTaken, 9: ErrBadSpec, 10: ErrBusy, 11: ErrShuttingDown, 12: ErrAmbiguousID,
-		13: ErrJobEnded, 14: ErrJobExists, 15: ErrNoTask}
+		13: ErrJobEnded, 14: ErrJobExists, 15: ErrNoTask, 16: ErrNoSuchTerm}
 	for n := 1; n < len(want); n++ {
 		if got := Code(n).sentinel(); got != want[n] {
 			t.Errorf("code %d: got %v, want %v", n, got, want[n])
@@ -346,7 +346,7 @@ func TestHangingMaster(t *testing.T) {
 
 // Proves that a peer that sends nothing after it connected, nothing for a long time, or half a frame, is put out.
 func TestSilentPeers(t *testing.T) {
-	frame := requestFrame(t, kindCall, 1, "List", &ListArgs{})
+	frame := requestOf(t, kindCall, 1, "List", &ListArgs{})
 	for name, c := range map[string]struct {
 		say  []byte
 		want time.Duration
@@ -383,12 +383,12 @@ func TestSlowReader(t *testing.T) {
 		l, _ := serve(t, empty(), ServerOptions{})
 		conn := greeted(t, l, RoleClient)
 		begun := time.Now()
-		conn.Write(requestFrame(t, kindCall, 1, "List", &ListArgs{}))
+		conn.Write(requestOf(t, kindCall, 1, "List", &ListArgs{}))
 		if _, err := dial(t, l, ClientOptions{}).List(t.Context(), &ListArgs{}); err != nil {
 			t.Errorf("another client meanwhile: %v", err)
 		}
 		for err := error(nil); err == nil; { // writing goes on until the server closes
-			_, err = conn.Write(requestFrame(t, kindGiveUp, 1, "", nil))
+			_, err = conn.Write(requestOf(t, kindGiveUp, 1, "", nil))
 			time.Sleep(time.Second)
 		}
 		if got := time.Since(begun); got < 10*time.Second || got > 12*time.Second {
@@ -433,7 +433,7 @@ func TestFloodOfCalls(t *testing.T) {
 	conn := greeted(t, l, RoleClient)
 	sent := 0
 	for {
-		if _, err := conn.Write(requestFrame(t, kindCall, uint64(sent), "List", &ListArgs{})); err != nil {
+		if _, err := conn.Write(requestOf(t, kindCall, uint64(sent), "List", &ListArgs{})); err != nil {
 			break
 		}
 		sent++
