@@ -53,6 +53,11 @@ bench-baseline: ## The same, to write that baseline
 bench-peers: ## millrace beside DuckDB, ClickHouse, Polars, Spark and others, into docs/benchmarks.md (JOB=wordcount for one)
 	@python=$$(testdata/bench/environment) && "$$python" testdata/bench/peers.py
 
+.PHONY: bench-scale
+bench-scale: ## A master under a million tasks of a thousand workers, and under ten thousand idle ones (TASKS=10000,100000 for less)
+	@go build -o '$(TMPDIR)/millrace-scale' ./cmd/internal/scale
+	@'$(TMPDIR)/millrace-scale' $(if $(TASKS),--tasks '$(TASKS)') $(SCALE); rm '$(TMPDIR)/millrace-scale'
+
 .PHONY: cluster
 cluster: build ## A demo: a real S3 server, a master, 4 workers, and a job submitted to them
 	@go build -o millrace-demo ./cmd/internal/demo

@@ -1,0 +1,114 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"path/filepath"
+	"runtime"
+	"runtime/pprof"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/millrace/millrace/master"
+	"github.com/millrace/millrace/master/wire"
+)
+
+// masterSample is what a master has used so far.
+type masterSample struct {
+	Address string
+	CPU     time.Duration
+	Heap    int64 // bytes in use after a collection, and what it was without a job
+	RSS     int64
+	Peak    int64 // of RSS
+	Writes  int   // of the journal
+	Bytes   int64
+}
+
+// serveMaster is the child that is the master. It says its address, and then samples when it is asked to.
+func serveMaster(ctx context.Context, o options, in io.Reader, out io.Writer) error {
+	files, err := manyFiles()
+	if err != nil {
+		return err
+	}
+	log, err := openLogFile(o.Journal)
+	if err != nil {
+		return err
+	}
+	profile, err := startProfile(o)
+	if err != nil {
+		return err
+	}
+	m, err := master.New(master.Options{
+		Store: newStore(o.Splits), Backend: log, Election: log,
+		Server: wire.ServerOptions{
+			MaxConns: files, MaxConnsPerIP: files, MaxCalls: files,
+			Report: func(i wire.Incident) { fmt.Fprintln(os.Stderr, "master:", i.Remote, i.Op, i.Err, string(i.Stack)) },
+		},
+	})
+	if err != nil {
+		return err
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return fmt.Errorf("listen: %w", err)
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return m.Run(ctx, l) })
+	g.Go(func() error {
+		defer cancel()
+		words := map[string]func(string) (any, error){
+			"sample":  func(string) (any, error) { return sampleMaster(l.Addr().String(), log) },
+			"profile": func(string) (any, error) { return true, profile() },
+		}
+		if err := say(out, masterSample{Address: l.Addr().String()}); err != nil {
+			return err
+		}
+		return obey(in, out, words)
+	})
+	return g.Wait()
+}
+
+func sampleMaster(address string, log *logFile) (masterSample, error) {
+	s := masterSample{Address: address}
+	var err error
+	if s.CPU, err = used(); err != nil { // before the collection, which is ours
+		return s, err
+	}
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	s.Heap = int64(m.HeapAlloc)
+	s.RSS, s.Peak = memory()
+	s.Writes, s.Bytes = log.counts()
+	return s, nil
+}
+
+// startProfile begins a CPU profile, if one is wanted; what it returns ends that and writes one of the heap.
+func startProfile(o options) (end func() error, err error) {
+	if o.Profile == "" {
+		return func() error { return nil }, nil
+	}
+	name := filepath.Join(o.Profile, fmt.Sprintf("master-%d", os.Getpid()))
+	cpu, err := os.Create(name + ".cpu")
+	if err != nil {
+		return nil, fmt.Errorf("profile: %w", err)
+	}
+	if err := pprof.StartCPUProfile(cpu); err != nil {
+		return nil, fmt.Errorf("profile: %w", err)
+	}
+	return func() error {
+		pprof.StopCPUProfile()
+		heap, err := os.Create(name + ".heap")
+		if err != nil {
+			return errors.Join(err, cpu.Close())
+		}
+		runtime.GC()
+		return errors.Join(pprof.WriteHeapProfile(heap), heap.Close(), cpu.Close())
+	}, nil
+}

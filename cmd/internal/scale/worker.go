@@ -1,0 +1,310 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/millrace/millrace/master/wire"
+	"github.com/millrace/millrace/storage"
+	"github.com/millrace/millrace/storage/manifest"
+)
+
+// heartbeat is how long a poll of a worker waits when there is nothing to say.
+const heartbeat = time.Second
+
+// fleet is the simulated workers of this process.
+type fleet struct {
+	o     options
+	store *storage.Store
+	addr  atomic.Pointer[string] // of the master
+
+	hold   atomic.Bool  // reduce tasks are not ended
+	pace   atomic.Int64 // how long a map takes, nanoseconds; 0: no time
+	polls  atomic.Int64
+	events atomic.Int64 // of run logs that were read
+
+	mu    sync.Mutex
+	waits []time.Duration // from a poll with free slots to its tasks
+}
+
+// workersSample is what the workers have seen since the last one.
+type workersSample struct {
+	CPU    time.Duration
+	Polls  int64
+	Events int64
+	Tasks  int
+	P50    time.Duration
+	P99    time.Duration
+	Most   time.Duration
+}
+
+// serveWorkers is the child that is the workers.
+func serveWorkers(ctx context.Context, o options, addr string, in io.Reader, out io.Writer) error {
+	if _, err := manyFiles(); err != nil {
+		return err
+	}
+	f := &fleet{o: o, store: newStore(o.Splits)}
+	f.addr.Store(&addr)
+	f.hold.Store(true)
+	ctx, cancel := context.WithCancel(ctx)
+	g, gctx := errgroup.WithContext(ctx)
+	if err := f.hire(gctx, g); err != nil {
+		cancel()
+		return errors.Join(err, g.Wait())
+	}
+	g.Go(func() error {
+		defer cancel()
+		if err := say(out, true); err != nil {
+			return err
+		}
+		yes := func(do func(string)) func(string) (any, error) {
+			return func(rest string) (any, error) { do(rest); return true, nil }
+		}
+		return obey(in, out, map[string]func(string) (any, error){
+			"sample":  func(string) (any, error) { return f.sample() },
+			"release": yes(func(string) { f.hold.Store(false) }),
+			"full":    yes(func(string) { f.pace.Store(0) }),
+			"paced": yes(func(string) {
+				f.pace.Store(int64(time.Duration(o.Workers*o.Slots) * time.Second / time.Duration(max(1, o.Rate))))
+			}),
+			"to": yes(func(addr string) { f.addr.Store(&addr) }),
+		})
+	})
+	if err := g.Wait(); ctx.Err() == nil || !errors.Is(err, context.Canceled) {
+		return err
+	}
+	return nil
+}
+
+// hireAtOnce bounds the connections that are made at the same time.
+const hireAtOnce = 64
+
+// hire connects all workers; they go on polling in g.
+func (f *fleet) hire(ctx context.Context, g *errgroup.Group) error {
+	var dials errgroup.Group
+	dials.SetLimit(hireAtOnce)
+	for i := range f.o.Workers {
+		dials.Go(func() error {
+			c, err := wire.Dial(ctx, []string{"master"}, wire.ClientOptions{Role: wire.RoleWorker, RetryFor: time.Minute, Dial: f.dial})
+			if err != nil {
+				return fmt.Errorf("worker %d: %w", i, err)
+			}
+			host := fmt.Sprintf("10.%d.%d.%d", i>>16, i>>8&255, i&255)
+			w := &worker{
+				f: f, c: c, rand: rand.New(rand.NewPCG(uint64(i), 1)), had: map[wire.AttemptID]bool{},
+				args: wire.PollArgs{
+					Worker: wire.WorkerID(fmt.Sprintf("%032x", i+1)), Host: "worker-" + host + "/4711", RunsURL: "http://" + host + ":40123",
+					Slots: f.o.Slots, Wait: heartbeat,
+				},
+			}
+			g.Go(func() error {
+				defer c.Close()
+				return w.run(ctx)
+			})
+			return nil
+		})
+	}
+	return dials.Wait()
+}
+
+// dial connects to the master wherever it is now.
+func (f *fleet) dial(ctx context.Context, _ string) (net.Conn, error) {
+	return new(net.Dialer).DialContext(ctx, "tcp", *f.addr.Load())
+}
+
+func (f *fleet) sample() (workersSample, error) {
+	f.mu.Lock()
+	waits := f.waits
+	f.waits = nil
+	f.mu.Unlock()
+	cpu, err := used()
+	s := workersSample{CPU: cpu, Polls: f.polls.Swap(0), Events: f.events.Swap(0), Tasks: len(waits)}
+	s.P50, s.P99, s.Most = quantile(waits, 0.5), quantile(waits, 0.99), quantile(waits, 1)
+	return s, err
+}
+
+// worker is one simulated worker: it has real connections and makes real reports, but its tasks take no time, or just time.
+type worker struct {
+	f    *fleet
+	c    *wire.Client
+	rand *rand.Rand
+	args wire.PollArgs
+	job  *wire.JobReply
+
+	running []running
+	had     map[wire.AttemptID]bool
+}
+
+type running struct {
+	task  wire.Task
+	until time.Time
+}
+
+// run polls until ctx ends.
+func (w *worker) run(ctx context.Context) error {
+	for ctx.Err() == nil {
+		if err := w.finish(ctx); err != nil {
+			return err
+		}
+		w.args.Seq++
+		free := w.args.Slots - len(w.running)
+		sent := time.Now()
+		reply, err := w.c.Poll(ctx, &w.args)
+		switch {
+		case ctx.Err() != nil:
+			return nil
+		case errors.Is(err, wire.ErrUnreachable), errors.Is(err, wire.ErrShuttingDown):
+			continue
+		case err != nil:
+			return fmt.Errorf("poll: %w", err)
+		}
+		w.f.polls.Add(1)
+		w.take(reply, free, time.Since(sent))
+	}
+	return nil
+}
+
+// take applies an answer.
+func (w *worker) take(reply *wire.PollReply, free int, waited time.Duration) {
+	w.args.Done = nil
+	for _, id := range reply.Kill {
+		w.had[id] = true
+		for i, r := range w.running {
+			if r.task.Attempt == id {
+				w.running = append(w.running[:i], w.running[i+1:]...)
+				break
+			}
+		}
+	}
+	if len(reply.Ended) > 0 {
+		w.args.Holding, w.job = nil, nil
+		clear(w.had)
+	}
+	now := time.Now()
+	given := 0
+	for _, t := range reply.Assign {
+		if w.had[t.Attempt] {
+			continue
+		}
+		w.had[t.Attempt] = true
+		given++
+		w.args.Holding = []wire.JobID{t.Attempt.Task.Job}
+		r := running{task: t, until: now}
+		if pace := w.f.pace.Load(); pace > 0 && t.Attempt.Task.Phase == wire.Map { // half to one and a half times, so that no wave forms
+			r.until = now.Add(time.Duration(pace/2 + w.rand.Int64N(pace)))
+		}
+		w.running = append(w.running, r)
+	}
+	if given > 0 && free > 0 {
+		w.f.mu.Lock()
+		for range given {
+			w.f.waits = append(w.f.waits, waited)
+		}
+		w.f.mu.Unlock()
+	}
+}
+
+// finish makes the next report: of the tasks that are over by now, and of those that go on.
+func (w *worker) finish(ctx context.Context) error {
+	now := time.Now()
+	wait := heartbeat
+	w.args.Running = w.args.Running[:0]
+	left := w.running[:0]
+	for _, r := range w.running {
+		reduce := r.task.Attempt.Task.Phase == wire.Reduce
+		switch d := r.until.Sub(now); {
+		case reduce && w.f.hold.Load():
+		case d > 0:
+			wait = min(wait, d)
+		default:
+			o, err := w.outcome(ctx, r.task)
+			if err != nil {
+				return err
+			}
+			delete(w.had, r.task.Attempt)
+			w.args.Done = append(w.args.Done, *o)
+			continue
+		}
+		left = append(left, r)
+		w.args.Running = append(w.args.Running, wire.Progress{Attempt: r.task.Attempt, Bytes: splitBytes / 2, Total: splitBytes})
+	}
+	w.running, w.args.Wait = left, wait
+	return nil
+}
+
+// outcome ends a task as a real one ends. A task that is run again has the same checksum.
+func (w *worker) outcome(ctx context.Context, t wire.Task) (*wire.Outcome, error) {
+	index := t.Attempt.Task.Index
+	o := &wire.Outcome{
+		Attempt: t.Attempt, Records: 400_000 + w.rand.Int64N(1000), Bytes: splitBytes, Elapsed: time.Second + time.Duration(w.rand.Int64N(1e9)),
+		Counters: map[string]int64{"lines": 400_000 + w.rand.Int64N(1000), "empty lines": w.rand.Int64N(1000), "errors": w.rand.Int64N(100)},
+		Work: &wire.Work{
+			Time:    wire.Times{Read: time.Duration(w.rand.Int64N(1e9)), Map: time.Duration(w.rand.Int64N(1e9)), Sort: time.Duration(w.rand.Int64N(1e9)), Write: time.Duration(w.rand.Int64N(1e9))},
+			Emitted: 4_000_000 + w.rand.Int64N(10_000), In: splitBytes, Groups: w.rand.Int64N(10_000),
+		},
+	}
+	if t.Attempt.Task.Phase == wire.Map {
+		sum := rand.New(rand.NewPCG(uint64(index), 2))
+		o.Map = &wire.MapResult{
+			URL:  fmt.Sprintf("%s/runs/%016x%016x", w.args.RunsURL, w.rand.Uint64(), w.rand.Uint64()),
+			Size: 1<<20 + w.rand.Int64N(1<<16), Checksum: sum.Uint64(), Pairs: 50_000 + w.rand.Int64N(1000),
+		}
+		return o, nil
+	}
+	if err := w.readRuns(ctx, t.Attempt.Task); err != nil {
+		return nil, err
+	}
+	part, err := w.part(ctx, t.Attempt.Task)
+	o.Reduce, o.Parts = &wire.ReduceResult{Groups: 1000}, []wire.Part{part}
+	return o, err
+}
+
+// readRuns reads a job's run log to its end, as a reduce task does.
+func (w *worker) readRuns(ctx context.Context, t wire.TaskID) error {
+	if readers := w.f.o.Readers; readers >= 0 && t.Index >= readers {
+		return nil
+	}
+	args := &wire.RunsArgs{Job: t.Job, Wait: 10 * time.Second}
+	for {
+		reply, err := w.c.Runs(ctx, args)
+		if err != nil {
+			return fmt.Errorf("run log: %w", err)
+		}
+		w.f.events.Add(int64(reply.Cursor - args.Cursor))
+		args.Cursor = reply.Cursor
+		if args.Cursor >= reply.Maps {
+			return nil
+		}
+	}
+}
+
+// part makes a small pending part in the job's real output.
+func (w *worker) part(ctx context.Context, t wire.TaskID) (wire.Part, error) {
+	if w.job == nil {
+		job, err := w.c.Job(ctx, &wire.JobArgs{Job: t.Job})
+		if err != nil {
+			return wire.Part{}, fmt.Errorf("job: %w", err)
+		}
+		w.job = job
+	}
+	name := manifest.PartName(t.Index)
+	up, err := w.f.store.Create(ctx, w.job.Spec.Output+"/"+name, storage.UploadOptions{})
+	if err != nil {
+		return wire.Part{}, err
+	}
+	if _, err := io.Copy(up, strings.NewReader(name)); err != nil {
+		return wire.Part{}, err
+	}
+	p, err := up.Finish(ctx)
+	return wire.Part{Name: name, Pending: p, Rows: 1000}, err
+}
