@@ -87,12 +87,12 @@ type Options struct {
 	WriteTimeout time.Duration
 }
 
-// What one write carries at most, unless one Append alone is more. etcd takes 128 operations and 1.5 MiB in one
-// transaction.
+// What one write carries at most, unless one Append alone is more. etcd takes 128 conditions and 1.5 MiB in one
+// transaction, and etcdha needs two conditions for a job and two more.
 const (
 	maxBatchRecords = 1000
 	maxBatchBytes   = 1 << 20
-	maxBatchJobs    = 100
+	maxBatchJobs    = 60
 )
 
 // Journal writes the records of one term. After an error that leaves open what is durable it writes nothing more: the

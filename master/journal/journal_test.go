@@ -119,7 +119,7 @@ func TestBatchLimits(t *testing.T) {
 		}{
 			"records": {func(j *Journal, i int) chan error { return start(t.Context(), j, "a", make([]string, 400)...) }, 5, []int{2, 2, 1}},
 			"bytes":   {func(j *Journal, i int) chan error { return start(t.Context(), j, "a", strings.Repeat("x", 400_000)) }, 5, []int{2, 2, 1}},
-			"jobs":    {func(j *Journal, i int) chan error { return start(t.Context(), j, JobID(fmt.Sprint(i)), "x") }, 150, []int{100, 50}},
+			"jobs":    {func(j *Journal, i int) chan error { return start(t.Context(), j, JobID(fmt.Sprint(i)), "x") }, 150, []int{60, 60, 30}},
 			"one":     {func(j *Journal, i int) chan error { return start(t.Context(), j, "a", make([]string, 3000)...) }, 2, []int{1, 1}},
 		} {
 			b := newSlow()

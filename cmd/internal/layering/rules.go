@@ -93,7 +93,8 @@ const doors = `
 	github.com/minio/minio-go        < storage/s3store
 	gopkg.in/ini.v1                  < storage/s3store
 	go.etcd.io                       < master/etcdha master/etcdha/member
-	go.uber.org/zap                  < master/etcdha/member
+	go.uber.org/zap                  < master/etcdha master/etcdha/member
+	google.golang.org/grpc           < master/etcdha
 	github.com/gin-gonic             < master/web
 	github.com/tetratelabs/wazero    < worker/program worker/program/...
 	github.com/prometheus            < master/web cmd/millrace
@@ -108,7 +109,7 @@ const doors = `
 	github.com/go-json-experiment    < jobs/jsonlines
 	github.com/google/uuid           < millrace cmd/...
 	golang.org/x/term                < millrace master/console cmd/...
-	golang.org/x/sys                 < storage/localstore worker worker/shuffle cmd/...
+	golang.org/x/sys                 < master/etcdha storage/localstore worker worker/shuffle cmd/...
 	golang.org/x/tools               < cmd/internal/layering
 	github.com/vishvananda           < cmd/internal/netns
 	golang.org/x/sync                < any

@@ -1,0 +1,261 @@
+package etcdha
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+	clientv3 "go.etcd.io/etcd/client/v3"
+
+	"github.com/millrace/millrace/master/journal"
+)
+
+// reign is a leader's hold on its term. A renewal asks the candidate whether it lives, prolongs the lease, and writes the
+// leader key anew under the reign's conditions: the write goes through the member that the client talks to, so one whose disk
+// hangs renews nothing. It is tried every quarter of the lease's length, and a try takes no longer.
+//
+// Three goroutines run for it, until it ends: one renews, one watches the leader key, and one counts the time, so that a
+// candidate that never answers does not keep the others from seeing the end.
+type reign struct {
+	s         *Store
+	candidate journal.Candidate
+	lease     clientv3.LeaseID
+	length    time.Duration // of the lease
+	nonce     string
+	created   int64 // the leader key's create revision
+	n         uint64
+
+	renew   func(context.Context) error // one renewal; errOver if the reign is over
+	release func() error                // gives the leader key up
+
+	settling   chan struct{} // held by the one that moves value on
+	done       chan struct{} // closed when the reign is over
+	released   chan struct{} // closed when release has returned, with unreleased set
+	unreleased error
+
+	mu    sync.Mutex
+	until time.Duration // by Options.now: the reign lasts until then
+	over  bool
+	cause error     // why it is over, or what hindered the last renewal
+	value termValue // of the term key, when this master writes
+	lost  bool      // a write under value may happen later
+}
+
+// errOver is the error of a renewal that found the reign to be over.
+var errOver = errors.New("the term is over")
+
+// newReign returns a reign that was begun, at the time start, with a lease. It does not run yet.
+func (s *Store) newReign(c journal.Candidate, nonce string, lease clientv3.LeaseID, length, start time.Duration) *reign {
+	r := &reign{s: s, candidate: c, nonce: nonce, lease: lease, length: length,
+		settling: make(chan struct{}, 1), done: make(chan struct{}), released: make(chan struct{})}
+	r.until = start + r.validity()
+	r.renew = r.renewOnEtcd
+	r.release = func() error { return s.revoke(lease) }
+	return r
+}
+
+// validity is how long a renewal is good for. The rest of the lease is for clocks that do not run at the same speed.
+func (r *reign) validity() time.Duration { return r.length - r.length/4 }
+
+// Lasts implements journal.Reign. The first that sees the time run out ends the reign: it does not come back.
+func (r *reign) Lasts() bool {
+	now := r.s.o.now()
+	r.mu.Lock()
+	over, late := r.over, now >= r.until
+	why := r.cause
+	r.mu.Unlock()
+	if late && !over {
+		if why == nil {
+			why = errors.New("this process stood still")
+		}
+		r.end(fmt.Errorf("not renewed for %v: %w", r.validity(), why))
+	}
+	return !over && !late
+}
+
+// Confirm implements journal.Reign.
+func (r *reign) Confirm(ctx context.Context) error {
+	if !r.Lasts() {
+		return r.fenced()
+	}
+	st, err := r.s.look(ctx)
+	if err == nil {
+		err = r.judge(st)
+	}
+	if err != nil {
+		return fmt.Errorf("confirm term %d: %w", r.n, err)
+	}
+	return nil
+}
+
+// Resign implements journal.Reign.
+func (r *reign) Resign(ctx context.Context) error {
+	if !r.Lasts() {
+		return r.fenced()
+	}
+	r.end(errResigned)
+	select {
+	case <-r.released:
+	case <-ctx.Done():
+		return fmt.Errorf("resign term %d: %w", r.n, ctx.Err())
+	}
+	if r.unreleased != nil {
+		return fmt.Errorf("resign term %d: the next leader waits until the lease has run out: %w", r.n, r.unreleased)
+	}
+	return nil
+}
+
+var errResigned = errors.New("resigned")
+
+// end ends the reign, for the first cause that is given.
+func (r *reign) end(cause error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.over {
+		return
+	}
+	r.over, r.cause = true, cause
+	close(r.done)
+	r.s.unhear(r)
+	if cause == errResigned {
+		r.s.o.Log.Info("the term is over", "term", r.n, "cause", cause)
+	} else {
+		r.s.o.Log.Warn("the term is over", "term", r.n, "cause", cause)
+	}
+}
+
+// run does what keeps the reign up until it is over, and then gives the leader key up: others need not wait for the lease.
+func (r *reign) run(ctx context.Context) {
+	ctx, cancel := context.WithCancel(ctx)
+	var wg sync.WaitGroup
+	wg.Go(func() { r.keepUp(ctx) })
+	wg.Go(func() { r.keepWatch(ctx) })
+	wg.Go(r.keepTime)
+	<-r.done
+	cancel()
+	r.unreleased = r.release()
+	close(r.released)
+	wg.Wait()
+}
+
+// keepTime ends the reign when it was not renewed in time.
+func (r *reign) keepTime() {
+	for r.Lasts() {
+		r.mu.Lock()
+		left := r.until - r.s.o.now()
+		r.mu.Unlock()
+		sleep(r.done, left)
+	}
+}
+
+// keepUp renews the reign.
+func (r *reign) keepUp(ctx context.Context) {
+	r.mu.Lock()
+	begun := r.until - r.validity()
+	r.mu.Unlock()
+	for {
+		if !sleep(ctx.Done(), begun+r.length/4-r.s.o.now()) {
+			return
+		}
+		begun = r.s.o.now()
+		limited, cancel := context.WithTimeout(ctx, r.length/4)
+		err := r.renew(limited)
+		cancel()
+		switch {
+		case ctx.Err() != nil:
+			return
+		case errors.Is(err, errOver):
+			r.end(err)
+			return
+		case err != nil:
+			r.hinder(err)
+			begun = r.s.o.now() - r.length/4 + r.length/32 // soon again
+		default:
+			r.prolong(begun)
+		}
+	}
+}
+
+// prolong notes a renewal that was begun at that time. One that comes too late changes nothing.
+func (r *reign) prolong(begun time.Duration) {
+	if !r.Lasts() {
+		return
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.until = max(r.until, begun+r.validity())
+	if !r.over {
+		r.cause = nil
+	}
+}
+
+// hinder notes why a renewal failed.
+func (r *reign) hinder(err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if !r.over {
+		r.cause = err
+	}
+}
+
+// renewOnEtcd is one renewal.
+func (r *reign) renewOnEtcd(ctx context.Context) error {
+	if alive := r.candidate.Alive; alive != nil {
+		if err := alive(ctx); err != nil {
+			return fmt.Errorf("this master does not answer: %w", err)
+		}
+	}
+	_, err := r.s.c.KeepAliveOnce(ctx, r.lease)
+	if errors.Is(err, rpctypes.ErrLeaseNotFound) {
+		return fmt.Errorf("%w: the lease has run out", errOver)
+	}
+	if err != nil {
+		return fmt.Errorf("prolong the lease: %w", r.s.explain(err))
+	}
+	key := r.s.k.leader()
+	resp, err := r.s.c.Txn(ctx).If(r.holds()).
+		Then(clientv3.OpPut(key, "", clientv3.WithIgnoreValue(), clientv3.WithIgnoreLease())).
+		Else(r.s.looks()...).Commit()
+	if err != nil {
+		return fmt.Errorf("write %s anew: %w", key, r.s.explain(err))
+	}
+	if resp.Succeeded {
+		return nil
+	}
+	st, err := r.s.readState(resp)
+	if err == nil {
+		err = r.judge(st)
+	}
+	if err != nil {
+		return fmt.Errorf("%w: %w", errOver, err)
+	}
+	return errors.New("etcd contradicts itself") // the leader key is ours, and is not
+}
+
+// keepWatch ends the reign as soon as etcd tells that the leader key is gone. It only makes haste: a renewal sees the same.
+func (r *reign) keepWatch(ctx context.Context) {
+	from := r.created + 1
+	for {
+		watched, cancel := context.WithCancel(clientv3.WithRequireLeader(ctx))
+		for w := range r.s.c.Watch(watched, r.s.k.leader(), clientv3.WithRev(from)) {
+			for _, e := range w.Events {
+				from = e.Kv.ModRevision + 1
+				if e.Type == clientv3.EventTypeDelete {
+					r.end(errors.New("the leader key is gone"))
+				}
+			}
+		}
+		cancel()
+		if !sleep(ctx.Done(), r.length/16) {
+			return
+		}
+		// The watch has broken off, maybe since etcd has forgotten what it asked for: on from what is now.
+		st, err := r.s.look(ctx)
+		if err == nil && r.judge(st) == nil {
+			from = st.rev + 1
+		}
+	}
+}

@@ -1,0 +1,44 @@
+package etcdha
+
+import (
+	"context"
+	"fmt"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+)
+
+// Terms is the number of the last term, 0 before the first.
+func (s *Store) Terms(ctx context.Context) (uint64, error) {
+	st, err := s.look(ctx)
+	if err != nil {
+		return 0, fmt.Errorf("read the term: %w", err)
+	}
+	return st.term.n, nil
+}
+
+// BumpTerm raises the number of the last term to at least that, so that the next is higher than any that there was, also after
+// an old snapshot was restored. It does so only while nobody leads.
+func (s *Store) BumpTerm(ctx context.Context, atLeast uint64) error {
+	if atLeast >= maxTerm {
+		return fmt.Errorf("raise the term to %d: the highest is %d", atLeast, uint64(maxTerm)-1)
+	}
+	for range maxTries {
+		st, err := s.look(ctx)
+		switch {
+		case err != nil:
+			return fmt.Errorf("raise the term to %d: %w", atLeast, err)
+		case st.term.n >= atLeast:
+			return nil
+		case st.leader != nil:
+			return fmt.Errorf("raise the term from %d to %d: the master at %q leads: stop all masters first", st.term.n, atLeast, st.leader.Address)
+		}
+		_, err = s.c.Txn(ctx).
+			If(absent(s.k.leader()), s.termIs(st.term)).
+			Then(clientv3.OpPut(s.k.term(), termValue{n: atLeast}.String())).Commit()
+		if refused(err) || ctx.Err() != nil {
+			return fmt.Errorf("raise the term from %d to %d: %w", st.term.n, atLeast, s.explain(err))
+		}
+		// Whatever the answer, or if there is none, the next look tells.
+	}
+	return fmt.Errorf("raise the term to %d: it changes all the time: stop all masters first", atLeast)
+}

@@ -1,0 +1,58 @@
+package etcdha
+
+import (
+	"errors"
+	"strings"
+	"testing"
+
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+	clientv3 "go.etcd.io/etcd/client/v3"
+	"go.etcd.io/etcd/server/v3/embed"
+
+	"github.com/millrace/millrace/master/journal"
+)
+
+// Proves that a full database is told as such with its remedy, costs the leader its term and the journal nothing, and that
+// after the remedy a candidate that waited leads.
+func TestDatabaseFull(t *testing.T) {
+	t.Parallel()
+	e := ownMember(t, func(c *embed.Config) { c.QuotaBackendBytes = 256 << 10 })
+	s := openOn(t, clientOf(t, e), Options{})
+	term := lead(t, s)
+	write(t, s, term, journal.Entry{Job: "a", Records: [][]byte{[]byte("x")}})
+
+	var rev int64
+	for full := false; !full; {
+		put, err := s.c.Put(t.Context(), "/other/filler", strings.Repeat("x", 32<<10))
+		if full = errors.Is(err, rpctypes.ErrNoSpace); !full {
+			if err != nil {
+				t.Fatal(err)
+			}
+			rev = put.Header.Revision
+		}
+	}
+	err := s.Append(t.Context(), term.N, []journal.Entry{{Job: "a", Seq: 1, Records: [][]byte{[]byte("y")}}})
+	if !errors.Is(err, rpctypes.ErrNoSpace) || errors.Is(err, journal.ErrFenced) || !strings.Contains(err.Error(), "etcdctl alarm disarm") {
+		t.Errorf("Append to a full database: %v", err)
+	}
+	<-term.Done
+	if err := term.Confirm(t.Context()); !errors.Is(err, journal.ErrFenced) || !strings.Contains(err.Error(), "database is full") {
+		t.Errorf("the end of the term: %v", err)
+	}
+
+	next := campaign(t, s)
+	if _, err := s.c.Compact(t.Context(), rev, clientv3.WithCompactPhysical()); err != nil {
+		t.Fatal(err)
+	}
+	if err := e.Server.Backend().Defrag(); err != nil { // a client in the member's process has no Defragment
+		t.Fatal(err)
+	}
+	if _, err := s.c.AlarmDisarm(t.Context(), &clientv3.AlarmMember{}); err != nil {
+		t.Fatal(err)
+	}
+	term = <-next
+	write(t, s, term, journal.Entry{Job: "a", Seq: 1, Records: [][]byte{[]byte("z")}})
+	if got := contents(t, s); got != "a/0[x] a/1[z]" {
+		t.Errorf("the journal holds %s", got)
+	}
+}
