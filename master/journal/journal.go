@@ -77,9 +77,12 @@ type Backend interface {
 
 // Options are a Journal's settings.
 type Options struct {
-	// Interval is the least time between the beginnings of two writes, unless a batch is full: it bounds the writes a
-	// second that a replicated backend must carry. A write after a pause goes at once. 0: as soon as the last has ended.
+	// Interval is the time between the beginnings of two writes, unless a batch is full: it bounds the writes a second that a
+	// replicated backend must carry. 0: as soon as the last has ended.
 	Interval time.Duration
+	// Burst is how many writes may begin as soon as they can after a pause of as many Intervals: what a small job does one after
+	// the other is not slowed down. 0: 1.
+	Burst int
 	// MaxRecord is the longest record, bytes. 0: 1 MiB, which fits a request to etcd. Bulk belongs into the storage, with
 	// a pointer here.
 	MaxRecord int
@@ -107,12 +110,18 @@ type Journal struct {
 	queued  int // records in queue
 	leading bool
 	full    chan struct{}    // wakes a leader that waits for Interval; holds one signal
-	last    time.Time        // when the last write began
+	due     time.Time        // when the next write may begin, if all writes before it had waited for theirs
 	next    map[JobID]uint64 // Seq of each job's next entry; nil before Load
 	err     error            // why nothing can be written any more
 }
 
-// request is one Append that waits.
+// Batch is records of one job.
+type Batch struct {
+	Job     JobID
+	Records [][]byte
+}
+
+// request is one batch that waits.
 type request struct {
 	job     JobID
 	records [][]byte
@@ -126,6 +135,7 @@ func New(b Backend, term Term, o Options) *Journal {
 	if o.MaxRecord == 0 {
 		o.MaxRecord = 1 << 20
 	}
+	o.Burst = max(o.Burst, 1)
 	if o.WriteTimeout == 0 {
 		o.WriteTimeout = 10 * time.Second
 	}
@@ -175,21 +185,55 @@ func (j *Journal) Load(ctx context.Context) ([]Log, error) {
 // When ctx ends before the write begins, its error is returned and nothing will be written; later, the write's outcome
 // counts. The caller may use the records' memory again afterwards.
 func (j *Journal) Append(ctx context.Context, job JobID, records [][]byte) error {
-	req := &request{job: job, records: records, lead: make(chan struct{}, 1), done: make(chan error, 1)}
-	for i, r := range records {
-		if len(r) > j.o.MaxRecord {
-			return fmt.Errorf("journal job %s: record %d is %d bytes long, the limit is %d", job, i, len(r), j.o.MaxRecord)
+	return j.AppendAll(ctx, []Batch{{job, records}})
+}
+
+// AppendAll is an Append for each of the batches, in their order, that waits once for all of them: they share a write as far as
+// they fit. After an error some may be durable.
+func (j *Journal) AppendAll(ctx context.Context, batches []Batch) error {
+	var reqs []*request
+	for _, b := range batches {
+		list, err := j.requests(b)
+		if err != nil {
+			return err
 		}
-		req.bytes += len(r)
+		reqs = append(reqs, list...)
 	}
-	if len(records) == 0 {
+	if len(reqs) == 0 {
 		return nil
 	}
-	leads, err := j.enqueue(req)
-	switch {
-	case err != nil:
+	leads, err := j.enqueue(reqs)
+	if err != nil {
 		return err
-	case leads:
+	}
+	for i, req := range reqs {
+		if e := j.await(ctx, req, leads && i == 0); err == nil {
+			err = e
+		}
+	}
+	return err
+}
+
+// requests makes requests of a batch, each of which a write can carry.
+func (j *Journal) requests(b Batch) (list []*request, err error) {
+	var req *request
+	for i, r := range b.Records {
+		if len(r) > j.o.MaxRecord {
+			return nil, fmt.Errorf("journal job %s: record %d is %d bytes long, the limit is %d", b.Job, i, len(r), j.o.MaxRecord)
+		}
+		if req == nil || req.bytes+len(r) > maxBatchBytes {
+			req = &request{job: b.Job, lead: make(chan struct{}, 1), done: make(chan error, 1)}
+			list = append(list, req)
+		}
+		req.records = append(req.records, r)
+		req.bytes += len(r)
+	}
+	return list, nil
+}
+
+// await waits until a request is durable, and writes if it is the one to do so.
+func (j *Journal) await(ctx context.Context, req *request, leads bool) error {
+	if leads {
 		return j.write(ctx, req)
 	}
 	select {
@@ -202,8 +246,8 @@ func (j *Journal) Append(ctx context.Context, job JobID, records [][]byte) error
 	}
 }
 
-// enqueue puts a request into the queue and says whether it leads.
-func (j *Journal) enqueue(req *request) (leads bool, err error) {
+// enqueue puts requests into the queue and says whether the first of them leads.
+func (j *Journal) enqueue(reqs []*request) (leads bool, err error) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	switch {
@@ -212,8 +256,10 @@ func (j *Journal) enqueue(req *request) (leads bool, err error) {
 	case j.next == nil:
 		return false, errors.New("journal: Append before Load")
 	}
-	j.queue = append(j.queue, req)
-	j.queued += len(req.records)
+	j.queue = append(j.queue, reqs...)
+	for _, r := range reqs {
+		j.queued += len(r.records)
+	}
 	if j.queued >= maxBatchRecords {
 		select {
 		case j.full <- struct{}{}:
@@ -287,10 +333,10 @@ func (j *Journal) write(ctx context.Context, req *request) error {
 	return err
 }
 
-// pace waits until Interval has passed since the last write began or a batch is full. It returns false when ctx ended.
+// pace waits until a write may begin, by Interval and Burst, or a batch is full. It returns false when ctx ended.
 func (j *Journal) pace(ctx context.Context) bool {
 	j.mu.Lock()
-	pause := time.Until(j.last.Add(j.o.Interval))
+	pause := time.Until(j.due.Add(-time.Duration(j.o.Burst-1) * j.o.Interval))
 	full := j.queued >= maxBatchRecords
 	j.mu.Unlock()
 	if ctx.Err() != nil {
@@ -340,7 +386,14 @@ func (j *Journal) take() ([]*request, []Entry) {
 	if j.queued >= maxBatchRecords {
 		j.full <- struct{}{}
 	}
-	j.last = time.Now()
+	now := time.Now()
+	if j.due.Before(now) {
+		j.due = now
+	}
+	j.due = j.due.Add(j.o.Interval)
+	if most := now.Add(time.Duration(j.o.Burst) * j.o.Interval); j.due.After(most) { // a full batch did not wait
+		j.due = most
+	}
 	return batch, entries
 }
 

@@ -156,6 +156,94 @@ func TestBatchLimits(t *testing.T) {
 	})
 }
 
+// Proves that so many writes as Burst says begin without a pause, that Interval spaces those after them, and that a pause gives as many
+// back as it was long.
+func TestBurst(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newSlow()
+		j := open(t, b, Options{Interval: 100 * time.Millisecond, Burst: 3})
+		begun := time.Now()
+		write := func(want time.Duration) {
+			t.Helper()
+			done := start(t.Context(), j, "a", "x")
+			<-b.writes
+			if at := time.Since(begun); at != want {
+				t.Errorf("a write began after %v, want %v", at, want)
+			}
+			b.let <- nil
+			if err := <-done; err != nil {
+				t.Error(err)
+			}
+		}
+		for _, want := range []time.Duration{0, 0, 0, 100, 200} {
+			write(want * time.Millisecond)
+		}
+		time.Sleep(200 * time.Millisecond)
+		for _, want := range []time.Duration{400, 400, 500} {
+			write(want * time.Millisecond)
+		}
+		time.Sleep(time.Minute)
+		for _, want := range []time.Duration{0, 0, 0, 100} {
+			write(time.Minute + (500+want)*time.Millisecond)
+		}
+	})
+}
+
+// Proves that batches of several jobs are one write, that one too long for a write is cut, and that of several one that is
+// too long for the journal fails all before anything is written.
+func TestAppendAll(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newSlow()
+		j := open(t, b, Options{Interval: time.Hour})
+		all := func(batches ...Batch) chan error {
+			done := make(chan error, 1)
+			go func() { done <- j.AppendAll(t.Context(), batches) }()
+			synctest.Wait()
+			return done
+		}
+		records := func(texts ...string) (list [][]byte) {
+			for _, s := range texts {
+				list = append(list, []byte(s))
+			}
+			return list
+		}
+		done := all(Batch{"a", records("1", "2")}, Batch{"b", records("3")}, Batch{"c", nil}, Batch{"a", records("4")})
+		if got := describe(<-b.writes); got != "a/0[1 2 4] b/0[3]" {
+			t.Errorf("got %s", got)
+		}
+		b.let <- nil
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+		if err := <-all(Batch{"a", nil}); err != nil {
+			t.Error(err)
+		}
+		if err := <-all(Batch{"a", records("5")}, Batch{"b", [][]byte{make([]byte, 2<<20)}}); err == nil || !strings.Contains(err.Error(), "job b: record 0") {
+			t.Errorf("too long: %v", err)
+		}
+		half := make([]byte, 600<<10)
+		done = all(Batch{"a", [][]byte{half, half, half}})
+		for want := range 3 {
+			time.Sleep(time.Hour)
+			if got := <-b.writes; len(got) != 1 || got[0].Seq != uint64(want+1) || len(got[0].Records) != 1 {
+				t.Errorf("write %d: %d entries, the first is %d", want, len(got), got[0].Seq)
+			}
+			b.let <- nil
+			synctest.Wait()
+		}
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+		done = all(Batch{"a", records("6")}, Batch{"b", records("7")})
+		time.Sleep(time.Hour)
+		<-b.writes
+		b.let <- ErrFenced
+		if err := <-done; !errors.Is(err, ErrFenced) {
+			t.Errorf("a write that is fenced: %v", err)
+		}
+	})
+}
+
 // Proves that Interval spaces writes, that the first after a pause goes at once, and that a full batch does not wait.
 func TestInterval(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
