@@ -214,8 +214,8 @@ type Record struct {
 	Attempt  AttemptID // RecordSelected, RecordLost, RecordRemake
 	Worker   WorkerID  // RecordSelected
 	Checksum uint64    // RecordSelected
-	State    JobState  // RecordState
-	Reason   string    // RecordState
+	State    JobState  // RecordState, RecordEnded
+	Reason   string    // RecordState, RecordEnded
 }
 
 // RecordKind is what a record says. The numbers are stored: append only.
@@ -227,6 +227,9 @@ const (
 	RecordLost     RecordKind = 3 // a selected map run or part is gone
 	RecordState    RecordKind = 4
 	RecordRemake   RecordKind = 5 // a map attempt's parts are gone: the task runs again, whether or not its run is needed
+	// RecordEnded is a job that has ended, of which nothing else need be known: a journal may hold it in place of all that it has of
+	// the job. A State never gives it.
+	RecordEnded RecordKind = 6
 )
 
 func (Assign) effect()   {}

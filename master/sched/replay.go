@@ -9,13 +9,31 @@ import (
 // counts start again, and running attempts are adopted when their workers poll. The workers that hold selected runs are
 // waited for; the time given with the first Step counts for that. An error means that the records contradict each other.
 func Replay(o Options, records []Record) (*State, error) {
-	s := New(o)
+	p := NewReplay(o)
 	for i, r := range records {
-		if err := s.apply(r); err != nil {
+		if err := p.Apply(r); err != nil {
 			return nil, fmt.Errorf("replay record %d of %d: %w", i, len(records), err)
 		}
-		s.out = nil
 	}
+	return p.State(), nil
+}
+
+// Replaying is a Replay record by record, for who reads a million of them.
+type Replaying struct{ s *State }
+
+// NewReplay begins a Replay.
+func NewReplay(o Options) *Replaying { return &Replaying{New(o)} }
+
+// Apply takes a record in. After an error the scheduler is of no use.
+func (p *Replaying) Apply(r Record) error {
+	err := p.s.apply(r)
+	p.s.out = nil
+	return err
+}
+
+// State ends the Replay.
+func (p *Replaying) State() *State {
+	s := p.s
 	for _, w := range slices.Clone(s.roster) {
 		if !w.needed() {
 			delete(s.workers, w.id)
@@ -23,7 +41,7 @@ func Replay(o Options, records []Record) (*State, error) {
 		}
 	}
 	s.replayed = true
-	return s, nil
+	return s
 }
 
 func (s *State) apply(r Record) error {
@@ -35,6 +53,9 @@ func (s *State) apply(r Record) error {
 		return nil
 	}
 	j := s.jobs[r.Job]
+	if r.Kind == RecordEnded {
+		return s.applyEnded(j, r)
+	}
 	if j == nil {
 		return fmt.Errorf("job %s: unknown", r.Job)
 	}
@@ -52,6 +73,16 @@ func (s *State) apply(r Record) error {
 		return s.applyRemake(j, r)
 	}
 	return fmt.Errorf("record of kind %d: unknown; was it written by a newer version?", r.Kind)
+}
+
+// applyEnded adds a job of which nothing more is known than how it ended.
+func (s *State) applyEnded(j *job, r Record) error {
+	if j != nil || !r.State.Ended() {
+		return fmt.Errorf("job %s ended as %v: it is known already, or that is no end", r.Job, r.State)
+	}
+	j = s.add(Submit{Job: r.Job})
+	s.end(j, r.State, r.Reason)
+	return nil
 }
 
 func (s *State) applySelected(j *job, r Record) error {

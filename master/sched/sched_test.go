@@ -275,6 +275,8 @@ func TestReplayRejects(t *testing.T) {
 		"committing after running":                 {submit, state(Committing)},
 		"cancelled after committing":               {submit, selected(Map, 0), selected(Reduce, 0), state(Committing), state(Cancelled)},
 		"record of kind 9: unknown":                {submit, {Kind: 9, Job: "a"}},
+		"job a ended as failed: it is known":       {submit, {Kind: RecordEnded, Job: "a", State: JobFailed}},
+		"job a ended as running":                   {{Kind: RecordEnded, Job: "a", State: Running}},
 		"lose a/reduce-00000.0: it is not selecte": {submit, selected(Map, 0), selected(Reduce, 0), state(Committing), lost(Reduce, 0)},
 	} {
 		_, err := Replay(Options{}, records)
@@ -284,6 +286,28 @@ func TestReplayRejects(t *testing.T) {
 	}
 	if _, err := Replay(Options{}, []Record{submit, selected(Map, 0), selected(Reduce, 0), state(Committing), state(Committing), state(Done)}); err != nil {
 		t.Errorf("a decision recorded twice, by the loop and by the scheduler: %v", err)
+	}
+}
+
+// TestReplayEnded proves that an ended job is known by its end alone: it is not run again, holds nothing, and its id is taken.
+func TestReplayEnded(t *testing.T) {
+	t.Parallel()
+	records := []Record{{Kind: RecordEnded, Job: "a", State: JobFailed, Reason: "no"}, {Kind: RecordSubmit, Job: "b", Submit: &Submit{Job: "b", Maps: []int64{1}}}}
+	s, err := Replay(Options{Term: 1}, records)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if v, ok := s.Job("a"); !ok || v.State != JobFailed || v.Reason != "no" || s.HasJob("a") || !s.HasJob("b") {
+		t.Errorf("the job is %+v", v)
+	}
+	for _, e := range s.Step(0, Submit{Job: "a", Maps: []int64{1}}) {
+		t.Errorf("submitted again it gives %+v", e)
+	}
+	if err := sameAfterReplay(s, s.Durable()); err != nil {
+		t.Error(err)
+	}
+	if err := s.Check(); err != nil {
+		t.Error(err)
 	}
 }
 
