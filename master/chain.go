@@ -11,6 +11,7 @@ import (
 
 	"github.com/millrace/millrace/jobs"
 	"github.com/millrace/millrace/jobs/plan"
+	"github.com/millrace/millrace/master/records"
 	"github.com/millrace/millrace/master/sched"
 	"github.com/millrace/millrace/master/wire"
 	"github.com/millrace/millrace/storage/output"
@@ -49,18 +50,6 @@ type chain struct {
 	stopped bool               // its user wants it to end
 }
 
-// chainEntry is what the journal keeps of a chain, beside the entries of its stages' jobs: one for its submission, one for each
-// stage that is done, one for its end.
-type chainEntry struct {
-	Objects int               `json:"objects,omitempty"` // of the submission
-	Bytes   int64             `json:"bytes,omitempty"`
-	Digest  string            `json:"digest,omitempty"`
-	Done    *jobs.StageResult `json:"done,omitempty"`
-	Status  *wire.StageStatus `json:"status,omitempty"` // of Done
-	State   sched.JobState    `json:"state,omitempty"`  // of the end
-	Reason  string            `json:"reason,omitempty"`
-}
-
 // errCancelled ends a chain at its user's wish.
 var errCancelled = errors.New("cancelled")
 
@@ -90,12 +79,15 @@ func (m *Master) submitChain(ctx context.Context, args *wire.SubmitArgs) error {
 		return asRefusal(err)
 	}
 	ctx = context.WithoutCancel(ctx) // from here on the chain's fate does not hang on its submitter
-	e := entry{At: j.submitted, Spec: &j.spec, Chain: &chainEntry{Objects: j.objects, Bytes: j.plan.InBytes, Digest: j.chain.digest}}
+	spec, err := records.AppendPlan(nil, &j.spec, nil)
+	if err != nil {
+		return errors.Join(err, m.release(ctx, j.spec.Output, j.id))
+	}
 	m.mu.Lock()
 	err = m.nestedLocked(j.spec.Output)
 	m.mu.Unlock()
 	if err == nil {
-		err = m.note(ctx, j.id, e)
+		err = m.noteChain(ctx, j.id, chainEntry{At: j.submitted, Objects: j.objects, Bytes: j.plan.InBytes, Digest: j.chain.digest}, spec)
 	}
 	if err != nil {
 		return errors.Join(err, m.release(ctx, j.spec.Output, j.id))
@@ -128,18 +120,6 @@ func (m *Master) newChain(ctx context.Context, args *wire.SubmitArgs) (*job, err
 	j := newJob(args.Job, p, m.o.Now())
 	j.chain = &chain{digest: digest(p.Objects)}
 	return j, nil
-}
-
-// note makes an entry of a chain durable.
-func (m *Master) note(ctx context.Context, id sched.JobID, e entry) error {
-	if m.o.Volatile { // no successor will read it
-		return nil
-	}
-	b, err := json.Marshal(e)
-	if err != nil {
-		return fmt.Errorf("master: encode record of chain %s: %w", id, err)
-	}
-	return m.journal.Append(ctx, id, [][]byte{b})
 }
 
 // runChains starts the chains that are submitted, until ctx ends.
@@ -202,7 +182,7 @@ func (m *Master) runChain(ctx context.Context, j *job) error {
 		if err != nil {
 			return fmt.Errorf("stage %d (%s): %w", next.N+1, next.Job, err)
 		}
-		if err := m.note(ctx, j.id, entry{At: m.o.Now(), Chain: &chainEntry{Done: result, Status: status}}); err != nil {
+		if err := m.noteChain(ctx, j.id, chainEntry{At: m.o.Now(), Done: result, Status: status}, nil); err != nil {
 			return err
 		}
 		m.mu.Lock()
@@ -324,6 +304,9 @@ func (m *Master) submitStage(ctx context.Context, j *job, s *jobs.StageSpec, p *
 	}
 	child = newJob(id, p, m.o.Now())
 	child.parent = j
+	if err := m.openLog(child); err != nil {
+		return nil, err
+	}
 	stopped := false
 	err := m.step(ctx, child.submitEvent(), func() bool {
 		if stopped = j.chain.stopped; stopped {
@@ -345,7 +328,7 @@ func (m *Master) submitStage(ctx context.Context, j *job, s *jobs.StageSpec, p *
 func (m *Master) awaitEnd(ctx context.Context, j *job) (sched.JobState, string, error) {
 	for {
 		m.mu.Lock()
-		swept, state, reason, changed := j.swept, j.state, j.reason, j.changed
+		swept, state, reason, changed := j.swept, j.state, j.reason, j.changes()
 		m.mu.Unlock()
 		if swept {
 			return state, reason, nil
@@ -426,7 +409,7 @@ func (m *Master) endChain(ctx context.Context, j *job, err error) {
 	if kept && state == sched.JobFailed {
 		reason += fmt.Sprintf(": its finished stages are kept in %s/%s: submit it again with --resume to go on from there, or with --overwrite to begin anew", j.spec.Output, StagesFolder)
 	}
-	if err := m.note(ctx, j.id, entry{At: m.o.Now(), Chain: &chainEntry{State: state, Reason: reason}}); err != nil {
+	if err := m.noteChain(ctx, j.id, chainEntry{At: m.o.Now(), State: state, Reason: reason}, nil); err != nil {
 		return // this master has lost its term: a successor ends the chain
 	}
 	m.mu.Lock()
@@ -492,39 +475,6 @@ func (m *Master) cancelChain(ctx context.Context, j *job) error {
 		return nil
 	}
 	return m.step(ctx, sched.Cancel{Job: current.id}, nil)
-}
-
-// replayChainLocked takes a chain's journal entry into the jobs.
-func (m *Master) replayChainLocked(id sched.JobID, e entry) error {
-	j, c := m.jobs[id], e.Chain
-	switch {
-	case e.Spec != nil:
-		j = newJob(id, &plan.Plan{Spec: *e.Spec, InBytes: c.Bytes}, e.At)
-		j.objects, j.chain = c.Objects, &chain{digest: c.Digest}
-		m.jobs[id] = j
-		m.order = append(m.order, id)
-	case j == nil || j.chain == nil:
-		return fmt.Errorf("it comes before the chain's submission")
-	case c.Done != nil && c.Status != nil:
-		j.stageDone(*c.Done, *c.Status)
-	case c.State.Ended():
-		j.end(e.At, c.State, c.Reason)
-	}
-	return nil
-}
-
-// adoptLocked joins the jobs of stages to their chains, and returns the chains that are under way.
-func (m *Master) adoptLocked() (open []*job) {
-	for _, id := range m.order {
-		j := m.jobs[id]
-		if parent := m.jobs[chainOf(id)]; parent != nil && parent.chain != nil {
-			j.parent = parent
-		}
-		if j.chain != nil && j.ended.IsZero() {
-			open = append(open, j)
-		}
-	}
-	return open
 }
 
 // chainStatusLocked makes a chain's status of those of its stages: what it read is the first one's, what it wrote the last

@@ -22,7 +22,7 @@ func (m *Master) await(ctx context.Context, id wire.JobID, wait time.Duration, t
 			return err
 		}
 		done, err := try(j, expired)
-		changed := j.changed
+		changed := j.changes()
 		m.mu.Unlock()
 		if done || err != nil {
 			return err

@@ -11,6 +11,7 @@ import (
 
 	"github.com/millrace/millrace/jobs"
 	"github.com/millrace/millrace/jobs/plan"
+	"github.com/millrace/millrace/master/records"
 	"github.com/millrace/millrace/master/sched"
 	"github.com/millrace/millrace/master/wire"
 	"github.com/millrace/millrace/storage/manifest"
@@ -53,10 +54,13 @@ type job struct {
 	chain  *chain // of a chain: see chain.go
 	parent *job   // of a stage of a chain: the chain
 
+	opening []byte          // the first block of its log, until that is written
+	writer  *records.Writer // of its records in this term; nil before the first
+
 	log     []wire.LogLine
 	dropped int // lines that no longer are in log
 	version uint64
-	changed chan struct{} // closed and made anew whenever something above changes
+	changed chan struct{} // closed when something above changes; nil while nobody waits for that: see changes
 }
 
 // warn tells people once of something that does not stop the job.
@@ -89,7 +93,6 @@ func newJob(id sched.JobID, p *plan.Plan, now time.Time) *job {
 		id: id, spec: p.Spec, plan: p, objects: len(p.Objects), submitted: now, state: sched.Running,
 		maps: make([]share, p.Maps), reduces: make([]share, p.Reducers), outputs: map[string]wire.OutputStatus{},
 		sampled: !needsSample(p),
-		changed: make(chan struct{}),
 		account: newAccount(p.Reducers),
 	}
 }
@@ -97,11 +100,21 @@ func newJob(id sched.JobID, p *plan.Plan, now time.Time) *job {
 // touch tells those who wait that the job changed.
 func (j *job) touch() {
 	j.version++
-	close(j.changed)
-	j.changed = make(chan struct{})
+	if j.changed != nil {
+		close(j.changed)
+		j.changed = nil
+	}
 	if j.parent != nil {
 		j.parent.touch()
 	}
+}
+
+// changes is closed at the job's next change.
+func (j *job) changes() <-chan struct{} {
+	if j.changed == nil {
+		j.changed = make(chan struct{})
+	}
+	return j.changed
 }
 
 // work is the folder for what lies in the bucket only while the job runs.

@@ -72,10 +72,8 @@ func (m *Master) loop(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		for _, r := range records {
-			if err := m.journal.Append(ctx, r.job, r.records); err != nil {
-				return fmt.Errorf("journal of job %s: %w", r.job, err)
-			}
+		if err := m.journal.AppendAll(ctx, records); err != nil {
+			return err
 		}
 		m.carryOut(ctx, effects)
 		for _, r := range batch {
@@ -98,7 +96,7 @@ func (m *Master) gather(batch []request) []request {
 }
 
 // stepAll steps the scheduler through a batch and returns the effects and the encoded records among them.
-func (m *Master) stepAll(at time.Duration, batch []request) ([]sched.Effect, []jobRecords, error) {
+func (m *Master) stepAll(at time.Duration, batch []request) ([]sched.Effect, []journal.Batch, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	var effects []sched.Effect

@@ -9,6 +9,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/millrace/millrace/master/journal"
+	"github.com/millrace/millrace/master/records"
 	"github.com/millrace/millrace/master/sched"
 	"github.com/millrace/millrace/master/wire"
 )
@@ -24,6 +25,7 @@ type Master struct {
 	ready    chan struct{}    // closed when the journal has been loaded
 	load     progress         // of that
 	doubt    doubt            // about the term
+	codec    *records.Codec
 
 	mu       sync.Mutex // guards everything below
 	sched    *sched.State
@@ -45,6 +47,7 @@ func newMaster(o Options, term journal.Term) *Master {
 	m := &Master{
 		o:          o,
 		term:       term,
+		codec:      records.NewCodec(),
 		requests:   make(chan request),
 		ready:      make(chan struct{}),
 		jobs:       map[sched.JobID]*job{},
@@ -56,7 +59,11 @@ func newMaster(o Options, term journal.Term) *Master {
 		deposed:    make(chan error, 1),
 		background: new(errgroup.Group),
 	}
-	m.journal = journal.New(watched{o.Backend, &m.load}, term, journal.Options{MaxRecord: maxRecord})
+	jo := journal.Options{MaxRecord: maxRecord}
+	if !o.Volatile {
+		jo.Interval, jo.Burst = writeInterval, writeBurst
+	}
+	m.journal = journal.New(watched{o.Backend, &m.load}, term, jo)
 	return m
 }
 

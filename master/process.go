@@ -34,12 +34,16 @@ type Options struct {
 
 // Bounds of what a master keeps and does at a time.
 const (
-	maxBatch     = 1000                   // events the loop takes at a time: bounds the latency of the first of them
-	maxEndedJobs = 1000                   // ended jobs whose status stays readable
-	maxLogLines  = 10_000                 // of one job; the oldest go first
-	maxPollWait  = time.Minute            // of any long poll
-	commitLimit  = 16                     // parts looked up or completed at the same time
-	maxRecord    = 1 << 30                // bytes of a journal record: that of a submission names all input objects
+	maxBatch     = 1000        // events the loop takes at a time: bounds the latency of the first of them
+	maxEndedJobs = 1000        // ended jobs whose status stays readable
+	maxLogLines  = 10_000      // of one job; the oldest go first
+	maxPollWait  = time.Minute // of any long poll
+	commitLimit  = 16          // parts looked up or completed at the same time
+	maxRecord    = 1 << 30     // bytes of a journal record: that of a submission names all input objects
+	// A replicated journal carries ten writes a second without effort. What a small job writes one after the other begins at once.
+	writeInterval = 100 * time.Millisecond
+	writeBurst    = 20
+
 	sweepTimeout = 30 * time.Second       // for removing what an ended job left, also while the master stops
 	claimTimeout = 15 * time.Second       // for a claim or its release, also when the one who asked for it is gone
 	resignLimit  = 2 * time.Second        // for telling the other masters that a term is over: else they see it when the lease ends

@@ -2,143 +2,138 @@ package master
 
 import (
 	"context"
+	"encoding/binary"
 	"encoding/json"
 	"fmt"
+	"hash/fnv"
 	"slices"
 	"time"
 
 	"github.com/millrace/millrace/jobs/plan"
+	"github.com/millrace/millrace/master/journal"
+	"github.com/millrace/millrace/master/records"
 	"github.com/millrace/millrace/master/sched"
-	"github.com/millrace/millrace/master/wire"
 )
 
-// entry is one record in the journal: the scheduler's, and what the master must know again beside it.
-type entry struct {
-	Record  sched.Record  `json:"record"`
-	At      time.Time     `json:"at"`
-	Spec    *plan.Spec    `json:"spec,omitempty"`    // of RecordSubmit
-	Objects []plan.Object `json:"objects,omitempty"` // of RecordSubmit: the inputs as listed
-	Outcome *wire.Outcome `json:"outcome,omitempty"` // of RecordSelected
-	Chain   *chainEntry   `json:"chain,omitempty"`   // of a chain, which the scheduler does not know: there is no Record then
+// What the journal holds of a job are blocks of package records: its submission, with the plan; then what became of its tasks, of
+// the scheduler's records; of a chain the documents of chain.go. recover.go reads them.
+
+// submission is the head of the document with which a job's log begins. The plan follows it.
+type submission struct {
+	At     time.Time `json:"at"`
+	Job    string    `json:"job"`
+	Output string    `json:"output"`
+	Maps   int       `json:"maps"`
+	Parts  int       `json:"reducers"`
+	// Cuts is a digest of where the input is cut. Another version of this program may cut it otherwise: then its tasks are not those
+	// of which the log tells.
+	Cuts uint64 `json:"cuts"`
 }
 
-// jobRecords is what one batch appends to one job's log.
-type jobRecords struct {
-	job     sched.JobID
-	records [][]byte
+// cutsOf is the digest of a plan's splits.
+func cutsOf(p *plan.Plan) uint64 {
+	h := fnv.New64a()
+	var b [8]byte
+	for i := range p.Maps {
+		binary.LittleEndian.PutUint64(b[:], uint64(p.SplitBytes(i)))
+		_, _ = h.Write(b[:]) // never fails
+	}
+	return h.Sum64()
 }
 
-// encodeLocked returns the records among the effects, grouped by job in the order of their first record.
-func (m *Master) encodeLocked(effects []sched.Effect) ([]jobRecords, error) {
-	var out []jobRecords
+// withPlan writes a document: the length of the head, the head in JSON, and the plan.
+func withPlan(head any, p []byte) ([]byte, error) {
+	text, err := json.Marshal(head)
+	if err != nil {
+		return nil, err
+	}
+	b := append(binary.AppendUvarint(make([]byte, 0, len(text)+len(p)+8), uint64(len(text))), text...)
+	return append(b, p...), nil
+}
+
+// cutPlan takes what withPlan wrote apart.
+func cutPlan(b []byte, head any) (p []byte, err error) {
+	n, used := binary.Uvarint(b)
+	if used <= 0 || n > uint64(len(b)-used) {
+		return nil, fmt.Errorf("%w: its head is cut off", records.ErrDamaged)
+	}
+	b = b[used:]
+	if err := json.Unmarshal(b[:n], head); err != nil {
+		return nil, fmt.Errorf("%w: its head: %w", records.ErrDamaged, err)
+	}
+	return b[n:], nil
+}
+
+// openLog makes the first block of a job's log.
+func (m *Master) openLog(j *job) error {
+	if m.o.Volatile { // no successor will read it
+		return nil
+	}
+	head := submission{At: j.submitted, Job: j.spec.Job, Output: j.spec.Output, Maps: j.plan.Maps, Parts: j.plan.Reducers, Cuts: cutsOf(j.plan)}
+	p, err := records.AppendPlan(nil, &j.spec, j.plan.Objects)
+	if err != nil {
+		return fmt.Errorf("job %s: %w", j.id, err)
+	}
+	doc, err := withPlan(head, p)
+	if err != nil {
+		return fmt.Errorf("job %s: encode its submission: %w", j.id, err)
+	}
+	j.opening = m.codec.Document(records.Submission, doc)
+	return nil
+}
+
+// encodeLocked returns the records among the effects as blocks, job by job in the order of their first record.
+func (m *Master) encodeLocked(effects []sched.Effect) ([]journal.Batch, error) {
+	var out []journal.Batch
+	// As the block has it: the manifest tells when a job was decided, and its next master must write the same one.
+	at := m.o.Now().UTC().Truncate(time.Millisecond)
 	for _, e := range effects {
 		r, ok := e.(sched.Record)
 		if !ok {
 			continue
 		}
+		j := m.jobs[r.Job]
+		if r.Kind == sched.RecordState && r.State == sched.Committing {
+			j.decided = at
+		}
 		if m.o.Volatile { // no successor will read it
-			m.noteDecisionLocked(r, m.o.Now())
 			continue
 		}
-		id := r.Job
-		if r.Kind == sched.RecordSubmit {
-			id = r.Submit.Job
-		}
-		b, err := json.Marshal(m.entryLocked(m.jobs[id], r))
-		if err != nil {
-			return nil, fmt.Errorf("master: encode record of job %s: %w", id, err)
-		}
-		i := slices.IndexFunc(out, func(x jobRecords) bool { return x.job == id })
+		i := slices.IndexFunc(out, func(b journal.Batch) bool { return b.Job == r.Job })
 		if i < 0 {
 			i = len(out)
-			out = append(out, jobRecords{job: id})
+			out = append(out, journal.Batch{Job: r.Job})
 		}
-		out[i].records = append(out[i].records, b)
+		switch r.Kind {
+		case sched.RecordSubmit:
+			out[i].Records = append(out[i].Records, j.opening)
+			j.opening = nil
+		case sched.RecordSelected:
+			m.writer(j).Add(at, r, j.kept(m.results[r.Attempt]))
+		default:
+			m.writer(j).Add(at, r, nil)
+		}
+	}
+	for i := range out {
+		if w := m.jobs[out[i].Job].writer; w != nil {
+			out[i].Records = append(out[i].Records, w.Blocks()...)
+		}
 	}
 	return out, nil
 }
 
-func (m *Master) entryLocked(j *job, r sched.Record) entry {
-	e := entry{Record: r, At: m.o.Now()}
-	switch {
-	case r.Kind == sched.RecordSubmit:
-		e.At, e.Spec, e.Objects = j.submitted, &j.spec, j.plan.Objects
-	case r.Kind == sched.RecordSelected:
-		e.Outcome = j.kept(m.results[r.Attempt])
+// writer is what encodes a job's records in this term.
+func (m *Master) writer(j *job) *records.Writer {
+	if j.writer == nil {
+		j.writer = records.NewWriter(m.codec)
 	}
-	m.noteDecisionLocked(r, e.At)
-	return e
+	return j.writer
 }
 
-// noteDecisionLocked keeps when a job was decided, which its manifest says.
-func (m *Master) noteDecisionLocked(r sched.Record, at time.Time) {
-	if r.Kind == sched.RecordState && r.State == sched.Committing {
-		m.jobs[r.Job].decided = at
-	}
-}
-
-// recover rebuilds the jobs and the scheduler from the journal, before the first event.
-func (m *Master) recover(ctx context.Context) error {
-	logs, err := m.journal.Load(ctx)
-	if err != nil {
-		return fmt.Errorf("%w: %w", errLoad, err)
-	}
-	var records []sched.Record
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	for _, l := range logs {
-		for i, b := range l.Records {
-			var e entry
-			if err := json.Unmarshal(b, &e); err != nil {
-				return fmt.Errorf("journal of job %s: record %d: %w", l.Job, i, err)
-			}
-			if err := m.replayLocked(l.Job, e); err != nil {
-				return fmt.Errorf("journal of job %s: record %d: %w", l.Job, i, err)
-			}
-			if e.Chain == nil {
-				records = append(records, e.Record)
-			}
-		}
-	}
-	if m.sched, err = sched.Replay(m.o.Scheduler, records); err != nil {
-		return fmt.Errorf("replay the journal: %w", err)
-	}
-	return nil
-}
-
-// replayLocked takes one journal entry into the jobs, as the effects that followed it did.
-func (m *Master) replayLocked(id sched.JobID, e entry) error {
-	if e.Chain != nil {
-		return m.replayChainLocked(id, e)
-	}
-	j := m.jobs[id]
-	if e.Record.Kind == sched.RecordSubmit {
-		p, err := plan.Make(*e.Spec, e.Objects)
-		if err != nil {
-			return err
-		}
-		m.jobs[id] = newJob(id, p, e.At)
-		m.order = append(m.order, id)
+// note makes a document of a job durable.
+func (m *Master) note(ctx context.Context, id sched.JobID, kind records.Kind, doc []byte) error {
+	if m.o.Volatile { // no successor will read it
 		return nil
 	}
-	if j == nil {
-		return fmt.Errorf("it comes before the job's submission")
-	}
-	switch e.Record.Kind {
-	case sched.RecordSelected:
-		j.selected(sched.Selected{Worker: e.Record.Worker, Attempt: e.Record.Attempt}, string(e.Record.Worker), e.Outcome)
-		j.warn(e.At, j.counters.warning())
-	case sched.RecordLost:
-		if e.Record.Attempt.Task.Phase == sched.Map {
-			j.runLost(sched.RunLost{Attempt: e.Record.Attempt})
-		}
-	case sched.RecordState:
-		if e.Record.State == sched.Committing {
-			j.decided = e.At
-		}
-		if e.Record.State.Ended() {
-			j.end(e.At, e.Record.State, e.Record.Reason)
-		}
-	}
-	return nil
+	return m.journal.Append(ctx, id, [][]byte{m.codec.Document(kind, doc)})
 }

@@ -6,7 +6,10 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/millrace/millrace/jobs/plan"
 	"github.com/millrace/millrace/master/journal"
+	"github.com/millrace/millrace/master/records"
+	"github.com/millrace/millrace/master/sched"
 	"github.com/millrace/millrace/master/wire"
 	"github.com/millrace/millrace/storage/manifest"
 	"github.com/millrace/millrace/storage/storagetest"
@@ -144,10 +147,38 @@ func TestSuccessorOfEnds(t *testing.T) {
 
 // A journal that cannot be read, or makes no sense, keeps a master from leading, by name.
 func TestBadJournal(t *testing.T) {
-	for want, record := range map[string]string{
-		"record 0":                             "not JSON",
-		"it comes before the job's submission": `{"record":{"Kind":4,"Job":"x"}}`,
-		"plan: no input objects: name a file":  `{"record":{"Kind":1},"spec":{"Info":{"Inputs":[{}]}}}`,
+	codec := records.NewCodec()
+	job := func(cuts uint64, objects ...plan.Object) []byte {
+		s := spec()
+		packed, err := records.AppendPlan(nil, &s, objects)
+		if err != nil {
+			t.Fatal(err)
+		}
+		doc, err := withPlan(submission{Job: "count", Maps: 1, Parts: 2, Cuts: cuts}, packed)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return codec.Document(records.Submission, doc)
+	}
+	object := plan.Object{URL: "mem://b/in/0", Size: 110}
+	p, err := plan.Make(spec(), []plan.Object{object})
+	if err != nil {
+		t.Fatal(err)
+	}
+	good := job(cutsOf(p), object)
+	end := records.NewWriter(codec)
+	end.Add(time.Now(), sched.Record{Kind: sched.RecordState, State: sched.Committing}, nil)
+	tasks := end.Blocks()[0]
+	for want, blocks := range map[string][][]byte{
+		"record 0: format 123: it was written by a newer version":  {[]byte(`{"record":{}}`)},
+		"record 0: it comes before the job's submission":           {tasks},
+		"record 0: it is damaged: its head is cut off":             {codec.Document(records.Submission, []byte{9})},
+		"plan: no input objects: name a file":                      {job(0)},
+		"this version cuts the input otherwise":                    {job(1, object)},
+		"record 1: job x: committing after running":                {good, tasks},
+		"record 1: it is damaged: a plan does not belong there":    {good, codec.Document(records.Plan, nil)},
+		"record 1: it comes before the chain's submission":         {good, codec.Document(records.Chain, []byte{2, '{', '}'})},
+		"record 1: submit job x: no job in it, or submitted twice": {good, good},
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			w := newWorld(t)
@@ -155,7 +186,7 @@ func TestBadJournal(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if err := w.mem.Append(t.Context(), term.N, []journal.Entry{{Job: "x", Records: [][]byte{[]byte(record)}}}); err != nil {
+			if err := w.mem.Append(t.Context(), term.N, []journal.Entry{{Job: "x", Records: blocks}}); err != nil {
 				t.Fatal(err)
 			}
 			w.mem.Depose()
@@ -163,7 +194,7 @@ func TestBadJournal(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			wantError(t, record, m.Run(t.Context(), wire.Pipe()), nil, want)
+			wantError(t, want, m.Run(t.Context(), wire.Pipe()), nil, want)
 		})
 	}
 }

@@ -34,6 +34,9 @@ func (m *Master) Submit(ctx context.Context, args *wire.SubmitArgs) (*wire.Submi
 	}
 	// From here on the job's fate does not hang on its submitter: it is taken, or its claim released.
 	ctx = context.WithoutCancel(ctx)
+	if err := m.openLog(j); err != nil {
+		return nil, errors.Join(err, m.release(ctx, j.spec.Output, j.id))
+	}
 	planned := j.plan // the job's is the loop's from the step on: a short job may end before the log has its line
 	var nested error
 	err = m.step(ctx, j.submitEvent(), func() bool {

@@ -48,7 +48,8 @@ const edges = `
 	master/memha             < master/journal
 	master/etcdha            < master/journal
 	master/etcdha/member     < none
-	master                   < jobs jobs/plan master/journal master/sched master/wire storage storage/arrowfile storage/encoding storage/manifest storage/output
+	master/records           < jobs jobs/plan master/sched master/wire storage
+	master                   < jobs jobs/plan master/journal master/records master/sched master/wire storage storage/arrowfile storage/encoding storage/manifest storage/output
 	master/status            < jobs/plan master master/sched master/wire
 	master/web               < master/status
 	master/console           < jobs jobs/plan master/wire storage storage/arrowfile storage/manifest storage/output
@@ -74,6 +75,7 @@ const testEdges = `
 	storage                  < storage/localstore
 	storage/...              < storage/localstore
 	master/wire              < jobs
+	master/records           < storage/manifest
 	worker/...               < storage/backends storage/localstore
 	master/console           < storage storage/manifest
 	master                   < jobs/... storage/backends storage/localstore worker worker/program
@@ -102,7 +104,7 @@ const doors = `
 	github.com/bmatcuk/doublestar    < storage storage/storagetest
 	github.com/dustin/go-humanize    < millrace master/console cmd/...
 	github.com/jedib0t/go-pretty     < millrace master/console cmd/...
-	github.com/klauspost/compress    < storage/arrowfile storage/encoding storage/parquetfile storage/runfile
+	github.com/klauspost/compress    < master/records storage/arrowfile storage/encoding storage/parquetfile storage/runfile
 		github.com/zeebo/xxh3            < storage/runfile worker/shuffle jobs/internal/codec jobs/countdistinct
 	github.com/axiomhq/hyperloglog   < jobs/countdistinct
 	github.com/DataDog/sketches-go   < jobs/quantiles
@@ -129,6 +131,7 @@ const foreign = `
 	master/wire  < log os/exec
 	master/journal < log net os
 	master/memha < log net os
+	master/records < log net os
 	worker/shuffle < log
 `
 
