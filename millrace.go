@@ -17,6 +17,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"os/user"
 	"runtime"
 	"time"
 
@@ -121,7 +122,7 @@ func run(ctx context.Context, job *jobs.Job, o Options) (*JobStatus, error) {
 	var status *JobStatus
 	err = embed(ctx, reg, o, func(ctx context.Context, c *wire.Client) (err error) {
 		id := NewJobID()
-		if _, err := c.Submit(context.WithoutCancel(ctx), &wire.SubmitArgs{Job: id, Spec: spec}); err != nil {
+		if _, err := c.Submit(context.WithoutCancel(ctx), &wire.SubmitArgs{Job: id, Spec: spec, User: UserName()}); err != nil {
 			return err
 		}
 		status, err = Follow(ctx, c, id, true, o.Progress)
@@ -257,6 +258,14 @@ func NewJobID() wire.JobID {
 	var b [16]byte
 	_, _ = rand.Read(b[:]) // never fails
 	return wire.JobID(hex.EncodeToString(b[:]))
+}
+
+// UserName is the name of the user of this process, as the system knows it: a master counts a user's jobs by it. "" if there is none.
+func UserName() string {
+	if u, err := user.Current(); err == nil {
+		return u.Username
+	}
+	return cmp.Or(os.Getenv("USER"), os.Getenv("USERNAME"))
 }
 
 // Spec states the job to a master. Mistakes in the job, its parameters or the options are errors that name the remedy.

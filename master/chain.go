@@ -87,7 +87,7 @@ func (m *Master) submitChain(ctx context.Context, args *wire.SubmitArgs) error {
 	err = m.nestedLocked(j.spec.Output)
 	m.mu.Unlock()
 	if err == nil {
-		err = m.noteChain(ctx, j.id, chainEntry{At: j.submitted, Objects: j.objects, Bytes: j.plan.InBytes, Digest: j.chain.digest}, spec)
+		err = m.noteChain(ctx, j.id, chainEntry{At: j.submitted, User: j.user, Objects: j.objects, Bytes: j.plan.InBytes, Digest: j.chain.digest}, spec)
 	}
 	if err != nil {
 		return errors.Join(err, m.release(ctx, j.spec.Output, j.id))
@@ -96,7 +96,7 @@ func (m *Master) submitChain(ctx context.Context, args *wire.SubmitArgs) error {
 	m.jobs[j.id] = j
 	m.order = append(m.order, j.id)
 	m.mu.Unlock()
-	m.o.Log.Info("chain submitted", "job", j.id, "name", j.spec.Job, "output", j.spec.Output)
+	m.o.Log.Info("chain submitted", "job", j.id, "name", j.spec.Job, "output", j.spec.Output, "user", j.user)
 	select {
 	case m.chains <- j:
 		return nil
@@ -118,7 +118,7 @@ func (m *Master) newChain(ctx context.Context, args *wire.SubmitArgs) (*job, err
 		return nil, err
 	}
 	j := newJob(args.Job, p, m.o.Now())
-	j.chain = &chain{digest: digest(p.Objects)}
+	j.user, j.chain = args.User, &chain{digest: digest(p.Objects)}
 	return j, nil
 }
 

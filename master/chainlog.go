@@ -16,7 +16,8 @@ import (
 // stage that is done, one for its end.
 type chainEntry struct {
 	At      time.Time         `json:"at"`
-	Objects int               `json:"objects,omitempty"` // of the submission
+	User    string            `json:"user,omitempty"` // of the submission, as are the three that follow
+	Objects int               `json:"objects,omitempty"`
 	Bytes   int64             `json:"bytes,omitempty"`
 	Digest  string            `json:"digest,omitempty"`
 	Done    *jobs.StageResult `json:"done,omitempty"`
@@ -49,7 +50,7 @@ func (m *Master) replayChainLocked(id sched.JobID, doc []byte) error {
 			return fmt.Errorf("spec: %w", err)
 		}
 		j = newJob(id, &plan.Plan{Spec: spec, InBytes: c.Bytes}, c.At)
-		j.objects, j.chain = c.Objects, &chain{digest: c.Digest}
+		j.user, j.objects, j.chain = c.User, c.Objects, &chain{digest: c.Digest}
 		m.jobs[id] = j
 		m.order = append(m.order, id)
 	case j == nil || j.chain == nil:

@@ -20,6 +20,7 @@ import (
 // job is what the master keeps of a job beyond the scheduler's view. Master.mu guards it.
 type job struct {
 	id        sched.JobID
+	user      string // who submitted it, as they say
 	spec      plan.Spec
 	plan      *plan.Plan // without its objects once the job has ended
 	objects   int        // in the plan

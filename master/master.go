@@ -24,6 +24,7 @@ type Master struct {
 	life     context.Context  // ends with the reign; set before ready is closed
 	ready    chan struct{}    // closed when the journal has been loaded
 	load     progress         // of that
+	turns    chan struct{}    // holds a token for each submission that is being planned
 	doubt    doubt            // about the term
 	codec    *records.Codec
 
@@ -32,7 +33,7 @@ type Master struct {
 	jobs     map[sched.JobID]*job
 	order    []sched.JobID // of submission
 	workers  map[sched.WorkerID]*workerState
-	planning map[sched.JobID]chan struct{}     // submissions under way: closed at their end
+	planning map[sched.JobID]*newcomer         // submissions under way
 	results  map[sched.AttemptID]*wire.Outcome // successes of the events being stepped
 
 	chains     chan *job       // chains to start
@@ -52,7 +53,8 @@ func newMaster(o Options, term journal.Term) *Master {
 		ready:      make(chan struct{}),
 		jobs:       map[sched.JobID]*job{},
 		workers:    map[sched.WorkerID]*workerState{},
-		planning:   map[sched.JobID]chan struct{}{},
+		planning:   map[sched.JobID]*newcomer{},
+		turns:      make(chan struct{}, o.Limits.Planning),
 		results:    map[sched.AttemptID]*wire.Outcome{},
 		chains:     make(chan *job),
 		stopped:    make(chan struct{}),

@@ -25,6 +25,7 @@ type Options struct {
 	Address   string           // where workers and clients find this master; default: that of the listener
 	Programs  Programs         // the code of chains; nil: this master takes none
 	Volatile  bool             // Backend ends with this process: what only a successor needs is not written, and a lost term is an error
+	Limits    Limits
 	Scheduler sched.Options
 	Server    wire.ServerOptions
 	Log       *slog.Logger     // of events, a line each; default: none
@@ -82,6 +83,7 @@ func New(o Options) (*Process, error) {
 	if o.Tick <= 0 {
 		o.Tick = 200 * time.Millisecond
 	}
+	o.Limits = o.Limits.filled()
 	return &Process{o: o, changed: make(chan struct{})}, nil
 }
 

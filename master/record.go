@@ -21,6 +21,7 @@ import (
 // submission is the head of the document with which a job's log begins. The plan follows it.
 type submission struct {
 	At     time.Time `json:"at"`
+	User   string    `json:"user,omitempty"`
 	Job    string    `json:"job"`
 	Output string    `json:"output"`
 	Maps   int       `json:"maps"`
@@ -69,7 +70,7 @@ func (m *Master) openLog(j *job) error {
 	if m.o.Volatile { // no successor will read it
 		return nil
 	}
-	head := submission{At: j.submitted, Job: j.spec.Job, Output: j.spec.Output, Maps: j.plan.Maps, Parts: j.plan.Reducers, Cuts: cutsOf(j.plan)}
+	head := submission{At: j.submitted, User: j.user, Job: j.spec.Job, Output: j.spec.Output, Maps: j.plan.Maps, Parts: j.plan.Reducers, Cuts: cutsOf(j.plan)}
 	p, err := records.AppendPlan(nil, &j.spec, j.plan.Objects)
 	if err != nil {
 		return fmt.Errorf("job %s: %w", j.id, err)

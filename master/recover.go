@@ -131,6 +131,7 @@ func (m *Master) replaySubmissionLocked(replay *sched.Replaying, id sched.JobID,
 		return errors.New("this version cuts the input otherwise than the one that began the job")
 	}
 	j := newJob(id, p, head.At)
+	j.user = head.User
 	submit := j.submitEvent()
 	if err := replay.Apply(sched.Record{Kind: sched.RecordSubmit, Submit: &submit, Job: id}); err != nil {
 		return err

@@ -90,7 +90,15 @@ type leader struct {
 
 func (w *world) lead(volatile bool) *leader {
 	w.t.Helper()
-	p, err := New(Options{Store: w.st, Backend: w.mem, Election: &oneTerm{Store: w.mem}, Programs: chains, Volatile: volatile, Scheduler: sched.Options{Lease: 5 * time.Second}})
+	return w.leadWith(volatile, Limits{})
+}
+
+func (w *world) leadWith(volatile bool, limits Limits) *leader {
+	w.t.Helper()
+	p, err := New(Options{
+		Store: w.st, Backend: w.mem, Election: &oneTerm{Store: w.mem}, Programs: chains, Volatile: volatile, Scheduler: sched.Options{Lease: 5 * time.Second},
+		Limits: limits,
+	})
 	if err != nil {
 		w.t.Fatal(err)
 	}

@@ -20,11 +20,17 @@ func (m *Master) Submit(ctx context.Context, args *wire.SubmitArgs) (*wire.Submi
 	if len(args.Job) < 8 || chainOf(args.Job) != "" {
 		return nil, refuse(wire.ErrBadSpec, "submit", fmt.Sprintf("job id %q is too short, or has a dot in it: use 32 hexadecimal digits", args.Job))
 	}
-	known, done, err := m.beginSubmit(ctx, args.Job)
+	args.User = cut(args.User, maxUser)
+	known, done, err := m.beginSubmit(ctx, args.Job, args.User)
 	if known || err != nil {
 		return &wire.SubmitReply{Job: args.Job}, err
 	}
 	defer done()
+	planned, err := m.turn(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer planned()
 	if args.Spec.Chain {
 		return &wire.SubmitReply{Job: args.Job}, m.submitChain(ctx, args)
 	}
@@ -37,24 +43,27 @@ func (m *Master) Submit(ctx context.Context, args *wire.SubmitArgs) (*wire.Submi
 	if err := m.openLog(j); err != nil {
 		return nil, errors.Join(err, m.release(ctx, j.spec.Output, j.id))
 	}
-	planned := j.plan // the job's is the loop's from the step on: a short job may end before the log has its line
-	var nested error
+	tasks := j.plan // the job's is the loop's from the step on: a short job may end before the log has its line
+	var refused error
 	err = m.step(ctx, j.submitEvent(), func() bool {
-		if nested = m.nestedLocked(j.spec.Output); nested != nil {
+		if refused = m.nestedLocked(j.spec.Output); refused == nil {
+			refused = m.roomForTasksLocked(j)
+		}
+		if refused != nil {
 			return false
 		}
 		m.jobs[j.id] = j
 		m.order = append(m.order, j.id)
 		return true
 	})
-	if nested != nil {
-		return nil, errors.Join(nested, m.release(ctx, j.spec.Output, j.id))
+	if refused != nil {
+		return nil, errors.Join(refused, m.release(ctx, j.spec.Output, j.id))
 	}
 	if err != nil {
 		_ = m.release(ctx, j.spec.Output, j.id) // a successor would know the claim, and not the job
 		return nil, refuse(wire.ErrShuttingDown, "submit", "the master is stopping")
 	}
-	m.o.Log.Info("job submitted", "job", j.id, "name", j.spec.Job, "output", j.spec.Output, "maps", planned.Maps, "reducers", planned.Reducers)
+	m.o.Log.Info("job submitted", "job", j.id, "name", j.spec.Job, "output", j.spec.Output, "maps", tasks.Maps, "reducers", tasks.Reducers, "user", j.user)
 	return &wire.SubmitReply{Job: j.id}, nil
 }
 
@@ -77,40 +86,6 @@ func (m *Master) release(ctx context.Context, output string, id sched.JobID) err
 	return m.journal.Release(ctx, output, id)
 }
 
-// beginSubmit says whether the id is known already; if it is being planned by another call, it waits for that one.
-func (m *Master) beginSubmit(ctx context.Context, id sched.JobID) (known bool, done func(), err error) {
-	for {
-		m.mu.Lock()
-		if m.jobs[id] != nil {
-			m.mu.Unlock()
-			return true, nil, nil
-		}
-		if v, ok := m.sched.Job(id); ok {
-			m.mu.Unlock()
-			text := "it ended long ago (" + v.State.String() + "), and its status is kept no more: submit under a new id"
-			return false, nil, refuse(wire.ErrJobEnded, "submit job "+string(id), text)
-		}
-		other := m.planning[id]
-		if other == nil {
-			mine := make(chan struct{})
-			m.planning[id] = mine
-			m.mu.Unlock()
-			return false, func() {
-				m.mu.Lock()
-				delete(m.planning, id)
-				m.mu.Unlock()
-				close(mine)
-			}, nil
-		}
-		m.mu.Unlock()
-		select {
-		case <-other:
-		case <-ctx.Done():
-			return false, nil, ctx.Err()
-		}
-	}
-}
-
 // planJob lists the inputs, plans the tasks, checks that the output is free and claims it.
 func (m *Master) planJob(ctx context.Context, args *wire.SubmitArgs) (*job, error) {
 	meter := new(storage.Meter)
@@ -123,7 +98,7 @@ func (m *Master) planJob(ctx context.Context, args *wire.SubmitArgs) (*job, erro
 		return nil, err
 	}
 	j := newJob(args.Job, p, m.o.Now())
-	j.account.meter = meter
+	j.user, j.account.meter = args.User, meter
 	return j, nil
 }
 

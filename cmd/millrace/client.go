@@ -56,7 +56,7 @@ func submitCommand(reg *program.Registry) *cobra.Command {
 			}
 			defer cl.Close()
 			// Ctrl-C cancels the job once it is known whether there is one.
-			if _, err := cl.Submit(context.WithoutCancel(c.Context()), &wire.SubmitArgs{Job: job, Spec: spec}); err != nil {
+			if _, err := cl.Submit(context.WithoutCancel(c.Context()), &wire.SubmitArgs{Job: job, Spec: spec, User: millrace.UserName()}); err != nil {
 				return err
 			}
 			if detach && !wait {

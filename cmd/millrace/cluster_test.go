@@ -315,9 +315,9 @@ func TestDrain(t *testing.T) {
 }
 
 // startMaster starts a master without workers: its jobs wait for ever.
-func startMaster(t *testing.T) (addr string, p *procs.Process) {
+func startMaster(t *testing.T, args ...string) (addr string, p *procs.Process) {
 	t.Helper()
-	p = startProcess(t, "master", "master", "--listen", "127.0.0.1:0")
+	p = startProcess(t, "master", append([]string{"master", "--listen", "127.0.0.1:0"}, args...)...)
 	ctx, cancel := context.WithTimeout(t.Context(), deadline)
 	defer cancel()
 	addr, err := p.FirstLine(ctx)

@@ -80,6 +80,7 @@ func (f *serverFlags) bind(ctx context.Context) (context.Context, context.Cancel
 func masterCommand(reg *program.Registry) *cobra.Command {
 	var f serverFlags
 	var lease time.Duration
+	var limits master.Limits
 	c := &cobra.Command{
 		Use:     "master",
 		Short:   "Run a cluster's master",
@@ -99,11 +100,12 @@ func masterCommand(reg *program.Registry) *cobra.Command {
 			}
 			ctx, cancel := f.bind(c.Context())
 			defer cancel()
-			return runMaster(ctx, reg, f.listen, lease, log)
+			return runMaster(ctx, reg, f.listen, lease, limits, log)
 		},
 	}
 	f.define(c.Flags(), "127.0.0.1:7800", "address for workers and clients; port 0 chooses a free one")
 	leaseFlag(c.Flags(), &lease, 15*time.Second)
+	limitFlags(c.Flags(), &limits)
 	return c
 }
 
@@ -122,11 +124,11 @@ func checkLease(lease time.Duration) error {
 	return nil
 }
 
-func runMaster(ctx context.Context, reg *program.Registry, listen string, lease time.Duration, log *slog.Logger) error {
+func runMaster(ctx context.Context, reg *program.Registry, listen string, lease time.Duration, limits master.Limits, log *slog.Logger) error {
 	mem := memha.New()
 	m, err := master.New(master.Options{
 		Store: backends.New(backends.Options{}), Backend: mem, Election: mem, Programs: reg, Volatile: true, Log: log,
-		Scheduler: sched.Options{Lease: lease},
+		Scheduler: sched.Options{Lease: lease}, Limits: limits,
 		Server: wire.ServerOptions{Report: func(i wire.Incident) {
 			log.Warn("connection", "remote", i.Remote, "op", i.Op, "error", i.Err, "stack", string(i.Stack))
 		}},

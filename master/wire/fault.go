@@ -27,6 +27,7 @@ const (
 	CodeJobExists    Code = 14 // ErrJobExists
 	CodeNoTask       Code = 15 // ErrNoTask
 	CodeNoSuchTerm   Code = 16 // ErrNoSuchTerm
+	CodeFull         Code = 17 // ErrFull
 )
 
 // The decisions that a caller takes on a fault. A Service returns errors that wrap them, and a Client's errors match them
@@ -45,6 +46,7 @@ var (
 	ErrJobExists    = errors.New("a different job was submitted under the same id")       // make a new id
 	ErrNoTask       = errors.New("no such task")                                          // of that job
 	ErrNoSuchTerm   = errors.New("there was no such term")                                // who speaks of it was of another cluster, or this one was restored
+	ErrFull         = errors.New("the master is full")                                    // submit again when jobs have ended
 	ErrInternal     = errors.New("the master failed")                                     // its log says more
 	ErrBadMessage   = errors.New("the call could not be understood")                      // program error, or damage
 	ErrUnknownCall  = errors.New("the master does not know the call or refuses the role") // another version, or the wrong role
@@ -83,12 +85,14 @@ func (c Code) sentinel() error {
 		return ErrNoTask
 	case CodeNoSuchTerm:
 		return ErrNoSuchTerm
+	case CodeFull:
+		return ErrFull
 	}
 	return ErrInternal
 }
 
 // lastCode is the highest Code of this version.
-const lastCode = CodeNoSuchTerm
+const lastCode = CodeFull
 
 // Fault is an error as it travels: what to decide on, the call it came from, and the text for people.
 type Fault struct {
@@ -143,14 +147,4 @@ func NotLeader(leader string) error {
 		return fmt.Errorf("%w, and no other does now", ErrNotLeader)
 	}
 	return fmt.Errorf("%w%s%s", ErrNotLeader, leaderIs, leader)
-}
-
-// leaderOf returns the address in a NotLeader that has travelled, or "".
-func leaderOf(err error) string {
-	f, ok := errors.AsType[*Fault](err)
-	if !ok || f.Code != CodeNotLeader {
-		return ""
-	}
-	_, leader, _ := strings.Cut(f.Text, leaderIs)
-	return leader
 }

@@ -164,6 +164,7 @@ type RunEvent struct {
 type SubmitArgs struct {
 	Job  JobID
 	Spec plan.Spec
+	User string // who submits, as they say; a limit on the jobs of one user goes by it
 }
 
 // SubmitReply acknowledges a job.

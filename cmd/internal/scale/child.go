@@ -71,15 +71,6 @@ func (c *child) answer(v any) error {
 	return nil
 }
 
-// stop lets the child end by itself.
-func (c *child) stop() error {
-	c.in.Close()
-	if err := c.cmd.Wait(); err != nil {
-		return fmt.Errorf("%s: %w", c.name, err)
-	}
-	return nil
-}
-
 // kill ends the child at once.
 func (c *child) kill() error {
 	if err := c.cmd.Process.Signal(syscall.SIGKILL); err != nil && !errors.Is(err, os.ErrProcessDone) {

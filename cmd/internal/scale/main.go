@@ -61,7 +61,7 @@ func defaults() options {
 }
 
 func (o *options) define(fs *pflag.FlagSet) {
-	fs.IntSliceVar(&o.Tasks, "tasks", o.Tasks, "map tasks of each job; the curve is drawn over these")
+	fs.IntSliceVar(&o.Tasks, "tasks", o.Tasks, "map tasks of each job, over which the curve is drawn; 0 leaves jobs out")
 	fs.IntVar(&o.Reducers, "reducers", o.Reducers, "reduce tasks of each job")
 	fs.IntVar(&o.Workers, "workers", o.Workers, "simulated workers")
 	fs.IntVar(&o.Slots, "slots", o.Slots, "slots of each worker")

@@ -70,7 +70,7 @@ func measure(ctx context.Context, o options) (_ *report, err error) {
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(o.Dir)) }()
 	r := &report{o: o}
-	for _, n := range o.Tasks {
+	for _, n := range slices.DeleteFunc(slices.Clone(o.Tasks), func(n int) bool { return n <= 0 }) {
 		f, err := measureJob(ctx, o, n)
 		if err != nil {
 			return nil, fmt.Errorf("%d tasks: %w", n, err)
