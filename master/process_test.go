@@ -125,10 +125,12 @@ func TestStandby(t *testing.T) {
 		w := newTown(t)
 		_, stopA := w.start("a:1", nil)
 		_, stopB := w.start("b:1", nil)
-		a, b := w.dial(wire.RoleClient, 0, "a:1"), w.dial(wire.RoleClient, 0, "b:1")
+		b := w.dial(wire.RoleClient, 0, "b:1")
 		_, err := b.List(t.Context(), &wire.ListArgs{})
 		wantError(t, "a call to the one that stands by", err, wire.ErrNotLeader, "a:1")
-		for i, leader := range []*wire.Client{a, b, a, b} {
+		b.Close()
+		for i, addr := range []string{"a:1", "b:1", "a:1", "b:1"} {
+			leader := w.dial(wire.RoleClient, 0, addr)
 			s := spec()
 			s.Output = fmt.Sprint("mem://b/out", i)
 			if _, err := leader.Submit(t.Context(), &wire.SubmitArgs{Job: wire.JobID(fmt.Sprint("job-0000", i)), Spec: s}); err != nil {
@@ -140,12 +142,11 @@ func TestStandby(t *testing.T) {
 			}
 			w.mem.Depose()
 			synctest.Wait()
+			leader.Close()
 		}
 		stopA()
 		stopB()
 		w.ended.Wait()
-		a.Close()
-		b.Close()
 	})
 }
 

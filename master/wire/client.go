@@ -7,7 +7,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net"
-	"strings"
+	"slices"
 	"sync"
 	"time"
 )
@@ -30,8 +30,9 @@ type ClientOptions struct {
 	// Dial connects to one address; nil: TCP. A PipeListener's Dial keeps everything in this process.
 	Dial func(ctx context.Context, addr string) (net.Conn, error)
 
-	DialTimeout  time.Duration // for one address, preamble included; 0: 5 s
-	CallTimeout  time.Duration // for an answer, beyond what a long poll asks to wait; 0: 30 s
+	DialTimeout  time.Duration // for one address, preamble included; 0: 3 s
+	CallTimeout  time.Duration // for an answer, to calls that are no long polls; 0: 30 s
+	Overdue      time.Duration // for an answer to a long poll, beyond what it asks to wait; 0: 3 s
 	FrameTimeout time.Duration // to write one frame; 0: 10 s
 
 	// RetryFor is how long a call is tried again when no master can be reached, none leads, or it is busy. All calls can
@@ -44,8 +45,9 @@ func (o ClientOptions) withDefaults() (ClientOptions, error) {
 		return o, fmt.Errorf("wire.ClientOptions.Role: %s: want RoleWorker or RoleClient", o.Role)
 	}
 	o.Protocol = orDefault(o.Protocol, maxVersion)
-	o.DialTimeout = orDefault(o.DialTimeout, HandshakeTimeout)
+	o.DialTimeout = orDefault(o.DialTimeout, 3*time.Second)
 	o.CallTimeout = orDefault(o.CallTimeout, 30*time.Second)
+	o.Overdue = orDefault(o.Overdue, 3*time.Second)
 	o.FrameTimeout = orDefault(o.FrameTimeout, 10*time.Second)
 	if o.Dial == nil {
 		o.Dial = func(ctx context.Context, addr string) (net.Conn, error) {
@@ -66,17 +68,21 @@ const (
 )
 
 // Client calls the masters of one cluster. Its methods may be called from many goroutines. It connects when a call needs
-// it, to the addresses in turn until one answers, and stays with that one until it breaks or does not lead.
+// it, to the first address that answers, and goes where it is told that the leader is. All its connections are to the same
+// master: when that breaks, hangs, or does not lead, all move on together.
 type Client struct {
 	o     ClientOptions
-	addrs []string
 	heard heard
 
 	dialing chan struct{} // holds a token while somebody dials: the others wait for the result
 
 	mu      sync.Mutex
+	addrs   []string // as given, and then those that were heard of
+	given   int      // how many were given
 	conns   [lanes]*conn
-	at      int // index of the address to try first
+	at      int       // index of the address to try first
+	failed  string    // the address that was tried first and did not answer, the last such one
+	tried   time.Time // when that was
 	cluster ClusterID
 	closed  bool
 }
@@ -91,7 +97,7 @@ func Dial(ctx context.Context, addrs []string, o ClientOptions) (*Client, error)
 	if len(addrs) == 0 {
 		return nil, fmt.Errorf("%w: no address given", ErrUnreachable)
 	}
-	c := &Client{o: o, addrs: addrs, cluster: o.Cluster, dialing: make(chan struct{}, 1)}
+	c := &Client{o: o, addrs: slices.Clone(addrs), given: len(addrs), cluster: o.Cluster, dialing: make(chan struct{}, 1)}
 	err = c.retry(ctx, func() error {
 		_, err := c.conn(ctx, short)
 		return err
@@ -183,9 +189,13 @@ func (c *Client) Task(ctx context.Context, args *TaskArgs) (*TaskReply, error) {
 
 // invoke makes a call, again if it may. Each try has a result of its own. pause is what the call asks the master to wait.
 func invoke[A, R any](ctx context.Context, c *Client, op string, args *A, l lane, pause time.Duration) (result *R, err error) {
+	timeout := c.o.CallTimeout
+	if l == long {
+		timeout = pause + c.o.Overdue
+	}
 	err = c.retry(ctx, func() error {
 		result = new(R)
-		return c.try(ctx, l, op, args, result, pause+c.o.CallTimeout)
+		return c.try(ctx, l, op, args, result, timeout)
 	})
 	if err != nil {
 		return nil, err
@@ -209,27 +219,72 @@ func (c *Client) try(ctx context.Context, l lane, op string, args, result any, t
 		return ctx.Err()
 	case errors.Is(err, context.DeadlineExceeded):
 		conn.close() // a master that hangs
-		c.moveOn(conn.addr)
+		c.moveOn(conn.addr, "")
 		return fmt.Errorf("%w: %s at %s: no answer within %v", ErrUnreachable, op, conn.addr, timeout)
 	case errors.Is(err, errBroken):
-		c.moveOn(conn.addr)
+		c.moveOn(conn.addr, "")
 		return fmt.Errorf("%w: %s at %s: %w", ErrUnreachable, op, conn.addr, err)
-	case errors.Is(err, ErrNotLeader), errors.Is(err, ErrShuttingDown), errors.Is(err, ErrNoSuchTerm):
-		c.moveOn(conn.addr)
 	case errors.Is(err, ErrOldTerm):
-		c.moveOn(conn.addr)
+		c.moveOn(conn.addr, "")
 		return fmt.Errorf("%s at %s: %w", op, conn.addr, err)
+	case errors.Is(err, ErrNotLeader), errors.Is(err, ErrShuttingDown), errors.Is(err, ErrNoSuchTerm):
+		c.moveOn(conn.addr, leaderOf(err))
 	}
 	return err
 }
 
-// moveOn makes the next connection start at the address after addr, unless somebody moved on already.
-func (c *Client) moveOn(addr string) {
+// maxHeardOf bounds the addresses that masters tell of beyond those given: a cluster has seven masters at most, and some are
+// replaced in a client's life.
+const maxHeardOf = 16
+
+// failedFor is how long a leader that did not answer is not tried again, though others name it: longer than they take to
+// notice that it is dead.
+const failedFor = 3 * time.Second
+
+// moveOn makes the next connection start at the leader's address, if that is known, or else at any one but addr, unless
+// somebody moved on already. What is connected to addr is closed: who waits there for an answer would wait in vain. If the
+// leader has just been found dead, the client stays: ten thousand that change places all the time would cost the masters
+// far more than as many that ask again.
+func (c *Client) moveOn(addr, leader string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.addrs[c.at] == addr {
-		c.at = (c.at + 1) % len(c.addrs)
+	if c.addrs[c.at] != addr || len(c.addrs) == 1 && leader == "" {
+		return
 	}
+	switch {
+	case leader == "" || leader == addr:
+		c.at = (c.at + 1 + rand.N(max(len(c.addrs)-1, 1))) % len(c.addrs)
+	case leader == c.failed && time.Since(c.tried) < failedFor:
+		return
+	default:
+		c.at = c.indexLocked(leader)
+	}
+	for _, conn := range c.conns {
+		if conn != nil && conn.addr == addr {
+			conn.close()
+		}
+	}
+}
+
+// orderLocked is the addresses in the order in which to try them: the others in any, so that clients that lost a master
+// spread over the rest.
+func (c *Client) orderLocked() []string {
+	addrs := slices.Clone(c.addrs)
+	addrs[0], addrs[c.at] = addrs[c.at], addrs[0]
+	rand.Shuffle(len(addrs)-1, func(i, j int) { addrs[1+i], addrs[1+j] = addrs[1+j], addrs[1+i] })
+	return addrs
+}
+
+// indexLocked is where an address stands. One that is new takes the place of the one that was heard of first if there are many.
+func (c *Client) indexLocked(addr string) int {
+	if i := slices.Index(c.addrs, addr); i >= 0 {
+		return i
+	}
+	if len(c.addrs) == c.given+maxHeardOf {
+		c.addrs = slices.Delete(c.addrs, c.given, c.given+1)
+	}
+	c.addrs = append(c.addrs, addr)
+	return len(c.addrs) - 1
 }
 
 // conn returns the connection of a lane, made anew when there is none, it broke, or the client moved on.
@@ -241,86 +296,70 @@ func (c *Client) conn(ctx context.Context, l lane) (*conn, error) {
 		return nil, ctx.Err()
 	}
 	c.mu.Lock()
-	old, at, cluster, closed := c.conns[l], c.at, c.cluster, c.closed
+	old, cluster, closed := c.conns[l], c.cluster, c.closed
+	addrs := c.orderLocked()
 	c.mu.Unlock()
 	if closed {
 		return nil, ErrClosed
 	}
-	if old != nil && !old.ended.Load() && old.addr == c.addrs[at] {
+	if old != nil && !old.ended.Load() && old.addr == addrs[0] {
 		return old, nil
 	}
 	if old != nil {
 		old.close()
 	}
-	conn, at, err := c.dial(ctx, at, cluster)
+	conn, err := c.dial(ctx, addrs, cluster)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if err != nil || conn.addr != addrs[0] {
+		c.failed, c.tried = addrs[0], time.Now()
+	}
 	if err != nil {
 		return nil, err
 	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
 	if c.closed {
 		conn.close()
 		return nil, ErrClosed
 	}
-	c.conns[l], c.at, c.cluster = conn, at, conn.cluster
+	c.conns[l], c.at, c.cluster = conn, c.indexLocked(conn.addr), conn.cluster
 	return conn, nil
 }
 
-// dial tries each address once, from the one at index at on.
-func (c *Client) dial(ctx context.Context, at int, cluster ClusterID) (*conn, int, error) {
-	var errs []error
-	for i := range c.addrs {
-		n := (at + i) % len(c.addrs)
-		conn, err := dialConn(ctx, c.addrs[n], &c.o, cluster, &c.heard)
-		if err == nil {
-			return conn, n, nil
-		}
-		if ctx.Err() != nil {
-			return nil, 0, ctx.Err()
-		}
-		errs = append(errs, fmt.Errorf("%s: %w", c.addrs[n], err))
-	}
-	return nil, 0, &unreachable{errs}
-}
-
-// unreachable is why each address failed.
-type unreachable struct{ errs []error }
-
-func (u *unreachable) Error() string {
-	var b strings.Builder
-	b.WriteString(ErrUnreachable.Error())
-	for i, err := range u.errs {
-		b.WriteString([]string{": ", "; "}[min(i, 1)] + err.Error())
-	}
-	return b.String()
-}
-
-func (u *unreachable) Unwrap() []error { return append(u.errs, ErrUnreachable) }
-
-// Bounds of the pause before a call is tried again.
+// Bounds of the pauses before a call is tried again.
 const (
-	minRetryPause = 50 * time.Millisecond
-	maxRetryPause = 2 * time.Second
+	minRetryPause  = 50 * time.Millisecond
+	maxSearchPause = 500 * time.Millisecond // while the leader is looked for: so much later than it serves it is found
+	maxBusyPause   = 2 * time.Second        // while the leader has too much to do
 )
 
 // retry calls try until it succeeds, fails for good, or RetryFor has passed. The pauses double, and a random part of each
-// keeps clients that lost the same master from coming back together.
+// keeps clients that lost the same master from coming back together. Where a master says who leads, that one is tried at
+// once; if it does not lead either, there is a pause, since two masters may name each other for a while.
 func (c *Client) retry(ctx context.Context, try func() error) error {
 	begun := time.Now()
-	for pause := minRetryPause; ; pause = min(2*pause, maxRetryPause) {
+	led := false
+	for pause := minRetryPause; ; {
 		err := try()
-		if err == nil || !again(err) || time.Since(begun)+pause > c.o.RetryFor {
+		if err == nil || !Again(err) || time.Since(begun)+pause > c.o.RetryFor {
 			return err
+		}
+		if led = !led && leaderOf(err) == c.Master(); led {
+			continue
 		}
 		wait(ctx, pause/2+rand.N(pause/2))
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
+		limit := maxSearchPause
+		if errors.Is(err, ErrBusy) {
+			limit = maxBusyPause
+		}
+		pause = min(2*pause, limit)
 	}
 }
 
-// again says whether the same call may fare better later or elsewhere.
-func again(err error) bool {
+// Again says whether the same call may fare better later or elsewhere.
+func Again(err error) bool {
 	for _, never := range []error{ErrVersion, ErrOtherCluster, ErrUnknownCall} {
 		if errors.Is(err, never) {
 			return false

@@ -148,3 +148,13 @@ func NotLeader(leader string) error {
 	}
 	return fmt.Errorf("%w%s%s", ErrNotLeader, leaderIs, leader)
 }
+
+// leaderOf returns the address in a NotLeader that has travelled, or "".
+func leaderOf(err error) string {
+	f, ok := errors.AsType[*Fault](err)
+	if !ok || f.Code != CodeNotLeader {
+		return ""
+	}
+	_, leader, _ := strings.Cut(f.Text, leaderIs)
+	return leader
+}

@@ -68,12 +68,12 @@ func TestTermsRise(t *testing.T) {
 	if err := watch(); !errors.Is(err, ErrNoJob) || old.told.Load() != 5 {
 		t.Errorf("a call on the other connection: %v, it tells of term %d", err, old.told.Load())
 	}
-	c.moveOn("a")
+	c.moveOn("a", "")
 	if err := list(); err != nil || c.Master() != "b" {
 		t.Fatalf("at the next leader: %v", err)
 	}
 	for name, call := range map[string]func() error{"a result": list, "a fault": watch} {
-		c.moveOn("b")
+		c.moveOn("b", "")
 		err := call()
 		if !errors.Is(err, ErrOldTerm) || errors.Is(err, ErrNoJob) || c.Master() != "b" {
 			t.Errorf("%s of an old term: got %v, and the client is at %s", name, err, c.Master())
@@ -87,7 +87,7 @@ func TestTermsRise(t *testing.T) {
 			t.Errorf("%s: the old leader is told of term %d", name, old.told.Load())
 		}
 	}
-	c.moveOn("b")
+	c.moveOn("b", "")
 	if _, err := c.Watch(t.Context(), &WatchArgs{Version: 1}); !errors.Is(err, ErrNoSuchTerm) || errors.Is(err, ErrOldTerm) {
 		t.Errorf("a master that knows that it leads says so: got %v", err)
 	}
