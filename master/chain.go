@@ -87,9 +87,10 @@ func (m *Master) submitChain(ctx context.Context, args *wire.SubmitArgs) error {
 	err = m.nestedLocked(j.spec.Output)
 	m.mu.Unlock()
 	if err == nil {
-		err = m.noteChain(ctx, j.id, chainEntry{At: j.submitted, User: j.user, Objects: j.objects, Bytes: j.plan.InBytes, Digest: j.chain.digest}, spec)
+		err = m.noteChain(ctx, j, chainEntry{At: j.submitted, User: j.user, Objects: j.objects, Bytes: j.plan.InBytes, Digest: j.chain.digest}, spec)
 	}
 	if err != nil {
+		m.removeBulk(ctx, j)
 		return errors.Join(err, m.release(ctx, j.spec.Output, j.id))
 	}
 	m.mu.Lock()
@@ -182,7 +183,7 @@ func (m *Master) runChain(ctx context.Context, j *job) error {
 		if err != nil {
 			return fmt.Errorf("stage %d (%s): %w", next.N+1, next.Job, err)
 		}
-		if err := m.noteChain(ctx, j.id, chainEntry{At: m.o.Now(), Done: result, Status: status}, nil); err != nil {
+		if err := m.noteChain(ctx, j, chainEntry{At: m.o.Now(), Done: result, Status: status}, nil); err != nil {
 			return err
 		}
 		m.mu.Lock()
@@ -304,7 +305,7 @@ func (m *Master) submitStage(ctx context.Context, j *job, s *jobs.StageSpec, p *
 	}
 	child = newJob(id, p, m.o.Now())
 	child.parent = j
-	if err := m.openLog(child); err != nil {
+	if err := m.openLog(ctx, child); err != nil {
 		return nil, err
 	}
 	stopped := false
@@ -404,12 +405,12 @@ func (m *Master) endChain(ctx context.Context, j *job, err error) {
 		state, reason = sched.JobFailed, cut(err.Error(), maxFailure)
 	}
 	m.mu.Lock()
-	kept := j.spec.KeepStages || state == sched.JobFailed && len(j.chain.done) > 0
+	kept := j.keepsStages(state)
 	m.mu.Unlock()
 	if kept && state == sched.JobFailed {
 		reason += fmt.Sprintf(": its finished stages are kept in %s/%s: submit it again with --resume to go on from there, or with --overwrite to begin anew", j.spec.Output, StagesFolder)
 	}
-	if err := m.noteChain(ctx, j.id, chainEntry{At: m.o.Now(), State: state, Reason: reason}, nil); err != nil {
+	if err := m.noteChain(ctx, j, chainEntry{At: m.o.Now(), State: state, Reason: reason}, nil); err != nil {
 		return // this master has lost its term: a successor ends the chain
 	}
 	m.mu.Lock()
@@ -418,6 +419,11 @@ func (m *Master) endChain(ctx context.Context, j *job, err error) {
 	m.mu.Unlock()
 	m.o.Log.Info("chain ended", "job", j.id, "state", state.String(), "reason", reason)
 	m.afterChain(ctx, j, kept)
+}
+
+// keepsStages says whether what a chain's stages wrote stays when it ends so.
+func (j *job) keepsStages(state sched.JobState) bool {
+	return j.spec.KeepStages || state == sched.JobFailed && len(j.chain.done) > 0
 }
 
 // afterChain removes what a chain's stages wrote, unless it is kept, and gives the output free.
@@ -429,14 +435,7 @@ func (m *Master) afterChain(ctx context.Context, j *job, kept bool) {
 		}
 		cancel()
 	}
-	if err := m.release(ctx, j.spec.Output, j.id); err != nil {
-		m.o.Log.Warn("release output", "job", j.id, "output", j.spec.Output, "error", err)
-	}
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	j.swept = true
-	j.touch()
-	m.forgetOldLocked(ctx)
+	m.conclude(ctx, j)
 }
 
 // removeStages removes what a chain's stages wrote. Of a chain that is complete those stay that set records aside.

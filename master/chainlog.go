@@ -27,12 +27,14 @@ type chainEntry struct {
 }
 
 // noteChain makes an entry of a chain durable.
-func (m *Master) noteChain(ctx context.Context, id sched.JobID, e chainEntry, spec []byte) error {
-	doc, err := withPlan(e, spec)
-	if err != nil {
-		return fmt.Errorf("encode record of chain %s: %w", id, err)
-	}
-	return m.note(ctx, id, records.Chain, doc)
+func (m *Master) noteChain(ctx context.Context, j *job, e chainEntry, spec []byte) error {
+	return m.note(ctx, j.id, func() ([]byte, error) {
+		doc, err := withPlan(e, spec)
+		if err != nil {
+			return nil, fmt.Errorf("encode record of chain %s: %w", j.id, err)
+		}
+		return m.document(ctx, j, records.Chain, doc)
+	})
 }
 
 // replayChainLocked takes a chain's journal entry into the jobs.

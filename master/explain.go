@@ -38,7 +38,7 @@ func (m *Master) Explain(_ context.Context, args *wire.ExplainArgs) (*wire.Expla
 	}
 	reply := *x
 	reply.Status = *m.statusLocked(j)
-	reply.Master = j.account.meter.Requests()
+	reply.Master = j.requests()
 	if args.Task == "" {
 		return &reply, nil
 	}

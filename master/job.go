@@ -14,6 +14,7 @@ import (
 	"github.com/millrace/millrace/master/records"
 	"github.com/millrace/millrace/master/sched"
 	"github.com/millrace/millrace/master/wire"
+	"github.com/millrace/millrace/storage"
 	"github.com/millrace/millrace/storage/manifest"
 )
 
@@ -54,6 +55,12 @@ type job struct {
 
 	chain  *chain // of a chain: see chain.go
 	parent *job   // of a stage of a chain: the chain
+
+	summed *wire.JobStatus  // of an ended job that is known by its summary: all that its status says
+	noSpec bool             // that does not have the spec
+	asked  storage.Requests // of the masters before, of such a job
+	bulky  bool             // blocks of its log lie in the storage
+	clean  bool             // nothing is left to do behind its end; some time after swept
 
 	opening []byte          // the first block of its log, until that is written
 	writer  *records.Writer // of its records in this term; nil before the first
@@ -205,6 +212,14 @@ func (j *job) logf(now time.Time, attempt, worker, text string) {
 
 // statusLocked describes a job for people.
 func (m *Master) statusLocked(j *job) *wire.JobStatus {
+	if j.summed != nil {
+		s := *j.summed
+		s.Version, s.Workers, s.Ended = j.version, len(m.workers), time.Time{}
+		if j.swept {
+			s.Ended = j.ended
+		}
+		return &s
+	}
 	s := &wire.JobStatus{
 		Version: j.version, ID: j.id, Job: j.spec.Job, Params: j.spec.Params, Inputs: shownInputs(j.spec), NumInputs: len(j.spec.Inputs), Side: j.spec.SideInputs,
 		Output: j.spec.Output, State: j.state, Error: j.reason, Submitted: j.submitted, Retries: j.retries,

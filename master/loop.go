@@ -236,7 +236,7 @@ func (m *Master) forgetOldLocked(ctx context.Context) {
 	}
 	slices.SortStableFunc(ended, func(a, b *job) int { return a.ended.Compare(b.ended) })
 	for _, j := range ended[:len(ended)-maxEndedJobs] {
-		if !j.swept {
+		if !j.clean {
 			continue
 		}
 		delete(m.jobs, j.id)

@@ -132,11 +132,12 @@ func (m *Master) outliving(ctx context.Context) context.Context {
 	return ctx
 }
 
+// endedJobs lists the jobs that have ended and may not have been cleaned up behind.
 func (m *Master) endedJobs() (ended []*job) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for _, id := range m.order {
-		if j := m.jobs[id]; !j.ended.IsZero() {
+		if j := m.jobs[id]; !j.ended.IsZero() && !j.clean {
 			ended = append(ended, j)
 		}
 	}

@@ -66,7 +66,7 @@ func cutPlan(b []byte, head any) (p []byte, err error) {
 }
 
 // openLog makes the first block of a job's log.
-func (m *Master) openLog(j *job) error {
+func (m *Master) openLog(ctx context.Context, j *job) error {
 	if m.o.Volatile { // no successor will read it
 		return nil
 	}
@@ -79,8 +79,8 @@ func (m *Master) openLog(j *job) error {
 	if err != nil {
 		return fmt.Errorf("job %s: encode its submission: %w", j.id, err)
 	}
-	j.opening = m.codec.Document(records.Submission, doc)
-	return nil
+	j.opening, err = m.document(ctx, j, records.Submission, doc)
+	return err
 }
 
 // encodeLocked returns the records among the effects as blocks, job by job in the order of their first record.
@@ -131,10 +131,14 @@ func (m *Master) writer(j *job) *records.Writer {
 	return j.writer
 }
 
-// note makes a document of a job durable.
-func (m *Master) note(ctx context.Context, id sched.JobID, kind records.Kind, doc []byte) error {
+// note makes a block of a job durable.
+func (m *Master) note(ctx context.Context, id sched.JobID, block func() ([]byte, error)) error {
 	if m.o.Volatile { // no successor will read it
 		return nil
 	}
-	return m.journal.Append(ctx, id, [][]byte{m.codec.Document(kind, doc)})
+	b, err := block()
+	if err != nil {
+		return err
+	}
+	return m.journal.Append(ctx, id, [][]byte{b})
 }

@@ -3,6 +3,7 @@ package master
 import (
 	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -13,6 +14,7 @@ import (
 	"github.com/millrace/millrace/master/records"
 	"github.com/millrace/millrace/master/sched"
 	"github.com/millrace/millrace/master/wire"
+	"github.com/millrace/millrace/storage/manifest"
 )
 
 // log is a job's log while it is read.
@@ -21,6 +23,8 @@ type log struct {
 	blocks [][]byte
 	kind   records.Kind // of the first block
 	doc    []byte       // that
+	far    *bulk        // where it lies, if it does so in the storage
+	broken error        // why it cannot be read there; kind and doc are missing then
 	at     time.Time    // of the job's submission
 }
 
@@ -32,7 +36,7 @@ func (m *Master) recover(ctx context.Context) error {
 	}
 	logs := make([]*log, len(loaded))
 	for i, l := range loaded {
-		if logs[i], err = m.beginLog(l); err != nil {
+		if logs[i], err = m.beginLog(ctx, l); err != nil {
 			return fmt.Errorf("journal of job %s: record 0: %w", l.Job, err)
 		}
 	}
@@ -43,23 +47,45 @@ func (m *Master) recover(ctx context.Context) error {
 	defer m.mu.Unlock()
 	for _, l := range logs {
 		m.load.move()
-		if err := m.replayLocked(replay, l); err != nil {
+		if err := m.replayLocked(ctx, replay, l); err != nil {
 			return fmt.Errorf("journal of job %s: %w", l.id, err)
 		}
 		l.blocks = nil // of a million tasks it is some memory
 	}
 	m.sched = replay.State()
+	m.takeOverLocked()
 	return nil
 }
 
+// takeOverLocked numbers the lines of logs so that who has read some of an earlier master's gets all of this one's.
+func (m *Master) takeOverLocked() {
+	if m.term.N <= 1 {
+		return
+	}
+	for _, j := range m.jobs { // the order does not show
+		j.dropped = int(m.term.N-1) << 32
+		if j.ended.IsZero() && j.parent == nil && chainOf(j.id) == "" {
+			j.logf(m.o.Now(), "", "", fmt.Sprintf("another master goes on with the job, in term %d", m.term.N))
+		}
+	}
+}
+
 // beginLog looks at the first block of a log.
-func (m *Master) beginLog(loaded journal.Log) (*log, error) {
+func (m *Master) beginLog(ctx context.Context, loaded journal.Log) (*log, error) {
 	l := &log{id: loaded.Job, blocks: loaded.Records}
 	if len(l.blocks) == 0 {
 		return nil, fmt.Errorf("%w: there is none", records.ErrDamaged)
 	}
 	var err error
-	if l.kind, l.doc, err = m.codec.Open(l.blocks[0]); err != nil {
+	l.kind, l.doc, l.far, err = m.openBlock(ctx, l.blocks[0])
+	if l.far != nil && errors.Is(err, errBulk) {
+		l.broken, l.at = err, l.far.At
+		return l, nil
+	}
+	switch {
+	case err != nil && l.far != nil && !errors.Is(err, records.ErrDamaged) && !errors.Is(err, records.ErrNewer):
+		return nil, fmt.Errorf("%w: %w", errLoad, err) // a storage that does not answer now
+	case err != nil:
 		return nil, err
 	}
 	switch l.kind {
@@ -71,6 +97,14 @@ func (m *Master) beginLog(loaded journal.Log) (*log, error) {
 		var head chainEntry
 		_, err = cutPlan(l.doc, &head)
 		l.at = head.At
+	case records.Summary:
+		var head struct {
+			Status struct{ Submitted time.Time } `json:"status"`
+		}
+		if err = json.Unmarshal(l.doc, &head); err != nil {
+			err = fmt.Errorf("%w: summary: %w", records.ErrDamaged, err)
+		}
+		l.at = head.Status.Submitted
 	default:
 		err = errors.New("it comes before the job's submission")
 	}
@@ -78,12 +112,23 @@ func (m *Master) beginLog(loaded journal.Log) (*log, error) {
 }
 
 // replayLocked takes a log into the jobs and the scheduler, as the effects that followed its records did.
-func (m *Master) replayLocked(replay *sched.Replaying, l *log) error {
+func (m *Master) replayLocked(ctx context.Context, replay *sched.Replaying, l *log) error {
+	if l.broken != nil {
+		return m.replayBrokenLocked(replay, l)
+	}
 	tasks := records.NewReader(l.id)
+	var broken error
 	for i, b := range l.blocks {
-		kind, body, err := l.kind, l.doc, error(nil)
+		kind, body, far, err := l.kind, l.doc, l.far, error(nil)
 		if i > 0 {
-			kind, body, err = m.codec.Open(b)
+			kind, body, far, err = m.openBlock(ctx, b)
+		}
+		if far != nil && errors.Is(err, errBulk) { // of a stage of a chain; its end may follow
+			broken = err
+			continue
+		}
+		if far != nil && err != nil && !errors.Is(err, records.ErrDamaged) && !errors.Is(err, records.ErrNewer) {
+			return fmt.Errorf("%w: %w", errLoad, err)
 		}
 		if err == nil {
 			err = m.replayBlockLocked(replay, l.id, tasks, kind, body)
@@ -91,24 +136,92 @@ func (m *Master) replayLocked(replay *sched.Replaying, l *log) error {
 		if err != nil {
 			return fmt.Errorf("record %d: %w", i, err)
 		}
+		if far != nil {
+			m.jobs[l.id].bulky = true
+		}
+	}
+	j := m.jobs[l.id]
+	if !j.ended.IsZero() {
+		return nil
+	}
+	if parent := m.jobs[chainOf(l.id)]; broken == nil && parent != nil && !parent.ended.IsZero() {
+		broken = errors.New("its chain has ended: " + parent.reason)
+	}
+	switch {
+	case broken != nil && j.chain == nil:
+		return m.failLocked(replay, j, broken)
+	case broken != nil:
+		j.end(m.o.Now(), sched.JobFailed, broken.Error())
 	}
 	return nil
 }
 
+// failLocked ends a job that cannot go on. Its summary tells the next master.
+func (m *Master) failLocked(replay *sched.Replaying, j *job, err error) error {
+	j.end(m.o.Now(), sched.JobFailed, err.Error())
+	m.o.Log.Error("job ended", "job", j.id, "state", j.state.String(), "reason", j.reason)
+	return replay.Apply(sched.Record{Kind: sched.RecordState, Job: j.id, State: j.state, Reason: j.reason})
+}
+
+// replayBrokenLocked takes a log in of which the beginning is gone that lay in the storage. The job fails, if it has not ended.
+func (m *Master) replayBrokenLocked(replay *sched.Replaying, l *log) error {
+	j := newJob(l.id, &plan.Plan{Spec: plan.Spec{Job: l.far.Job, Output: l.far.Output}}, l.far.At)
+	j.bulky = true
+	last, at, tasks := sched.Record{State: sched.Running}, m.o.Now(), records.NewReader(l.id)
+	for i, b := range l.blocks[1:] {
+		kind, body, err := m.codec.Open(b)
+		if err == nil && kind == records.Tasks {
+			err = tasks.Tasks(body, func(when time.Time, r sched.Record, _ *wire.Outcome) error {
+				if r.Kind == sched.RecordState {
+					last, at = r, when
+				}
+				return nil
+			})
+		}
+		if err != nil {
+			return fmt.Errorf("record %d: %w", i+1, err)
+		}
+	}
+	if !last.State.Ended() {
+		reason := "its plan: " + l.broken.Error() + ": run the job again"
+		if last.State == sched.Committing {
+			reason += " with --overwrite, since parts of the output may be visible without " + manifest.Name
+		}
+		last, at = sched.Record{State: sched.JobFailed, Reason: reason}, m.o.Now()
+		m.o.Log.Error("job ended", "job", j.id, "state", last.State.String(), "reason", reason)
+	}
+	j.end(at, last.State, last.Reason)
+	m.jobs[l.id] = j
+	m.order = append(m.order, l.id)
+	return replay.Apply(sched.Record{Kind: sched.RecordEnded, Job: l.id, State: last.State, Reason: last.Reason})
+}
+
 func (m *Master) replayBlockLocked(replay *sched.Replaying, id sched.JobID, tasks *records.Reader, kind records.Kind, body []byte) error {
-	switch kind {
-	case records.Submission:
+	j := m.jobs[id]
+	switch {
+	case kind == records.Submission:
 		return m.replaySubmissionLocked(replay, id, body)
-	case records.Chain:
+	case kind == records.Summary && j == nil:
+		j, err := restore(id, body)
+		if err != nil {
+			return err
+		}
+		m.jobs[id] = j
+		m.order = append(m.order, id)
+		return replay.Apply(sched.Record{Kind: sched.RecordEnded, Job: id, State: j.state, Reason: j.reason})
+	case kind == records.Chain:
 		return m.replayChainLocked(id, body)
-	case records.Tasks:
+	case kind == records.Tasks && j.summed == nil:
 		return tasks.Tasks(body, func(at time.Time, r sched.Record, o *wire.Outcome) error {
 			if err := replay.Apply(r); err != nil {
 				return err
 			}
-			m.jobs[id].replay(at, r, o)
+			j.replay(at, r, o)
 			return nil
 		})
+	case kind == records.Cleaned && j.summed != nil:
+		j.swept, j.clean = true, true
+		return nil
 	}
 	return fmt.Errorf("%w: a %s does not belong there", records.ErrDamaged, kind)
 }

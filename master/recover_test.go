@@ -176,7 +176,7 @@ func TestBadJournal(t *testing.T) {
 		"plan: no input objects: name a file":                      {job(0)},
 		"this version cuts the input otherwise":                    {job(1, object)},
 		"record 1: job x: committing after running":                {good, tasks},
-		"record 1: it is damaged: a plan does not belong there":    {good, codec.Document(records.Plan, nil)},
+		"record 1: it is damaged: a cleaned does not belong there": {good, codec.Document(records.Cleaned, nil)},
 		"record 1: it comes before the chain's submission":         {good, codec.Document(records.Chain, []byte{2, '{', '}'})},
 		"record 1: submit job x: no job in it, or submitted twice": {good, good},
 	} {

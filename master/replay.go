@@ -54,6 +54,9 @@ func (m *Master) Task(_ context.Context, args *wire.TaskArgs) (*wire.TaskReply, 
 	if j.chain != nil {
 		return nil, refuse(wire.ErrNoTask, "replay job "+string(j.id), "it is a chain, whose stages have tasks: name a stage, as in "+string(stageID(j.id, 0)))
 	}
+	if err := j.specGone(); err != nil {
+		return nil, err
+	}
 	id, err := parseTask(j.id, args.Task)
 	if err != nil {
 		return nil, err

@@ -31,6 +31,34 @@ type world struct {
 	st  *storage.Store
 	bad *storagetest.FaultyBackend
 	mem *memha.Store
+	cut func(op string) error // what becomes of a write to the journal; nil: it succeeds
+}
+
+// cutBackend is a journal of which writes can be cut off.
+type cutBackend struct {
+	*memha.Store
+	w *world
+}
+
+func (b cutBackend) do(op string, write func() error) error {
+	if b.w.cut != nil {
+		if err := b.w.cut(op); err != nil {
+			return err
+		}
+	}
+	return write()
+}
+
+func (b cutBackend) Append(ctx context.Context, term uint64, entries []journal.Entry) error {
+	return b.do("append", func() error { return b.Store.Append(ctx, term, entries) })
+}
+
+func (b cutBackend) Replace(ctx context.Context, term uint64, job journal.JobID, records [][]byte) error {
+	return b.do("replace", func() error { return b.Store.Replace(ctx, term, job, records) })
+}
+
+func (b cutBackend) Release(ctx context.Context, term uint64, output string, job journal.JobID) error {
+	return b.do("release", func() error { return b.Store.Release(ctx, term, output, job) })
 }
 
 func newWorld(t *testing.T) *world {
@@ -96,7 +124,7 @@ func (w *world) lead(volatile bool) *leader {
 func (w *world) leadWith(volatile bool, limits Limits) *leader {
 	w.t.Helper()
 	p, err := New(Options{
-		Store: w.st, Backend: w.mem, Election: &oneTerm{Store: w.mem}, Programs: chains, Volatile: volatile, Scheduler: sched.Options{Lease: 5 * time.Second},
+		Store: w.st, Backend: cutBackend{w.mem, w}, Election: &oneTerm{Store: w.mem}, Programs: chains, Volatile: volatile, Scheduler: sched.Options{Lease: 5 * time.Second},
 		Limits: limits,
 	})
 	if err != nil {

@@ -31,7 +31,7 @@ func BenchmarkLoad(b *testing.B) {
 			}
 			m := newMaster(Options{Backend: mem}, term)
 			j := newJob("0123456789abcdef0123456789abcdef", p, time.Now())
-			if err := m.openLog(j); err != nil {
+			if err := m.openLog(b.Context(), j); err != nil {
 				b.Fatal(err)
 			}
 			blocks := [][]byte{j.opening}

@@ -40,8 +40,8 @@ func (m *Master) Submit(ctx context.Context, args *wire.SubmitArgs) (*wire.Submi
 	}
 	// From here on the job's fate does not hang on its submitter: it is taken, or its claim released.
 	ctx = context.WithoutCancel(ctx)
-	if err := m.openLog(j); err != nil {
-		return nil, errors.Join(err, m.release(ctx, j.spec.Output, j.id))
+	if err := m.openLog(ctx, j); err != nil {
+		return nil, errors.Join(asRefusal(err), m.giveUp(ctx, j))
 	}
 	tasks := j.plan // the job's is the loop's from the step on: a short job may end before the log has its line
 	var refused error
@@ -57,14 +57,22 @@ func (m *Master) Submit(ctx context.Context, args *wire.SubmitArgs) (*wire.Submi
 		return true
 	})
 	if refused != nil {
-		return nil, errors.Join(refused, m.release(ctx, j.spec.Output, j.id))
+		return nil, errors.Join(refused, m.giveUp(ctx, j))
 	}
 	if err != nil {
-		_ = m.release(ctx, j.spec.Output, j.id) // a successor would know the claim, and not the job
+		// The record may be durable all the same: then the claim and the plan are a job's, which the next master knows. Without it
+		// that one would know the claim, and not the job.
+		_ = m.release(ctx, j.spec.Output, j.id)
 		return nil, refuse(wire.ErrShuttingDown, "submit", "the master is stopping")
 	}
 	m.o.Log.Info("job submitted", "job", j.id, "name", j.spec.Job, "output", j.spec.Output, "maps", tasks.Maps, "reducers", tasks.Reducers, "user", j.user)
 	return &wire.SubmitReply{Job: j.id}, nil
+}
+
+// giveUp takes back what was done for a job that is not to be.
+func (m *Master) giveUp(ctx context.Context, j *job) error {
+	m.removeBulk(ctx, j)
+	return m.release(ctx, j.spec.Output, j.id)
 }
 
 // nestedLocked refuses an output that lies inside or around that of a running job: each would take the other's files for
@@ -205,14 +213,7 @@ func (m *Master) afterEnd(ctx context.Context, j *job, state sched.JobState, hel
 		m.quiet(ctx, j.id, helpers)
 		m.sweep(ctx, j)
 	}
-	if err := m.journal.Release(ctx, j.spec.Output, j.id); err != nil {
-		m.o.Log.Warn("release output", "job", j.id, "output", j.spec.Output, "error", err)
-	}
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	j.swept = true
-	j.touch()
-	m.forgetOldLocked(ctx)
+	m.conclude(ctx, j)
 }
 
 // afterEnds cleans up behind the jobs that ended under an earlier master, which may not have come to it. An output that
@@ -223,16 +224,24 @@ func (m *Master) afterEnds(ctx context.Context, ended []*job) error {
 		switch {
 		case ctx.Err() != nil:
 			return nil
+		case err == nil && j.summed != nil:
+			m.conclude(ctx, j)
+		case err == nil && j.chain != nil:
+			m.afterChain(ctx, j, j.keepsStages(j.state))
 		case err == nil:
 			m.afterEnd(ctx, j, j.state, nil)
-			continue
-		case !errors.Is(err, journal.ErrClaimed):
+		case errors.Is(err, journal.ErrClaimed):
+			kept := m.replaceLog(ctx, j)
+			if kept {
+				m.removeBulk(ctx, j)
+			}
+			m.sweptNow(j)
+			m.cleaned(ctx, j, kept)
+		default:
 			m.o.Log.Warn("claim output", "job", j.id, "output", j.spec.Output, "error", err)
+			m.sweptNow(j)
+			m.cleaned(ctx, j, false)
 		}
-		m.mu.Lock()
-		j.swept = true
-		j.touch()
-		m.mu.Unlock()
 	}
 	return nil
 }
@@ -312,7 +321,9 @@ func (m *Master) trySweep(ctx context.Context, j *job) error {
 	}
 	var work []string
 	err = m.o.Store.List(ctx, j.work()+"/", func(o storage.Info) bool {
-		work = append(work, o.URL)
+		if !isBulk(o.URL) { // the journal points to those still
+			work = append(work, o.URL)
+		}
 		return true
 	})
 	if err != nil && !errors.Is(err, storage.ErrNotFound) {

@@ -65,12 +65,12 @@ const (
 	Chain      Kind = 3 // document: a chain's submission, a stage that is done, or its end
 	Summary    Kind = 4 // document: what stays of an ended job, in place of all other blocks
 	Cleaned    Kind = 5 // empty document: nothing of an ended job is left to clean up
-	Plan       Kind = 6 // document that lies in the storage, not in the journal: see AppendPlan
+	Bulk       Kind = 6 // document: where a block lies that is too long for the journal
 )
 
 func (k Kind) String() string {
-	if k >= Submission && k <= Plan {
-		return [...]string{"submission", "tasks", "chain", "summary", "cleaned", "plan"}[k-1]
+	if k >= Submission && k <= Bulk {
+		return [...]string{"submission", "tasks", "chain", "summary", "cleaned", "bulk"}[k-1]
 	}
 	return fmt.Sprintf("Kind(%d)", byte(k))
 }
@@ -144,7 +144,7 @@ func (c *Codec) Open(block []byte) (Kind, []byte, error) {
 		return 0, nil, fmt.Errorf("format %d: %w", block[0], ErrNewer)
 	}
 	k, body := Kind(block[1]), block[3:]
-	if k < Submission || k > Plan {
+	if k < Submission || k > Bulk {
 		return 0, nil, fmt.Errorf("kind %d: %w", block[1], ErrNewer)
 	}
 	switch block[2] {

@@ -310,7 +310,7 @@ func TestDocuments(t *testing.T) {
 		noise[i] = byte(rnd.Uint32())
 	}
 	for _, body := range [][]byte{{}, []byte("short"), []byte(strings.Repeat(`{"a":1},`, 100_000)), noise} {
-		for k := Submission; k <= Plan; k++ {
+		for k := Submission; k <= Bulk; k++ {
 			b := c.Document(k, body)
 			gotKind, got, err := c.Open(b)
 			if err != nil || gotKind != k || !bytes.Equal(got, body) || len(b) > len(body)+3 {
@@ -370,11 +370,11 @@ func FuzzOpen(f *testing.F) {
 	if err != nil {
 		f.Fatal(err)
 	}
-	f.Add(c.Document(Plan, p))
+	f.Add(c.Document(Submission, p))
 	f.Add(c.Document(Summary, []byte(strings.Repeat("{}", 500))))
 	f.Fuzz(func(t *testing.T, block []byte) {
 		k, body, err := c.Open(block)
-		if err == nil && k == Plan {
+		if err == nil && k == Submission {
 			_, _, _ = ReadPlan(body)
 		}
 		if err != nil || k != Tasks {
