@@ -32,7 +32,7 @@ func (l *leader) mustSubmitAs(user string, n int) {
 // and the flag, lists and claims nothing for it, and takes it when a job has ended. A job that it has is no new one.
 func TestFull(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		l := newWorld(t).leadWith(true, Limits{Jobs: 3, JobsPerUser: 2})
+		l := newWorld(t).leadAs(Options{Volatile: true, Limits: Limits{Jobs: 3, JobsPerUser: 2}})
 		l.mustSubmitAs("ann", 1)
 		l.mustSubmitAs("ann", 2)
 		listed := l.bad.Calls(storagetest.OpList)
@@ -53,7 +53,7 @@ func TestFull(t *testing.T) {
 // Submissions that come together cannot get past the limit together.
 func TestFullAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		l := newWorld(t).leadWith(true, Limits{Jobs: 3})
+		l := newWorld(t).leadAs(Options{Volatile: true, Limits: Limits{Jobs: 3}})
 		var wg sync.WaitGroup
 		var mu sync.Mutex
 		taken := 0
@@ -81,7 +81,7 @@ func TestFullAtOnce(t *testing.T) {
 // no claim; one that never fits is refused as it stands.
 func TestFullOfTasks(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		l := newWorld(t).leadWith(true, Limits{Tasks: 12})
+		l := newWorld(t).leadAs(Options{Volatile: true, Limits: Limits{Tasks: 12}})
 		l.mustSubmitAs("ann", 1)
 		l.mustSubmitAs("bob", 2)
 		wantError(t, "a third job", l.submitAs("ann", 3), wire.ErrFull,
@@ -108,7 +108,7 @@ func TestFullSuccessor(t *testing.T) {
 			t.Fatal(err)
 		}
 		l.end()
-		next := w.leadWith(false, Limits{JobsPerUser: 1, Tasks: 24})
+		next := w.leadAs(Options{Volatile: false, Limits: Limits{JobsPerUser: 1, Tasks: 24}})
 		wantError(t, "ann's fourth job", next.submitAs("ann", 7), wire.ErrFull, `user "ann" has 3 open jobs`)
 		wantError(t, "cid's second job", next.submitAs("cid", 8), wire.ErrFull, `user "cid" has 1 open jobs`)
 		next.mustSubmitAs("bob", 9)
@@ -122,7 +122,7 @@ func TestFullSuccessor(t *testing.T) {
 // A chain is one job, whatever its stages are, and these are taken though there is no room for their tasks.
 func TestFullChain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		l := newWorld(t).leadWith(true, Limits{Jobs: 2, Tasks: 5})
+		l := newWorld(t).leadAs(Options{Volatile: true, Limits: Limits{Jobs: 2, Tasks: 5}})
 		if _, err := l.c.Submit(t.Context(), &wire.SubmitArgs{Job: jobB, Spec: chainSpec(), User: "ann"}); err != nil {
 			t.Fatal(err)
 		}
@@ -141,7 +141,7 @@ func TestFullChain(t *testing.T) {
 // Only so many submissions are planned at a time; another waits for its turn, and is refused when that does not come.
 func TestPlanningTurns(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		l := newWorld(t).leadWith(true, Limits{Planning: 1})
+		l := newWorld(t).leadAs(Options{Volatile: true, Limits: Limits{Planning: 1}})
 		l.bad.Plan(storagetest.Fault{Op: storagetest.OpList, Kind: storagetest.Stall, Times: 1})
 		stuck := l.dial(wire.RoleClient)
 		defer stuck.Close()

@@ -90,7 +90,7 @@ func (m *Master) decideAgain(ctx context.Context, j *job) error {
 // and, if no other master will go on, commitGrace is over.
 func (m *Master) finishAgain(ctx context.Context, j *job) error {
 	stopping := ctx
-	if m.o.Volatile {
+	if m.o.alone() {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithCancel(context.WithoutCancel(stopping))
 		defer cancel()

@@ -106,7 +106,9 @@ func (m *Master) reign(ctx context.Context) error {
 	if e := m.background.Wait(); err == nil {
 		err = e
 	}
-	m.sweepUnfinished(context.WithoutCancel(ctx))
+	if m.o.Volatile || m.o.Last && ctx.Err() != nil {
+		m.sweepUnfinished(context.WithoutCancel(ctx))
+	}
 	return err
 }
 
@@ -123,10 +125,10 @@ func (m *Master) alive(ctx context.Context) error {
 	}
 }
 
-// outliving is the context for what is done behind a job's end: a master whose journal ends with it does it before its own end,
-// any other leaves it to its successor, whose jobs it must not touch.
+// outliving is the context for what is done behind a job's end: a master without a successor does it before its own end, any
+// other leaves it to its successor, whose jobs it must not touch.
 func (m *Master) outliving(ctx context.Context) context.Context {
-	if m.o.Volatile {
+	if m.o.alone() {
 		return context.WithoutCancel(ctx)
 	}
 	return ctx
@@ -150,12 +152,9 @@ func (m *Master) openChains() []*job {
 	return m.adoptLocked()
 }
 
-// sweepUnfinished removes the pending uploads of jobs that nobody will finish. Where the journal survives this process, its
-// successor finishes them.
+// sweepUnfinished removes the pending uploads of jobs that nobody will finish. Where the journal survives this process, and is
+// for a successor, that one finishes them.
 func (m *Master) sweepUnfinished(ctx context.Context) {
-	if !m.o.Volatile {
-		return
-	}
 	m.mu.Lock()
 	var open []*job
 	for _, id := range m.order {

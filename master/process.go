@@ -25,6 +25,7 @@ type Options struct {
 	Address   string           // where workers and clients find this master; default: that of the listener
 	Programs  Programs         // the code of chains; nil: this master takes none
 	Volatile  bool             // Backend ends with this process: what only a successor needs is not written, and a lost term is an error
+	Last      bool             // no other leads, also after Run's wanted end: what unfinished jobs left in their outputs is removed then
 	Limits    Limits
 	Scheduler sched.Options
 	Server    wire.ServerOptions
@@ -32,6 +33,9 @@ type Options struct {
 	Now       func() time.Time // for people and manifests only; default time.Now
 	Tick      time.Duration    // how often the scheduler sees time pass; default 200 ms
 }
+
+// alone says whether nobody else will do what this master leaves undone.
+func (o *Options) alone() bool { return o.Volatile || o.Last }
 
 // Bounds of what a master keeps and does at a time.
 const (

@@ -118,15 +118,14 @@ type leader struct {
 
 func (w *world) lead(volatile bool) *leader {
 	w.t.Helper()
-	return w.leadWith(volatile, Limits{})
+	return w.leadAs(Options{Volatile: volatile})
 }
 
-func (w *world) leadWith(volatile bool, limits Limits) *leader {
+// leadAs is lead with other options.
+func (w *world) leadAs(o Options) *leader {
 	w.t.Helper()
-	p, err := New(Options{
-		Store: w.st, Backend: cutBackend{w.mem, w}, Election: &oneTerm{Store: w.mem}, Programs: chains, Volatile: volatile, Scheduler: sched.Options{Lease: 5 * time.Second},
-		Limits: limits,
-	})
+	o.Store, o.Backend, o.Election, o.Programs, o.Scheduler = w.st, cutBackend{w.mem, w}, &oneTerm{Store: w.mem}, chains, sched.Options{Lease: 5 * time.Second}
+	p, err := New(o)
 	if err != nil {
 		w.t.Fatal(err)
 	}

@@ -20,16 +20,17 @@ import (
 func TestStopAfterDecision(t *testing.T) {
 	both := []string{manifest.Name, "part-00000.arrow", "part-00001.arrow"}
 	for _, test := range []struct {
-		volatile bool
-		back     time.Duration // when the storage works again
-		want     []string
+		o    Options
+		back time.Duration // when the storage works again
+		want []string
 	}{
-		{true, commitGrace / 2, both},
-		{true, 2 * commitGrace, []string{"part-00000.arrow"}},
-		{false, commitGrace / 2, []string{"part-00000.arrow", "pending part-00001.arrow"}},
+		{Options{Volatile: true}, commitGrace / 2, both},
+		{Options{Volatile: true}, 2 * commitGrace, []string{"part-00000.arrow"}},
+		{Options{Last: true}, commitGrace / 2, both},
+		{Options{}, commitGrace / 2, []string{"part-00000.arrow", "pending part-00001.arrow"}},
 	} {
 		synctest.Test(t, func(t *testing.T) {
-			l := newWorld(t).lead(test.volatile)
+			l := newWorld(t).leadAs(test.o)
 			l.put("out/"+manifest.Name, "{}")
 			l.put("out/part-00000.arrow", "old")
 			s := spec()
@@ -44,11 +45,33 @@ func TestStopAfterDecision(t *testing.T) {
 			time.AfterFunc(test.back, func() { l.bad.Plan() })
 			begun := time.Now()
 			l.end()
-			if took := time.Since(begun); took > commitGrace+sweepTimeout || !test.volatile && took > time.Second {
-				t.Errorf("volatile %v: the stop takes %v", test.volatile, took)
+			if took := time.Since(begun); took > commitGrace+sweepTimeout || !test.o.alone() && took > time.Second {
+				t.Errorf("volatile %v, last %v: the stop takes %v", test.o.Volatile, test.o.Last, took)
 			}
 			l.want("out/", test.want...)
 			time.Sleep(2 * commitGrace)
+		})
+	}
+}
+
+// A master that is the last removes what its unfinished jobs left when it is told to end, not when its term is over: then it goes
+// on with them in the next.
+func TestLast(t *testing.T) {
+	for _, told := range []bool{true, false} {
+		synctest.Test(t, func(t *testing.T) {
+			l := newWorld(t).leadAs(Options{Last: true})
+			l.mustSubmit(jobA, spec())
+			h := l.hire("w", 4)
+			h.work(wire.Map, 3)
+			h.do(wire.Reduce)
+			want := []string{"pending part-00000.arrow"}
+			if told {
+				l.end()
+				want = nil
+			} else {
+				l.depose()
+			}
+			l.want("out/", want...)
 		})
 	}
 }

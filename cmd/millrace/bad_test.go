@@ -187,6 +187,9 @@ var badWords = []badRow{
 	{name: "bad master address", args: []string{"submit", "wordcount", "in", "-o", "out", "--master", "somewhere"}, code: 2, want: []string{"--master somewhere", "HOST:PORT"}},
 	{name: "bad job id", args: []string{"submit", "wordcount", "in", "-o", "out", "--id", "../x", "--master", "h:1"}, code: 2, want: []string{"--id ../x", "32 hexadecimal digits"}},
 	{name: "open to the world", args: []string{"master", "--listen", "0.0.0.0:0"}, code: 2, want: []string{"--listen 0.0.0.0:0", "loopback addresses only"}},
+	{name: "master without a folder", args: []string{"master", "--listen", "127.0.0.1:0"}, code: 2, want: []string{"--listen 127.0.0.1:0", "--data-dir"}},
+	{name: "master on a foreign folder", args: []string{"master", "--listen", "127.0.0.1:0", "--data-dir", "%D/in"}, code: 1, want: []string{"not a data directory", "/in holds ", "--data-dir"}},
+	{name: "master on a file", args: []string{"master", "--listen", "127.0.0.1:0", "--data-dir", "%D/in.txt"}, code: 1, want: []string{"/in.txt", "--data-dir"}},
 	{name: "cluster at no address", args: []string{"cluster", "--listen", "here"}, code: 2, want: []string{"--listen here", "HOST:PORT"}},
 	{name: "two masters", args: []string{"cluster", "--masters", "2"}, code: 2, want: []string{"--masters 2", "runs one"}},
 }

@@ -25,7 +25,7 @@ type clusterFlags struct {
 	masters, workers, slots int
 	memory                  int64
 	lease                   time.Duration
-	listen, logDir          string
+	listen, logDir, dataDir string
 }
 
 func clusterCommand() *cobra.Command {
@@ -33,8 +33,8 @@ func clusterCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "cluster",
 		Short: "Run a cluster of processes on this machine",
-		Long: "Start a master and workers as processes of this machine and keep them up: a worker that dies is started again. " +
-			"Ctrl-C ends them all.",
+		Long: "Start a master and workers as processes of this machine and keep them up: one that dies is started again, and jobs go on. " +
+			"Ctrl-C ends them all, and the jobs with them, unless --data-dir keeps what is known of the jobs for the next cluster.",
 		Example: "  millrace cluster --workers 4",
 		Args:    millrace.Arguments(0, ""),
 		RunE:    func(c *cobra.Command, _ []string) error { return f.run(c.Context()) },
@@ -47,6 +47,7 @@ func clusterCommand() *cobra.Command {
 	millrace.SizeFlag(fs, &f.memory, "memory", "memory for buffers, of all workers together (default: half of what there is)")
 	fs.StringVar(&f.listen, "listen", f.listen, "the master's address; port 0 chooses a free one")
 	leaseFlag(fs, &f.lease, clusterLease)
+	fs.StringVar(&f.dataDir, "data-dir", "", "folder for what is known of the jobs; kept (default: a temporary one, removed at the end)")
 	fs.StringVar(&f.logDir, "log-dir", "", "folder for the logs; kept (default: a temporary one, removed at the end)")
 	return c
 }
@@ -123,36 +124,44 @@ func (l *local) start(name string, args ...string) (*procs.Process, error) {
 }
 
 func (l *local) run(ctx context.Context) error {
-	m, err := l.start("master", "master", "--with-parent", "--listen", l.listen, "--lease", l.lease.String())
+	m, addr, err := l.startMaster(ctx, l.listen)
 	if err != nil {
 		return err
 	}
-	ready, cancel := context.WithTimeout(ctx, readyWithin)
-	defer cancel()
-	if l.addr, err = m.FirstLine(ready); err != nil {
-		err = errors.Join(why(ctx, err, m), m.Stop(stopGrace))
-		return err
-	}
+	l.addr = addr
 	fmt.Printf("master   %s\nworkers  %d, each of %d slots, %s of memory in all\nlogs     %s\n\nTry:\n  millrace submit wordcount INPUT -o OUTPUT --master %s\n\nCtrl-C ends the cluster.\n",
 		l.addr, l.workers, l.slots, humanize.IBytes(uint64(l.memory)), l.logs, l.addr)
 
-	g, gctx := errgroup.WithContext(ctx)
+	workers, wctx := errgroup.WithContext(ctx) // they drain, for which the master is needed
 	for i := range l.workers {
-		g.Go(func() error { return l.keepWorker(gctx, i+1) })
+		workers.Go(func() error { return l.keepWorker(wctx, i+1) })
 	}
-	g.Go(func() error {
-		select {
-		case <-gctx.Done():
-			return nil
-		case <-m.Done():
-			return why(ctx, fmt.Errorf("the master ended (%v)", m.Err()), m)
-		}
-	})
-	err = g.Wait()
-	if e := m.Stop(stopGrace); err == nil {
-		err = e
+	mctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	defer cancel()
+	var master errgroup.Group
+	master.Go(func() error { return l.keepMaster(mctx, m) })
+	err = workers.Wait()
+	cancel()
+	return errors.Join(err, master.Wait())
+}
+
+// startMaster starts the master, or another in the place of one that died: on the same folder, and at its address.
+func (l *local) startMaster(ctx context.Context, listen string) (m *procs.Process, addr string, err error) {
+	args := []string{"master", "--with-parent", "--listen", listen, "--lease", l.lease.String()}
+	if l.dataDir == "" {
+		args = append(args, "--data-dir", filepath.Join(l.dir, "master"), "--last")
+	} else {
+		args = append(args, "--data-dir", l.dataDir)
 	}
-	return err
+	if m, err = l.start("master", args...); err != nil {
+		return nil, "", err
+	}
+	ready, cancel := context.WithTimeout(ctx, readyWithin)
+	defer cancel()
+	if addr, err = m.FirstLine(ready); err != nil {
+		return nil, "", errors.Join(why(ctx, err, m), m.Stop(stopGrace))
+	}
+	return m, addr, nil
 }
 
 // why is the error of a process that ended early: what it said itself, if it did, since its log may go with the cluster.
@@ -166,6 +175,37 @@ func why(ctx context.Context, err error, p *procs.Process) error {
 		return errors.New(said)
 	}
 	return err
+}
+
+// keepMaster keeps a master that runs up, until ctx ends.
+func (l *local) keepMaster(ctx context.Context, m *procs.Process) error {
+	for {
+		select {
+		case <-ctx.Done():
+			return m.Stop(stopGrace)
+		case <-m.Done():
+			fmt.Fprintf(os.Stderr, "the master ended (%v): starting another\n", why(ctx, m.Err(), m))
+		}
+		for m = nil; m == nil; {
+			pause(ctx, restartWait)
+			next, _, err := l.startMaster(ctx, l.addr)
+			switch {
+			case ctx.Err() != nil:
+				return nil
+			case err != nil:
+				fmt.Fprintf(os.Stderr, "the master does not start (%v): trying again\n", err)
+			}
+			m = next
+		}
+	}
+}
+
+// pause returns after d, or when ctx ends.
+func pause(ctx context.Context, d time.Duration) {
+	select {
+	case <-ctx.Done():
+	case <-time.After(d):
+	}
 }
 
 // keepWorker runs a worker, and another when it dies, until ctx ends.
@@ -183,10 +223,7 @@ func (l *local) keepWorker(ctx context.Context, n int) error {
 		case <-p.Done():
 			fmt.Fprintf(os.Stderr, "%s ended (%v): starting another\n", name, p.Err())
 		}
-		select {
-		case <-ctx.Done():
-		case <-time.After(restartWait):
-		}
+		pause(ctx, restartWait)
 	}
 	return nil
 }

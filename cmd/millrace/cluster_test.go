@@ -223,9 +223,9 @@ func TestCluster(t *testing.T) {
 	}
 }
 
-// TestWorkerRestart proves that a cluster starts a worker again that was killed, says so, and that the job that ran there
+// TestRestarts proves that a cluster starts a worker and a master again that were killed, says so, and that the job that ran there
 // ends with the same bytes.
-func TestWorkerRestart(t *testing.T) {
+func TestRestarts(t *testing.T) {
 	t.Parallel()
 	c := startCluster(t, "--workers", "1", "--slots", "1", "--lease", minLease.String())
 	cli(t, c.dir, 0, "gen", "text", "--size", "40MB", "-o", "in.txt")
@@ -238,8 +238,28 @@ func TestWorkerRestart(t *testing.T) {
 	}
 	must(t, syscall.Kill(workers[0], syscall.SIGKILL))
 	c.waitFor(t, &c.stderr, "worker-1 ended (signal: killed): starting another")
+	reach(t, c.client(t), wire.JobID(id), func(s *wire.JobStatus) bool { return s.Map.Done >= 10 })
+	must(t, syscall.Kill(c.master(t), syscall.SIGKILL))
+	c.waitFor(t, &c.stderr, "the master ended (signal: killed): starting another")
 	c.cli(t, 0, "wait", id, "-q")
 	same(t, c.dir+"/out", c.dir+"/run")
+}
+
+// TestClusterDataDir proves that a cluster with a folder for what it knows of its jobs leaves it to the next one.
+func TestClusterDataDir(t *testing.T) {
+	t.Parallel()
+	data, id := t.TempDir(), strings.Repeat("0d", 16)
+	t.Run("one", func(t *testing.T) {
+		c := startCluster(t, "--workers", "1", "--data-dir", data)
+		write(t, c.dir+"/in.txt", "a\n")
+		c.cli(t, 0, "submit", "wordcount", "in.txt", "-o", "out", "-q", "--id", id)
+	})
+	t.Run("next", func(t *testing.T) {
+		c := startCluster(t, "--workers", "1", "--data-dir", data)
+		if got := c.cli(t, 0, "status", id[:8]).out; !strings.Contains(got, "wordcount committed") {
+			t.Errorf("status of the job of an earlier cluster:\n%s", got)
+		}
+	})
 }
 
 // TestClusterKilled proves that the processes of a cluster end by themselves when it is killed, a worker that drains included.
@@ -280,6 +300,24 @@ func (c *cluster) workers(t *testing.T) []int {
 	})
 }
 
+// master returns the id of this cluster's master, whose data directory lies in the cluster's folder.
+func (c *cluster) master(t *testing.T) int {
+	t.Helper()
+	all, err := filepath.Glob("/proc/[0-9]*/cmdline")
+	must(t, err)
+	for _, file := range all {
+		args, err := os.ReadFile(file)
+		if err != nil || !bytes.Contains(args, []byte("\x00master\x00")) || !bytes.Contains(args, []byte(c.temp)) {
+			continue
+		}
+		pid, err := strconv.Atoi(filepath.Base(filepath.Dir(file)))
+		must(t, err)
+		return pid
+	}
+	t.Fatal("no master runs")
+	return 0
+}
+
 // TestDrain proves that a worker that gets SIGTERM while a job runs finishes or hands back its tasks, serves its runs as long
 // as they are needed, and exits with 0, and that the job ends with the same bytes.
 func TestDrain(t *testing.T) {
@@ -317,7 +355,7 @@ func TestDrain(t *testing.T) {
 // startMaster starts a master without workers: its jobs wait for ever.
 func startMaster(t *testing.T, args ...string) (addr string, p *procs.Process) {
 	t.Helper()
-	p = startProcess(t, "master", append([]string{"master", "--listen", "127.0.0.1:0"}, args...)...)
+	p = startProcess(t, "master", append([]string{"master", "--listen", "127.0.0.1:0", "--data-dir", t.TempDir()}, args...)...)
 	ctx, cancel := context.WithTimeout(t.Context(), deadline)
 	defer cancel()
 	addr, err := p.FirstLine(ctx)

@@ -16,9 +16,6 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/millrace/millrace"
-	"github.com/millrace/millrace/master"
-	"github.com/millrace/millrace/master/memha"
-	"github.com/millrace/millrace/master/sched"
 	"github.com/millrace/millrace/master/wire"
 	"github.com/millrace/millrace/storage/backends"
 	"github.com/millrace/millrace/worker"
@@ -77,38 +74,6 @@ func (f *serverFlags) bind(ctx context.Context) (context.Context, context.Cancel
 	return ctx, cancel
 }
 
-func masterCommand(reg *program.Registry) *cobra.Command {
-	var f serverFlags
-	var lease time.Duration
-	var limits master.Limits
-	c := &cobra.Command{
-		Use:     "master",
-		Short:   "Run a cluster's master",
-		Long:    "Run a cluster's master until it is told to end. It prints the address that it listens on. Its jobs live in memory: they end with it.",
-		Example: "  millrace master --listen 127.0.0.1:7800",
-		Args:    millrace.Arguments(0, ""),
-		RunE: func(c *cobra.Command, _ []string) error {
-			log, err := f.logger()
-			if err != nil {
-				return err
-			}
-			if err := loopback(f.listen); err != nil {
-				return err
-			}
-			if err := checkLease(lease); err != nil {
-				return err
-			}
-			ctx, cancel := f.bind(c.Context())
-			defer cancel()
-			return runMaster(ctx, reg, f.listen, lease, limits, log)
-		},
-	}
-	f.define(c.Flags(), "127.0.0.1:7800", "address for workers and clients; port 0 chooses a free one")
-	leaseFlag(c.Flags(), &lease, 15*time.Second)
-	limitFlags(c.Flags(), &limits)
-	return c
-}
-
 // minLease is the shortest --lease: one lost heartbeat must not cost a worker its work.
 const minLease = 2 * worker.DefaultPoll
 
@@ -122,27 +87,6 @@ func checkLease(lease time.Duration) error {
 		return millrace.Usage(fmt.Errorf("--lease %v: give %v or more, since a worker is heard of every %v", lease, minLease, worker.DefaultPoll))
 	}
 	return nil
-}
-
-func runMaster(ctx context.Context, reg *program.Registry, listen string, lease time.Duration, limits master.Limits, log *slog.Logger) error {
-	mem := memha.New()
-	m, err := master.New(master.Options{
-		Store: backends.New(backends.Options{}), Backend: mem, Election: mem, Programs: reg, Volatile: true, Log: log,
-		Scheduler: sched.Options{Lease: lease}, Limits: limits,
-		Server: wire.ServerOptions{Report: func(i wire.Incident) {
-			log.Warn("connection", "remote", i.Remote, "op", i.Op, "error", i.Err, "stack", string(i.Stack))
-		}},
-	})
-	if err != nil {
-		return err
-	}
-	l, err := net.Listen("tcp", listen)
-	if err != nil {
-		return fmt.Errorf("master: listen on %s: %w: choose another address with --listen", listen, err)
-	}
-	fmt.Println(l.Addr())
-	log.Info("master ready", "address", l.Addr().String(), "version", millrace.Version)
-	return m.Run(ctx, l)
 }
 
 // workerFlags are the options of a worker process.

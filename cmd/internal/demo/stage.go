@@ -86,7 +86,7 @@ func (s *stage) fillBucket(ctx context.Context) error {
 
 // startCluster starts a master and its workers, which end with this process however it ends.
 func (s *stage) startCluster(ctx context.Context) (err error) {
-	if s.master, err = s.start("master", "master", "--listen", "127.0.0.1:0", "--lease", lease.String()); err != nil {
+	if s.master, err = s.start("master", "master", "--listen", "127.0.0.1:0", "--data-dir", filepath.Join(s.dir, "master"), "--lease", lease.String()); err != nil {
 		return err
 	}
 	ready, cancel := context.WithTimeout(ctx, readyWithin)

@@ -26,6 +26,7 @@ type cluster struct {
 	addr   string // of the master
 	temp   string // parent of the workers' temporary folders
 	logs   string
+	data   string // of the master
 	client *wire.Client
 	master *procs.Process
 
@@ -51,31 +52,40 @@ func startCluster(ctx context.Context, t testing.TB, s *servers.Server, n int) *
 // startClusterOf is startCluster of another binary.
 func startClusterOf(ctx context.Context, t testing.TB, s *servers.Server, n int, bin string) *cluster {
 	t.Helper()
-	c := &cluster{t: t, bin: bin, temp: t.TempDir(), logs: t.TempDir()}
+	c := &cluster{t: t, bin: bin, addr: "127.0.0.1:0", temp: t.TempDir(), logs: t.TempDir(), data: t.TempDir()}
 	for _, e := range os.Environ() {
 		if name, _, _ := strings.Cut(e, "="); !strings.HasPrefix(name, "AWS_") && !strings.HasPrefix(name, "MILLRACE_") {
 			c.env = append(c.env, e)
 		}
 	}
 	c.env = append(c.env, s.Env()...)
-	var err error
-	c.master, err = c.start("master", "master", "--listen", "127.0.0.1:0", "--lease", clusterLease.String())
-	if err != nil {
-		t.Fatal(err)
-	}
 	t.Cleanup(c.stop)
-	ready, cancel := context.WithTimeout(ctx, clusterReady)
-	defer cancel()
-	if c.addr, err = c.master.FirstLine(ready); err != nil {
-		t.Fatal(err)
-	}
-	if c.client, err = wire.Dial(ready, []string{c.addr}, wire.ClientOptions{Role: wire.RoleClient}); err != nil {
-		t.Fatal(err)
-	}
+	c.startMaster(ctx)
 	for range n {
 		c.addWorker()
 	}
 	return c
+}
+
+// startMaster starts the master, or the next one after that has died: on the same folder, and at the same address.
+func (c *cluster) startMaster(ctx context.Context) {
+	c.t.Helper()
+	var err error
+	c.master, err = c.start("master", "master", "--listen", c.addr, "--lease", clusterLease.String(), "--data-dir", c.data)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	ready, cancel := context.WithTimeout(ctx, clusterReady)
+	defer cancel()
+	if c.addr, err = c.master.FirstLine(ready); err != nil {
+		c.t.Fatal(err)
+	}
+	if c.client != nil {
+		c.client.Close()
+	}
+	if c.client, err = wire.Dial(ready, []string{c.addr}, wire.ClientOptions{Role: wire.RoleClient}); err != nil {
+		c.t.Fatal(err)
+	}
 }
 
 func (c *cluster) start(name string, args ...string) (*procs.Process, error) {
@@ -155,8 +165,10 @@ func (c *cluster) stop() {
 	}
 	wg.Wait()
 	c.workers = nil
-	if err := c.master.Stop(clusterGrace); err != nil {
-		c.t.Error(err)
+	if c.master != nil {
+		if err := c.master.Stop(clusterGrace); err != nil {
+			c.t.Error(err)
+		}
 	}
 	c.readLogs()
 }

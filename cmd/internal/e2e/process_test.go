@@ -20,7 +20,7 @@ import (
 	"github.com/millrace/millrace/jobs"
 	"github.com/millrace/millrace/jobs/builtin"
 	"github.com/millrace/millrace/master"
-	"github.com/millrace/millrace/master/memha"
+	"github.com/millrace/millrace/master/etcdha/state"
 	"github.com/millrace/millrace/master/sched"
 	"github.com/millrace/millrace/master/wire"
 	"github.com/millrace/millrace/storage/backends"
@@ -40,6 +40,7 @@ func registry() (*program.Registry, error) {
 func runProcess(kind string, args []string) int {
 	fs := pflag.NewFlagSet(kind, pflag.ContinueOnError)
 	listen := fs.String("listen", "127.0.0.1:0", "")
+	data := fs.String("data-dir", "", "")
 	lease := fs.Duration("lease", clusterLease, "")
 	masters := fs.StringSlice("master", nil, "")
 	slots := fs.Int("slots", 1, "")
@@ -60,7 +61,7 @@ func runProcess(kind string, args []string) int {
 	log := slog.New(slog.NewTextHandler(os.Stderr, nil))
 	reg, regErr := registry()
 	if err = errors.Join(err, regErr); err == nil && kind == "master" {
-		err = runMaster(term, reg, *listen, *lease, log)
+		err = runMaster(term, reg, *listen, *data, *lease, log)
 	} else if err == nil {
 		err = runWorker(ctx, term, *masters, worker.Options{
 			Programs: reg, Store: backends.New(backends.Options{}), Slots: *slots, Memory: *memory, TempDir: *temp, Drain: *drain, Log: log,
@@ -73,21 +74,24 @@ func runProcess(kind string, args []string) int {
 	return 0
 }
 
-func runMaster(ctx context.Context, reg *program.Registry, listen string, lease time.Duration, log *slog.Logger) error {
-	mem := memha.New()
-	m, err := master.New(master.Options{
-		Store: backends.New(backends.Options{}), Backend: mem, Election: mem, Programs: reg, Volatile: true, Log: log,
-		Scheduler: sched.Options{Lease: lease},
-	})
-	if err != nil {
-		return err
-	}
+func runMaster(ctx context.Context, reg *program.Registry, listen, data string, lease time.Duration, log *slog.Logger) error {
 	l, err := net.Listen("tcp", listen)
 	if err != nil {
 		return err
 	}
-	fmt.Println(l.Addr())
-	return m.Run(ctx, l)
+	st, err := state.Open(ctx, state.Options{DataDir: data, Log: log})
+	if err != nil {
+		return err
+	}
+	m, err := master.New(master.Options{
+		Store: backends.New(backends.Options{}), Backend: st, Election: st, Programs: reg, Log: log,
+		Scheduler: sched.Options{Lease: lease}, Server: wire.ServerOptions{Cluster: st.Cluster()},
+	})
+	if err == nil {
+		fmt.Println(l.Addr())
+		err = m.Run(ctx, l)
+	}
+	return errors.Join(err, st.Close())
 }
 
 // runWorker drains the worker when term ends.

@@ -59,25 +59,6 @@ func startAll(t *testing.T, root string, peers []Peer, o Options) []*Member {
 	return members
 }
 
-// Three members are one store; two of them go on without the third, which catches up when it is back.
-func TestThree(t *testing.T) {
-	t.Parallel()
-	root, peers := t.TempDir(), freePeers(t, 3)
-	members := startAll(t, root, peers, fast(t))
-	put(t, members[0], "/a")
-	stop(t, members[0])
-	put(t, members[1], "/b")
-	o := fast(t)
-	o.Name, o.Peers, o.Token = peers[0].Name, peers, "test"
-	back := start(t, filepath.Join(root, peers[0].Name), o)
-	for _, key := range []string{"/a", "/b"} {
-		got, err := back.Client().Get(t.Context(), key)
-		if err != nil || len(got.Kvs) != 1 {
-			t.Errorf("%s after the member came back: %v %v", key, got, err)
-		}
-	}
-}
-
 func put(t *testing.T, m *Member, key string) {
 	t.Helper()
 	if _, err := m.Client().Put(t.Context(), key, "1"); err != nil {

@@ -94,62 +94,72 @@ func TestFromOneToThree(t *testing.T) {
 	eventually(t, "the second member is promoted", func() bool { return voters(t, first) == 2 })
 	third := join(t, second, path(2), peers[2])
 	eventually(t, "the third member is promoted", func() bool { return voters(t, first) == 3 })
-	if got, err := third.Client().Get(t.Context(), "/a"); err != nil || len(got.Kvs) != 1 {
-		t.Errorf("what was written before, read from the third: %v %v", got, err)
-	}
+	wantKey(t, third, "/a")
 	stop(t, first)
 	put(t, third, "/b")
 }
 
-// A member whose folder is lost comes back with an empty one: it takes its own place, is no second vote, and has all data. The
-// folder that was lost, should it turn up again, is of no use.
-func TestReplace(t *testing.T) {
+// Three members are one store. Two of them go on without the third, which catches up when it is back. One whose folder is lost
+// comes back with an empty one: it takes its own place, is no second vote, and has all data; the folder that was lost, should it
+// turn up again, is of no use. While no majority answers nobody joins or is removed, and the error says so.
+func TestThree(t *testing.T) {
 	t.Parallel()
 	root, peers := t.TempDir(), freePeers(t, 3)
 	members := startAll(t, root, peers, fast(t))
-	for _, m := range members[:2] {
+	stop(t, members[0])
+	put(t, members[1], "/a")
+	first := start(t, filepath.Join(root, peers[0].Name), options(t, peers, 0))
+	wantKey(t, first, "/a")
+	for _, m := range []*Member{first, members[1]} {
 		run(t, m.PromoteLearners)
 	}
-	put(t, members[0], "/a")
+
 	lost := members[2].dir.path
 	stop(t, members[2])
-	back := join(t, members[0], filepath.Join(root, "new"), peers[2])
-	eventually(t, "the new member is promoted", func() bool { return voters(t, members[0]) == 3 })
-	all, err := back.Status(t.Context())
-	if err != nil || len(all) != 3 {
+	third := join(t, first, filepath.Join(root, "new"), peers[2])
+	eventually(t, "the new member is promoted", func() bool { return voters(t, first) == 3 })
+	if all, err := third.Status(t.Context()); err != nil || len(all) != 3 {
 		t.Errorf("members after the replacement: %+v %v", all, err)
 	}
-	if got, err := back.Client().Get(t.Context(), "/a"); err != nil || len(got.Kvs) != 1 {
-		t.Errorf("what was written before, read from the new member: %v %v", got, err)
-	}
-	stop(t, back)
-	o := fast(t)
-	o.Name, o.Peers = peers[2].Name, peers
+	wantKey(t, third, "/a")
+	stop(t, third)
 	d := openDir(t, lost)
 	defer d.Close()
-	if m, err := Start(t.Context(), d, o); !errors.Is(err, ErrRemoved) || !strings.Contains(err.Error(), lost) {
+	if m, err := Start(t.Context(), d, options(t, peers, 2)); !errors.Is(err, ErrRemoved) || !strings.Contains(err.Error(), lost) {
 		if err == nil {
 			m.Close()
 		}
 		t.Errorf("the folder that was lost: %v, want ErrRemoved with its name", err)
 	}
-}
 
-// While no majority answers nobody joins and nobody is removed, and the error says so.
-func TestNoMajority(t *testing.T) {
-	t.Parallel()
-	root, peers := t.TempDir(), freePeers(t, 3)
-	members := startAll(t, root, peers, fast(t))
 	stop(t, members[1])
-	stop(t, members[2])
 	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
 	defer cancel()
-	if _, err := members[0].Add(ctx, Peer{"m4", "127.0.0.1:1"}); !errors.Is(err, ErrNoMajority) {
+	if _, err := first.Add(ctx, Peer{"m4", "127.0.0.1:1"}); !errors.Is(err, ErrNoMajority) {
 		t.Errorf("add: %v, want ErrNoMajority", err)
 	}
 	ctx, cancel = context.WithTimeout(t.Context(), 300*time.Millisecond)
 	defer cancel()
-	if err := members[0].Remove(ctx, uint64(members[1].etcd.Server.MemberID())); !errors.Is(err, ErrNoMajority) {
-		t.Errorf("remove: %v, want ErrNoMajority", err)
+	for _, x := range first.etcd.Server.Cluster().Members() {
+		if x.Name != peers[1].Name {
+			continue
+		}
+		if err := first.Remove(ctx, uint64(x.ID)); !errors.Is(err, ErrNoMajority) {
+			t.Errorf("remove: %v, want ErrNoMajority", err)
+		}
+	}
+}
+
+// options are those of the i-th of peers, after its first start.
+func options(t *testing.T, peers []Peer, i int) Options {
+	o := fast(t)
+	o.Name, o.Peers, o.Token = peers[i].Name, peers, "test"
+	return o
+}
+
+func wantKey(t *testing.T, m *Member, key string) {
+	t.Helper()
+	if got, err := m.Client().Get(t.Context(), key); err != nil || len(got.Kvs) != 1 {
+		t.Errorf("%s, read from %s: %v %v", key, m.o.Name, got, err)
 	}
 }
