@@ -51,8 +51,14 @@ func TestSuccessor(t *testing.T) {
 		}
 		h.args.Done = append(h.args.Done, h.result(task))
 		r, err := h.c.Runs(t.Context(), &wire.RunsArgs{Job: jobA})
-		if err != nil || len(r.Events) != 2 || r.Cursor != 2 {
+		if err != nil || len(r.Events) != 2 || r.Cursor != 2 || r.Term != 2 {
 			t.Errorf("the run log is %+v, %v", r, err)
+		}
+		for term, want := range map[uint64]int{1: 2, 2: 0, 0: 0} { // of which the reader has the cursor; 0 from an older version
+			r, err := h.c.Runs(t.Context(), &wire.RunsArgs{Job: jobA, Cursor: 2, Term: term})
+			if err != nil || len(r.Events) != want || r.Cursor != 2 {
+				t.Errorf("from the place of term %d on: %+v, %v", term, r, err)
+			}
 		}
 		h.work(wire.Reduce, 2)
 		s = next.status(jobA, wire.Done)

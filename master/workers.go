@@ -221,16 +221,20 @@ func (m *Master) Job(_ context.Context, args *wire.JobArgs) (*wire.JobReply, err
 
 // Runs returns what is new in a job's run log, and waits for something new if there is nothing.
 func (m *Master) Runs(ctx context.Context, args *wire.RunsArgs) (reply *wire.RunsReply, err error) {
+	cursor := max(args.Cursor, 0)
+	if args.Term != 0 && args.Term != m.term.N { // a worker of an older version does not say: its logs had one order
+		cursor = 0
+	}
 	if args.Pause > 0 {
 		err = m.await(ctx, args.Job, args.Pause, func(j *job, expired bool) (bool, error) {
-			return expired || j.live >= j.plan.Maps || len(j.runs) >= args.Cursor+clampPage(args.Max) || !j.ended.IsZero(), nil
+			return expired || j.live >= j.plan.Maps || len(j.runs) >= cursor+clampPage(args.Max) || !j.ended.IsZero(), nil
 		})
 		if err != nil {
 			return nil, err
 		}
 	}
 	err = m.await(ctx, args.Job, args.Wait, func(j *job, expired bool) (bool, error) {
-		from := min(max(args.Cursor, 0), len(j.runs))
+		from := min(cursor, len(j.runs))
 		to := min(len(j.runs), from+clampPage(args.Max))
 		if to == from && !j.ended.IsZero() {
 			return false, refuse(wire.ErrJobEnded, fmt.Sprintf("runs of job %s", j.id), "it has ended: "+j.state.String())
@@ -238,7 +242,7 @@ func (m *Master) Runs(ctx context.Context, args *wire.RunsArgs) (reply *wire.Run
 		if to == from && !expired {
 			return false, nil
 		}
-		reply = &wire.RunsReply{Events: j.runs[from:to:to], Cursor: to, Maps: j.plan.Maps}
+		reply = &wire.RunsReply{Events: j.runs[from:to:to], Cursor: to, Term: m.term.N, Maps: j.plan.Maps}
 		return true, nil
 	})
 	return reply, err

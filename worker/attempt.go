@@ -176,7 +176,7 @@ func (js *jobState) load(ctx context.Context, w *Worker, id wire.TaskID) (loaded
 	if k := js.known; k.reply != nil && (k.reply.Sampled || id.Phase == wire.Sample) {
 		return k, nil
 	}
-	reply, err := w.o.Master.Job(ctx, &wire.JobArgs{Job: id.Job})
+	reply, err := persist(ctx, func() (*wire.JobReply, error) { return w.o.Master.Job(ctx, &wire.JobArgs{Job: id.Job}) })
 	if err != nil {
 		return loaded{}, err
 	}
@@ -197,8 +197,8 @@ func failure(ctx context.Context, a *attempt, err error) *wire.Failure {
 	case ctx.Err() != nil:
 		f.Kind = wire.FailReturned
 		f.Text = "given up"
-	case errors.Is(err, wire.ErrUnreachable):
-		f.Kind = wire.FailReturned // no fault of the task's
+	case wire.Again(err):
+		f.Kind = wire.FailReturned // no master leads: no fault of the task's
 	case errors.As(err, &fetch):
 		f.Kind = wire.FailFetch
 		f.Run = wire.AttemptID{Task: wire.TaskID{Job: a.task.Attempt.Task.Job, Phase: wire.Map, Index: fetch.Map}, N: fetch.Attempt}

@@ -45,6 +45,7 @@ func TestFailure(t *testing.T) {
 		{"too many bad records", t.Context(), fmt.Errorf("map: %w", jobs.ErrRejects), wire.FailJob, "too many bad records"},
 		{"too large a record", t.Context(), &jobs.RecordError{Err: jobs.ErrHeld}, wire.FailJob, "64 MiB"},
 		{"the master", t.Context(), fmt.Errorf("ask: %w", wire.ErrUnreachable), wire.FailReturned, "ask"},
+		{"a master that stands by", t.Context(), fmt.Errorf("ask: %w", wire.NotLeader("")), wire.FailReturned, "ask"},
 		{"a kill", ended, fetch, wire.FailReturned, "given up"},
 	} {
 		f := failure(test.ctx, a, test.err)
@@ -137,19 +138,56 @@ func TestReduceFetchFailure(t *testing.T) {
 	})
 }
 
-// A reduce outlasts a master that cannot be reached for a while.
+// A reduce outlasts a master that cannot be reached, or does not lead, for a while.
 func TestReduceWithoutMaster(t *testing.T) {
+	for _, why := range []error{wire.ErrUnreachable, wire.NotLeader(""), wire.ErrShuttingDown, wire.ErrOldTerm} {
+		synctest.Test(t, func(t *testing.T) {
+			r := newRig(t, Options{})
+			red, m := reduceTask("count", 0), mapTask("count", 0)
+			r.script.over = why
+			r.script.once(assign(red, m))
+			r.start()
+			let(time.Minute)
+			r.script.publish(r.outcome(m))
+			let(3 * time.Second)
+			if o := r.outcome(red); o.Failure != nil || o.Parts[0].Rows != 2 {
+				t.Errorf("%v: got %+v, %+v", why, o, o.Failure)
+			}
+			r.stop()
+		})
+	}
+}
+
+// The next leader's log of runs may have another order, and tells again of what a reduce knows from the last one: it reads each
+// map's run once.
+func TestRunLogOfNextTerm(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, Options{})
-		red, m := reduceTask("count", 0), mapTask("count", 0)
-		r.script.over = wire.ErrUnreachable
-		r.script.once(assign(red, m))
+		r := newRig(t, Options{Slots: 3})
+		maps := []wire.Task{mapTask("count", 0), mapTask("count", 0), mapTask("count", 0)}
+		for i := range maps {
+			maps[i].Attempt.Task.Index = i
+		}
+		red := reduceTask("count", 0)
+		r.script.maps, r.script.term = 3, 1
+		r.script.once(assign(maps...))
 		r.start()
-		let(time.Minute)
-		r.script.publish(r.outcome(m))
 		let(3 * time.Second)
-		if o := r.outcome(red); o.Failure != nil || o.Parts[0].Rows != 2 {
-			t.Errorf("got %+v, %+v", o, o.Failure)
+		outs := []wire.Outcome{r.outcome(maps[0]), r.outcome(maps[1]), r.outcome(maps[2])}
+		r.script.publish(outs[0])
+		r.script.publish(outs[1])
+		r.script.once(assign(red))
+		let(3 * time.Second) // it has read two runs
+		r.script.mu.Lock()
+		r.script.term, r.script.runs = 2, []wire.RunEvent{
+			{Attempt: outs[2].Attempt, Run: *outs[2].Map},
+			{Attempt: outs[1].Attempt, Run: wire.MapResult{URL: "http://self/runs/none"}}, {Attempt: outs[1].Attempt, Lost: true},
+			{Attempt: outs[0].Attempt, Run: *outs[0].Map},
+		}
+		r.script.mu.Unlock()
+		r.script.publish(outs[1])
+		let(3 * time.Second)
+		if o := r.outcome(red); o.Failure != nil || o.Records != 9 || o.Reduce.Groups != 2 {
+			t.Errorf("it read %d pairs, %+v", o.Records, o.Failure)
 		}
 		r.stop()
 	})

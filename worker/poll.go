@@ -114,6 +114,17 @@ func (w *Worker) goOn(ctx context.Context, err error, draining bool) bool {
 	return pause(ctx, retryPoll)
 }
 
+// persist asks the master until it gets an answer or ctx ends. That no master leads for a while, however long, is no fault of
+// the attempt that asks, and no reason to throw its work away.
+func persist[R any](ctx context.Context, ask func() (*R, error)) (*R, error) {
+	for {
+		reply, err := ask()
+		if err == nil || ctx.Err() != nil || !wire.Again(err) || !pause(ctx, retryPoll) {
+			return reply, err
+		}
+	}
+}
+
 // pause waits, and says whether ctx lives on.
 func pause(ctx context.Context, d time.Duration) bool {
 	t := time.NewTimer(d)

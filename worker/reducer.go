@@ -75,15 +75,10 @@ func (w *Worker) followRuns(ctx context.Context, a *attempt, pairs *shuffle.Read
 	args := &wire.RunsArgs{Job: a.task.Attempt.Task.Job, Wait: runsWait}
 	for begun := time.Now(); ; {
 		args.Pause = min(runsPause, time.Since(begun)/runsPauseShare)
-		reply, err := w.o.Master.Runs(ctx, args)
+		reply, err := persist(ctx, func() (*wire.RunsReply, error) { return w.o.Master.Runs(ctx, args) })
 		switch {
 		case context.Cause(ctx) == errReduced:
 			return nil
-		case err != nil && ctx.Err() == nil && errors.Is(err, wire.ErrUnreachable):
-			if !pause(ctx, retryPoll) {
-				return nil
-			}
-			continue
 		case err != nil:
 			return fmt.Errorf("ask for runs: %w", err)
 		}
@@ -95,7 +90,7 @@ func (w *Worker) followRuns(ctx context.Context, a *attempt, pairs *shuffle.Read
 				pairs.Add(e.Attempt.Task.Index, e.Attempt.N, e.Run.URL, e.Run.Size, e.Run.Checksum)
 			}
 		}
-		args.Cursor = reply.Cursor
+		args.Cursor, args.Term = reply.Cursor, reply.Term
 	}
 }
 

@@ -29,7 +29,8 @@ type script struct {
 	job    func(*wire.JobArgs) (*wire.JobReply, error)
 	runs   []wire.RunEvent
 	maps   int
-	over   error // what Runs answers when there is nothing new
+	term   uint64 // of runs
+	over   error  // what Runs answers when there is nothing new
 	more   chan struct{}
 }
 
@@ -59,10 +60,14 @@ func (s *script) Job(_ context.Context, args *wire.JobArgs) (*wire.JobReply, err
 func (s *script) Runs(ctx context.Context, args *wire.RunsArgs) (*wire.RunsReply, error) {
 	for {
 		s.mu.Lock()
-		events, over, more := s.runs[min(args.Cursor, len(s.runs)):], s.over, s.more
+		cursor := args.Cursor
+		if args.Term != s.term {
+			cursor = 0
+		}
+		events, term, over, more := s.runs[min(cursor, len(s.runs)):], s.term, s.over, s.more
 		s.mu.Unlock()
 		if len(events) > 0 {
-			return &wire.RunsReply{Events: events, Cursor: args.Cursor + len(events), Maps: s.maps}, nil
+			return &wire.RunsReply{Events: events, Cursor: cursor + len(events), Term: term, Maps: s.maps}, nil
 		}
 		if over != nil {
 			return nil, over

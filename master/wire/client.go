@@ -80,6 +80,7 @@ type Client struct {
 	addrs   []string // as given, and then those that were heard of
 	given   int      // how many were given
 	conns   [lanes]*conn
+	retired []*conn   // on which calls may still be in flight
 	at      int       // index of the address to try first
 	failed  string    // the address that was tried first and did not answer, the last such one
 	tried   time.Time // when that was
@@ -112,7 +113,7 @@ func Dial(ctx context.Context, addrs []string, o ClientOptions) (*Client, error)
 func (c *Client) Close() error {
 	c.mu.Lock()
 	c.closed = true
-	conns := c.conns
+	conns := slices.Concat(c.conns[:], c.retired)
 	c.mu.Unlock()
 	for _, conn := range conns {
 		if conn != nil {
@@ -219,13 +220,13 @@ func (c *Client) try(ctx context.Context, l lane, op string, args, result any, t
 		return ctx.Err()
 	case errors.Is(err, context.DeadlineExceeded):
 		conn.close() // a master that hangs
-		c.moveOn(conn.addr, "")
+		c.leave(conn.addr)
 		return fmt.Errorf("%w: %s at %s: no answer within %v", ErrUnreachable, op, conn.addr, timeout)
 	case errors.Is(err, errBroken):
-		c.moveOn(conn.addr, "")
+		c.leave(conn.addr)
 		return fmt.Errorf("%w: %s at %s: %w", ErrUnreachable, op, conn.addr, err)
 	case errors.Is(err, ErrOldTerm):
-		c.moveOn(conn.addr, "")
+		c.leave(conn.addr)
 		return fmt.Errorf("%s at %s: %w", op, conn.addr, err)
 	case errors.Is(err, ErrNotLeader), errors.Is(err, ErrShuttingDown), errors.Is(err, ErrNoSuchTerm):
 		c.moveOn(conn.addr, leaderOf(err))
@@ -241,10 +242,25 @@ const maxHeardOf = 16
 // notice that it is dead.
 const failedFor = 3 * time.Second
 
+// leave gives up a master that hangs, broke off, or speaks of an old term: who waits there for an answer would wait in vain.
+func (c *Client) leave(addr string) {
+	c.moveOn(addr, "")
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.closeLocked(addr)
+}
+
+func (c *Client) closeLocked(addr string) {
+	for _, conn := range c.conns {
+		if conn != nil && conn.addr == addr && len(c.addrs) > 1 {
+			conn.close()
+		}
+	}
+}
+
 // moveOn makes the next connection start at the leader's address, if that is known, or else at any one but addr, unless
-// somebody moved on already. What is connected to addr is closed: who waits there for an answer would wait in vain. If the
-// leader has just been found dead, the client stays: ten thousand that change places all the time would cost the masters
-// far more than as many that ask again.
+// somebody moved on already. If the leader has just been found dead, the client stays: ten thousand that change places all
+// the time would cost the masters far more than as many that ask again.
 func (c *Client) moveOn(addr, leader string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -258,11 +274,7 @@ func (c *Client) moveOn(addr, leader string) {
 		return
 	default:
 		c.at = c.indexLocked(leader)
-	}
-	for _, conn := range c.conns {
-		if conn != nil && conn.addr == addr {
-			conn.close()
-		}
+		c.closeLocked(addr) // what waits there goes along
 	}
 }
 
@@ -306,23 +318,26 @@ func (c *Client) conn(ctx context.Context, l lane) (*conn, error) {
 		return old, nil
 	}
 	if old != nil {
-		old.close()
+		old.retire()
 	}
-	conn, err := c.dial(ctx, addrs, cluster)
+	made, err := c.dial(ctx, addrs, cluster)
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if err != nil || conn.addr != addrs[0] {
+	if err != nil || made.addr != addrs[0] {
 		c.failed, c.tried = addrs[0], time.Now()
 	}
 	if err != nil {
 		return nil, err
 	}
 	if c.closed {
-		conn.close()
+		made.close()
 		return nil, ErrClosed
 	}
-	c.conns[l], c.at, c.cluster = conn, c.indexLocked(conn.addr), conn.cluster
-	return conn, nil
+	if old != nil {
+		c.retired = append(slices.DeleteFunc(c.retired, (*conn).over), old)
+	}
+	c.conns[l], c.at, c.cluster = made, c.indexLocked(made.addr), made.cluster
+	return made, nil
 }
 
 // Bounds of the pauses before a call is tried again.

@@ -115,7 +115,7 @@ type arriving struct {
 func (c *conn) call(ctx context.Context, op string, args, result any) error {
 	select {
 	case c.slots <- struct{}{}:
-		defer func() { <-c.slots }()
+		defer c.release()
 	case <-ctx.Done():
 		return ctx.Err()
 	}
@@ -141,6 +141,32 @@ func (c *conn) call(ctx context.Context, op string, args, result any) error {
 	}
 	c.close()
 	return fmt.Errorf("%w: %w", errBroken, call.Error)
+}
+
+// release ends a call; the last one of a retired connection closes it.
+func (c *conn) release() {
+	<-c.slots
+	if c.ended.Load() && len(c.slots) == 0 {
+		c.close()
+	}
+}
+
+// retire makes no call begin any more, and closes the connection when those in flight have been answered.
+func (c *conn) retire() {
+	c.ended.Store(true)
+	if len(c.slots) == 0 {
+		c.close()
+	}
+}
+
+// over says whether nothing is left of the connection.
+func (c *conn) over() bool {
+	select {
+	case <-c.done:
+		return true
+	default:
+		return false
+	}
 }
 
 // close closes the connection; calls in flight fail.

@@ -80,7 +80,7 @@ const testEdges = `
 	worker/...               < storage/backends storage/localstore
 	master/console           < storage storage/manifest
 	master                   < jobs/... storage/backends storage/localstore worker worker/program
-	worker                   < jobs/... master master/sched storage/backends storage/localstore worker/program
+	worker                   < jobs/... master master/journal master/sched storage/backends storage/localstore worker/program
 `
 
 // inMemory are the implementations that the tests of any package may stand on.
