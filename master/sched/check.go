@@ -32,8 +32,11 @@ func (s *State) checkWorkers() error {
 	if len(s.workers) != len(s.roster) {
 		return fmt.Errorf("%d workers by id, %d in the roster", len(s.workers), len(s.roster))
 	}
-	ending := map[*job]int{}
+	ending, absent := map[*job]int{}, 0
 	for _, w := range s.roster {
+		if !w.joined {
+			absent++
+		}
 		if s.workers[w.id] != w || w.lost || s.refused[w.id] {
 			return fmt.Errorf("worker %s: in the roster, but lost, refused or not under its id", w.id)
 		}
@@ -51,6 +54,9 @@ func (s *State) checkWorkers() error {
 				ending[a.job]++
 			}
 		}
+	}
+	if absent != s.absent {
+		return fmt.Errorf("%d workers have not joined, %d are counted", absent, s.absent)
 	}
 	for _, j := range s.order {
 		if j.ending != ending[j] {
@@ -181,7 +187,7 @@ func (s *State) checkRuns(j *job) error {
 // checkProgress looks that nothing waits that could go on: no free slot beside a task for it, and no job whose reduces
 // hold the slots that its maps wait for.
 func (s *State) checkProgress() error {
-	if s.replayed || s.now < s.holdUntil {
+	if s.replayed || s.holding() {
 		return nil
 	}
 	for _, w := range s.roster {

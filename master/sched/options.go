@@ -25,8 +25,12 @@ type Options struct {
 	// of masters does not throw away the work of workers that are slow to find the new one.
 	Grace time.Duration
 	// Settle is how long after Replay nothing is assigned, so that workers report what runs before it is given to
-	// others: 5 s, more than a heartbeat.
+	// others: 500 ms. A worker whose master dies looks for the next one at once, and is there within that time.
 	Settle time.Duration
+	// Muster is how much longer that takes at most, while workers that hold selected runs are not back yet: 2 s after
+	// Replay. Those whose master was stopped or cut off notice only when an answer is overdue; one that died together with
+	// its master must not hold up the others.
+	Muster time.Duration
 
 	// MaxAttempts is how many charged failures of one task end its job, where Submit does not say: 4.
 	MaxAttempts int
@@ -54,7 +58,8 @@ func (o Options) filled() Options {
 	o.Term = max(o.Term, 0)
 	fill(&o.Lease, 15*time.Second)
 	fill(&o.Grace, 60*time.Second)
-	fill(&o.Settle, 5*time.Second)
+	fill(&o.Settle, 500*time.Millisecond)
+	fill(&o.Muster, 2*time.Second)
 	fill(&o.MaxAttempts, 4)
 	fill(&o.MaxUncharged, 100)
 	fill(&o.MaxWorkerFailures, 3)

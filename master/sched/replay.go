@@ -38,6 +38,7 @@ func (p *Replaying) State() *State {
 		if !w.needed() {
 			delete(s.workers, w.id)
 			s.roster = remove(s.roster, w)
+			s.absent--
 		}
 	}
 	s.replayed = true
@@ -146,6 +147,7 @@ func (s *State) resume() {
 	s.replayed = false
 	if len(s.active) > 0 {
 		s.holdUntil = s.now + s.o.Settle
+		s.musterUntil = s.now + s.o.Muster
 	}
 	for _, w := range s.roster {
 		w.lease = s.now + s.o.Grace

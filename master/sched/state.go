@@ -23,8 +23,10 @@ type State struct {
 	refused    map[WorkerID]bool // lost incarnations
 	refusedOld []WorkerID        // the same, oldest first
 
-	replayed  bool          // by Replay, and no Step yet
-	holdUntil time.Duration // nothing is assigned before; see Options.Settle
+	replayed    bool          // by Replay, and no Step yet
+	holdUntil   time.Duration // nothing is assigned before; see Options.Settle
+	musterUntil time.Duration // nor before, unless all workers are back; see Options.Muster
+	absent      int           // Invariant: the workers in roster that have not joined
 
 	out []Effect // of this Step
 }
@@ -48,7 +50,7 @@ func (s *State) Step(at time.Duration, ev Event) []Effect {
 		s.resume()
 	}
 	s.dispatch(ev)
-	if s.now >= s.holdUntil {
+	if !s.holding() {
 		s.assign()
 		s.preempt()
 		if _, ok := ev.(Tick); ok {
@@ -58,6 +60,11 @@ func (s *State) Step(at time.Duration, ev Event) []Effect {
 	out := s.out
 	s.out = nil
 	return out
+}
+
+// holding says whether workers may still come back from an earlier term with what they run.
+func (s *State) holding() bool {
+	return s.now < s.holdUntil || s.absent > 0 && s.now < s.musterUntil
 }
 
 func (s *State) dispatch(ev Event) {

@@ -62,6 +62,7 @@ func (s *State) join(p Poll) *worker {
 	}
 	if !w.joined {
 		w.joined = true
+		s.absent--
 		s.note(nil, w, "joined with %d slots", p.Slots)
 	}
 	if p.Draining && !w.draining {
@@ -76,6 +77,7 @@ func (s *State) enlist(id WorkerID) *worker {
 	w := &worker{id: id}
 	s.workers[id] = w
 	s.roster = append(s.roster, w)
+	s.absent++
 	return w
 }
 
@@ -208,6 +210,9 @@ func (s *State) expire() {
 // lose takes a worker out: its attempts run again elsewhere, and its runs are gone.
 func (s *State) lose(w *worker, text string) {
 	w.lost = true
+	if !w.joined {
+		s.absent--
+	}
 	delete(s.workers, w.id)
 	s.roster = remove(s.roster, w)
 	s.refuse(w.id)
