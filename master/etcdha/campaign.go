@@ -118,15 +118,19 @@ func (n *candidacy) stand(ctx context.Context) (*reign, error) {
 	return r, nil
 }
 
-// revoke ends a lease, and with it the leader key that is bound to it.
+// revoke ends a lease, and with it the leader key that is bound to it. Twice does no harm, so it is tried for a while.
 func (s *Store) revoke(lease clientv3.LeaseID) error {
 	ctx, cancel := context.WithTimeout(context.Background(), s.o.TTL/4)
 	defer cancel()
-	_, err := s.c.Revoke(ctx, lease)
-	if err == nil || errors.Is(err, rpctypes.ErrLeaseNotFound) {
-		return nil
+	for pause := firstPause; ; pause *= 2 {
+		_, err := s.c.Revoke(ctx, lease)
+		if err == nil || errors.Is(err, rpctypes.ErrLeaseNotFound) {
+			return nil
+		}
+		if refused(err) || !sleep(ctx.Done(), pause) {
+			return fmt.Errorf("give the lease up: %w", s.explain(err))
+		}
 	}
-	return fmt.Errorf("give the lease up: %w", s.explain(err))
 }
 
 // vacancy waits until nobody leads.

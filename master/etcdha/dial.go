@@ -1,6 +1,7 @@
 package etcdha
 
 import (
+	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
@@ -13,6 +14,7 @@ import (
 
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.uber.org/zap"
+	"google.golang.org/grpc"
 )
 
 // External is how an etcd that runs elsewhere is reached.
@@ -51,6 +53,7 @@ func (e External) config() (clientv3.Config, error) {
 		DialKeepAliveTimeout: keepaliveTimeout,
 		PermitWithoutStream:  true,
 		Logger:               zap.NewNop(), // whatever goes wrong is in an error, too
+		DialOptions:          []grpc.DialOption{grpc.WithChainUnaryInterceptor(failFast)},
 	}
 	secure := e.CA != "" || e.Cert != "" || e.Key != ""
 	for _, endpoint := range e.Endpoints {
@@ -74,6 +77,12 @@ func (e External) config() (clientv3.Config, error) {
 	var err error
 	c.TLS, err = e.tls()
 	return c, err
+}
+
+// failFast makes a call fail when no connection comes about, with the reason. The library would wait until the call's context
+// ends and then say no more than that, also of a wrong certificate.
+func failFast(ctx context.Context, method string, req, reply any, cc *grpc.ClientConn, invoke grpc.UnaryInvoker, o ...grpc.CallOption) error {
+	return invoke(ctx, method, req, reply, cc, append(o, grpc.WaitForReady(false))...)
 }
 
 // checkEndpoint checks an endpoint and returns it with its scheme.

@@ -66,7 +66,9 @@ type Options struct {
 	// Log hears of terms that begin and end, and of what hinders a candidate. nil: nobody.
 	Log *slog.Logger
 
-	now func() time.Duration // the time since some moment, also while the machine sleeps; nil: since it was started
+	now   func() time.Duration // the time since some moment, also while the machine sleeps; nil: since it was started
+	batch int64                // how many keys a transaction of a replacement removes; 0: replaceKeys
+	page  int                  // how much Load reads at once, bytes; 0: pageBytes
 }
 
 // Store is a journal.Backend and a journal.Election. The Stores with one prefix on one etcd are one cluster.
@@ -106,6 +108,12 @@ func New(ctx context.Context, c *clientv3.Client, o Options) (*Store, error) {
 	}
 	if o.now == nil {
 		o.now = uptime
+	}
+	if o.batch == 0 {
+		o.batch = replaceKeys
+	}
+	if o.page == 0 {
+		o.page = pageBytes
 	}
 	s := &Store{c: c, k: keys{o.Prefix}, o: o}
 	if err := s.identify(ctx); err != nil {

@@ -14,13 +14,13 @@ import (
 	"github.com/millrace/millrace/master/journal"
 )
 
-// What Load reads at once, and what it holds of short logs. A page begins small and grows to as many keys as its limit of
-// bytes allows, by the mean length of those before.
+// What Load reads at once, and how many pages' worth of short logs it holds. A page begins small and grows to as many keys as
+// its limit of bytes allows, by the mean length of those before.
 const (
 	pageKeys  = 512
 	pageFirst = 16
 	pageBytes = 4 << 20
-	heldBytes = 16 << 20
+	heldPages = 4
 )
 
 // Load implements journal.Backend. It reads the journal as it was at one revision of etcd, in pages. First it goes through the
@@ -124,7 +124,7 @@ func (l *loading) survey(ctx context.Context) (logs []joblog, err error) {
 			from = end(l.s.k.job(found.job))
 			found.whole = len(rest) > 0 || !more
 			size := bytesOf(found.kvs)
-			if held+size > heldBytes {
+			if held+size > heldPages*l.s.o.page {
 				found.whole = false
 			}
 			if found.whole {
@@ -232,7 +232,7 @@ func (l *loading) page(ctx context.Context, from, stop string) (kvs []*mvccpb.Ke
 		}
 		if n := len(resp.Kvs); n > 0 {
 			mean := max(1, bytesOf(resp.Kvs)/n)
-			l.limit = min(2*l.limit, pageKeys, max(1, int64(pageBytes/mean)))
+			l.limit = min(2*l.limit, pageKeys, max(1, int64(l.s.o.page/mean)))
 		}
 		return resp.Kvs, resp.More, nil
 	}

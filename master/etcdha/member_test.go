@@ -3,6 +3,7 @@ package etcdha
 import (
 	"fmt"
 	"log"
+	"log/slog"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -40,7 +41,10 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-var sharedDir string
+var (
+	sharedDir string
+	discard   = slog.New(slog.DiscardHandler)
+)
 
 // startMember starts a member in a folder: with fast ticks, without syncs to the disk, reachable by a socket in the folder only.
 func startMember(dir string, set func(*embed.Config)) (*embed.Etcd, error) {

@@ -13,8 +13,8 @@ import (
 	"github.com/millrace/millrace/master/journal"
 )
 
-// reign is a leader's hold on its term. A renewal asks the candidate whether it lives, prolongs the lease, and writes the
-// leader key anew under the reign's conditions: the write goes through the member that the client talks to, so one whose disk
+// reign is a leader's hold on its term. A renewal asks the candidate whether it lives, writes the leader key anew if it is
+// still this reign's, and prolongs the lease: the write goes through the member that the client talks to, so one whose disk
 // hangs renews nothing. It is tried every quarter of the lease's length, and a try takes no longer.
 //
 // Three goroutines run for it, until it ends: one renews, one watches the leader key, and one counts the time, so that a
@@ -29,6 +29,7 @@ type reign struct {
 	n         uint64
 
 	renew   func(context.Context) error // one renewal; errOver if the reign is over
+	follow  func(context.Context)       // ends the reign when it sees that it is over, until the context ends
 	release func() error                // gives the leader key up
 
 	settling   chan struct{} // held by the one that moves value on
@@ -52,7 +53,7 @@ func (s *Store) newReign(c journal.Candidate, nonce string, lease clientv3.Lease
 	r := &reign{s: s, candidate: c, nonce: nonce, lease: lease, length: length,
 		settling: make(chan struct{}, 1), done: make(chan struct{}), released: make(chan struct{})}
 	r.until = start + r.validity()
-	r.renew = r.renewOnEtcd
+	r.renew, r.follow = r.renewOnEtcd, r.watchEtcd
 	r.release = func() error { return s.revoke(lease) }
 	return r
 }
@@ -132,7 +133,7 @@ func (r *reign) run(ctx context.Context) {
 	ctx, cancel := context.WithCancel(ctx)
 	var wg sync.WaitGroup
 	wg.Go(func() { r.keepUp(ctx) })
-	wg.Go(func() { r.keepWatch(ctx) })
+	wg.Go(func() { r.follow(ctx) })
 	wg.Go(r.keepTime)
 	<-r.done
 	cancel()
@@ -156,10 +157,7 @@ func (r *reign) keepUp(ctx context.Context) {
 	r.mu.Lock()
 	begun := r.until - r.validity()
 	r.mu.Unlock()
-	for {
-		if !sleep(ctx.Done(), begun+r.length/4-r.s.o.now()) {
-			return
-		}
+	for sleep(ctx.Done(), begun+r.length/4-r.s.o.now()) && r.Lasts() {
 		begun = r.s.o.now()
 		limited, cancel := context.WithTimeout(ctx, r.length/4)
 		err := r.renew(limited)
@@ -203,11 +201,13 @@ func (r *reign) hinder(err error) {
 
 // renewOnEtcd is one renewal.
 func (r *reign) renewOnEtcd(ctx context.Context) error {
-	if alive := r.candidate.Alive; alive != nil {
-		if err := alive(ctx); err != nil {
-			return fmt.Errorf("this master does not answer: %w", err)
-		}
+	if err := r.askAlive(ctx); err != nil {
+		return err
 	}
+	if err := r.writeAnew(ctx); err != nil {
+		return err
+	}
+	// After the write: while etcd is not reached, the library would try this again and again without a pause.
 	_, err := r.s.c.KeepAliveOnce(ctx, r.lease)
 	if errors.Is(err, rpctypes.ErrLeaseNotFound) {
 		return fmt.Errorf("%w: the lease has run out", errOver)
@@ -215,6 +215,22 @@ func (r *reign) renewOnEtcd(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("prolong the lease: %w", r.s.explain(err))
 	}
+	return nil
+}
+
+// askAlive asks the candidate whether it lives.
+func (r *reign) askAlive(ctx context.Context) error {
+	if r.candidate.Alive == nil {
+		return nil
+	}
+	if err := r.candidate.Alive(ctx); err != nil {
+		return fmt.Errorf("this master does not answer: %w", err)
+	}
+	return nil
+}
+
+// writeAnew writes the leader key as it is, if it is this reign's.
+func (r *reign) writeAnew(ctx context.Context) error {
 	key := r.s.k.leader()
 	resp, err := r.s.c.Txn(ctx).If(r.holds()).
 		Then(clientv3.OpPut(key, "", clientv3.WithIgnoreValue(), clientv3.WithIgnoreLease())).
@@ -232,11 +248,11 @@ func (r *reign) renewOnEtcd(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("%w: %w", errOver, err)
 	}
-	return errors.New("etcd contradicts itself") // the leader key is ours, and is not
+	return fmt.Errorf("etcd says that key %s is another's, and shows this master's", key)
 }
 
-// keepWatch ends the reign as soon as etcd tells that the leader key is gone. It only makes haste: a renewal sees the same.
-func (r *reign) keepWatch(ctx context.Context) {
+// watchEtcd ends the reign as soon as etcd tells that the leader key is gone. It only makes haste: a renewal sees the same, only later.
+func (r *reign) watchEtcd(ctx context.Context) {
 	from := r.created + 1
 	for {
 		watched, cancel := context.WithCancel(clientv3.WithRequireLeader(ctx))
@@ -249,7 +265,7 @@ func (r *reign) keepWatch(ctx context.Context) {
 			}
 		}
 		cancel()
-		if !sleep(ctx.Done(), r.length/16) {
+		if !sleep(ctx.Done(), min(r.length/16, maxPause)) {
 			return
 		}
 		// The watch has broken off, maybe since etcd has forgotten what it asked for: on from what is now.

@@ -33,7 +33,11 @@ func (s *Store) replace(ctx context.Context, term uint64, job journal.JobID, rec
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	value := string(encodeEntry(0, nonce(), 0, records))
+	place, err := s.placeOf(ctx, job)
+	if err != nil {
+		return err
+	}
+	value := string(encodeEntry(0, nonce(), place, records))
 	kvs, more, err := s.keysFrom(ctx, s.k.job(job), job)
 	if err != nil {
 		return err
@@ -57,6 +61,22 @@ func (s *Store) replace(ctx context.Context, term uint64, job journal.JobID, rec
 	return s.finish(ctx, term, job)
 }
 
+// placeOf is the place of a job's first entry in its write, which the one that replaces it keeps.
+func (s *Store) placeOf(ctx context.Context, job journal.JobID) (int, error) {
+	got, err := s.c.Get(ctx, s.k.entry(job, 0))
+	if err != nil {
+		return 0, s.explain(err)
+	}
+	if len(got.Kvs) == 0 {
+		return 0, nil
+	}
+	d, err := decodeEntry(got.Kvs[0].Value)
+	if err != nil {
+		return 0, fmt.Errorf("key %s: %w", got.Kvs[0].Key, err)
+	}
+	return int(d.place), nil
+}
+
 // putLog are the operations that make a value the job's whole log, or nothing.
 func (s *Store) putLog(job journal.JobID, value string, some bool) []clientv3.Op {
 	stop := clientv3.WithRange(end(s.k.job(job)))
@@ -72,7 +92,7 @@ func (s *Store) putLog(job journal.JobID, value string, some bool) []clientv3.Op
 
 // keysFrom lists the first of a job's keys from one on, and whether there are more.
 func (s *Store) keysFrom(ctx context.Context, from string, job journal.JobID) (found []string, more bool, err error) {
-	resp, err := s.c.Get(ctx, from, clientv3.WithRange(end(s.k.job(job))), clientv3.WithLimit(replaceKeys), clientv3.WithKeysOnly())
+	resp, err := s.c.Get(ctx, from, clientv3.WithRange(end(s.k.job(job))), clientv3.WithLimit(s.o.batch), clientv3.WithKeysOnly())
 	if err != nil {
 		return nil, false, s.explain(err)
 	}

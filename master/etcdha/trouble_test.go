@@ -1,13 +1,19 @@
 package etcdha
 
 import (
+	"context"
 	"errors"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.etcd.io/etcd/server/v3/embed"
+	"go.uber.org/zap"
+	"google.golang.org/grpc"
 
 	"github.com/millrace/millrace/master/journal"
 )
@@ -55,4 +61,54 @@ func TestDatabaseFull(t *testing.T) {
 	if got := contents(t, s); got != "a/0[x] a/1[z]" {
 		t.Errorf("the journal holds %s", got)
 	}
+}
+
+// Proves that a leader whose etcd is gone ends its term in time and says why, that a candidate waits for etcd to come back, and
+// that the journal is what it was.
+func TestEtcdAway(t *testing.T) {
+	t.Parallel()
+	dir, err := os.MkdirTemp("", "etcdha")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	member, err := startMember(dir, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := clientv3.New(clientv3.Config{Endpoints: []string{"unix://" + filepath.Join(dir, "c")}, Logger: zap.NewNop(),
+		DialOptions: []grpc.DialOption{grpc.WithChainUnaryInterceptor(failFast)}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Close() })
+	s := openOn(t, c, Options{})
+	term := lead(t, s)
+	write(t, s, term, journal.Entry{Job: "a", Records: records("x")})
+
+	begun := time.Now()
+	member.Close()
+	<-term.Done
+	if took := time.Since(begun); took > 3*time.Second || term.Lasts() {
+		t.Errorf("over after %v, of a lease of 1 s", took)
+	}
+	if err := term.Confirm(t.Context()); !errors.Is(err, journal.ErrFenced) || !strings.Contains(err.Error(), "more than half of its members") {
+		t.Errorf("the end of the term: %v", err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	if _, err := s.Terms(ctx); err == nil || !strings.Contains(err.Error(), "more than half of its members") {
+		t.Errorf("the term while etcd is away: %v", err)
+	}
+	next := campaign(t, s)
+	if member, err = startMember(dir, nil); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(member.Close)
+	term = <-next
+	if got := contents(t, s); term.N != 2 || got != "a/0[x]" {
+		t.Errorf("in term %d the journal holds %s", term.N, got)
+	}
+	write(t, s, term, journal.Entry{Job: "a", Seq: 1, Records: records("y")})
+	resign(t, term)
 }
