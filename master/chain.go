@@ -426,16 +426,22 @@ func (j *job) keepsStages(state sched.JobState) bool {
 	return j.spec.KeepStages || state == sched.JobFailed && len(j.chain.done) > 0
 }
 
-// afterChain removes what a chain's stages wrote, unless it is kept, and gives the output free.
+// afterChain cleans up behind a chain that has ended.
 func (m *Master) afterChain(ctx context.Context, j *job, kept bool) {
-	if !kept {
-		sctx, cancel := context.WithTimeout(ctx, sweepTimeout)
-		if err := m.removeStages(sctx, j); err != nil {
-			m.o.Log.Warn("remove stages", "job", j.id, "output", j.spec.Output, "error", err)
-		}
-		cancel()
-	}
+	m.dropStages(ctx, j, kept)
 	m.conclude(ctx, j)
+}
+
+// dropStages removes what a chain's stages wrote, unless it is kept.
+func (m *Master) dropStages(ctx context.Context, j *job, kept bool) {
+	if kept || !m.mayClean(ctx, j) {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, sweepTimeout)
+	defer cancel()
+	if err := m.removeStages(ctx, j); err != nil {
+		m.o.Log.Warn("remove stages", "job", j.id, "output", j.spec.Output, "error", err)
+	}
 }
 
 // removeStages removes what a chain's stages wrote. Of a chain that is complete those stay that set records aside.

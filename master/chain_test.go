@@ -93,14 +93,14 @@ func TestChain(t *testing.T) {
 		h := l.hire("w", 4)
 		h.stage(3)
 		s := h.waitFor(jobA, 1)
-		w.want("out/", firstStage+manifest.Name, firstStage+"part-00000.arrow")
+		w.want("out/", manifest.ClaimName, firstStage+manifest.Name, firstStage+"part-00000.arrow")
 		if s.State != wire.Running || s.NumStages != 2 || s.Stages[0].Job != "a" || s.Stages[0].State != wire.Done || s.Stages[0].Records != 30 ||
 			s.Stages[1].Job != "b" || s.Stages[1].State != wire.Running || s.Map.Tasks != 1 || s.Objects != 3 || s.Records != 30 {
 			t.Errorf("after a stage: %+v", s)
 		}
 		h.stage(1)
 		h.waitFor(jobA, 2)
-		w.want("out/", secondStage+manifest.Name, secondStage+"part-00000.arrow")
+		w.want("out/", manifest.ClaimName, secondStage+manifest.Name, secondStage+"part-00000.arrow")
 		list, err := l.c.List(t.Context(), &wire.ListArgs{})
 		if err != nil || len(list.Jobs) != 1 || list.Jobs[0].ID != jobA {
 			t.Errorf("list %+v, %v", list, err)

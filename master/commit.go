@@ -56,6 +56,10 @@ func (m *Master) commit(ctx context.Context, j *job) error {
 		if !m.decided(j) { // parts were lost, or a cancel was faster
 			return nil
 		}
+	} else if err := m.holdsAgain(ctx, j); isHeld(err) { // an earlier master decided, some time ago
+		reason := fmt.Sprintf("commit: %v: parts of the output of this job may be visible without %s", err, manifest.Name)
+		_ = m.step(ctx, sched.CommitFailed{Job: j.id, Reason: reason}, nil)
+		return nil
 	}
 	err := m.finishAgain(ctx, j)
 	switch {
@@ -69,6 +73,20 @@ func (m *Master) commit(ctx context.Context, j *job) error {
 		_ = m.step(ctx, sched.CommitFailed{Job: j.id, Reason: reason}, nil)
 	}
 	return nil
+}
+
+// holdsAgain asks whether the output is held until there is an answer.
+func (m *Master) holdsAgain(ctx context.Context, j *job) error {
+	for try := 0; ; try++ {
+		_, err := m.holds(ctx, j)
+		if err == nil || isHeld(err) {
+			return err
+		}
+		m.commitTry(j, try, err)
+		if !pause(ctx, try) {
+			return nil
+		}
+	}
 }
 
 // decideAgain decides, and waits up to decideLimit for a storage that fails in a way that may pass. A cancel meanwhile wins.
@@ -162,17 +180,26 @@ func (m *Master) decide(ctx context.Context, j *job) error {
 	if over != "" {
 		return errors.New(cut(over, maxFailure))
 	}
-	lost, err := m.lookup(ctx, j)
-	if err != nil {
-		return fmt.Errorf("commit: %w", err)
+	for range maxHolds {
+		lost, err := m.lookup(ctx, j)
+		if err != nil {
+			return fmt.Errorf("commit: %w", err)
+		}
+		if len(lost) > 0 {
+			return m.step(ctx, sched.PartsLost{Job: j.id, Attempts: lost}, nil)
+		}
+		if err := m.checkOutput(ctx, j.spec); err != nil {
+			return fmt.Errorf("commit: %w", err)
+		}
+		again, err := m.holds(ctx, j) // the last look: see hold.go
+		if err != nil {
+			return fmt.Errorf("commit: %w", err)
+		}
+		if !again {
+			return m.step(ctx, sched.Decided{Job: j.id}, nil)
+		}
 	}
-	if len(lost) > 0 {
-		return m.step(ctx, sched.PartsLost{Job: j.id, Attempts: lost}, nil)
-	}
-	if err := m.checkOutput(ctx, j.spec); err != nil {
-		return fmt.Errorf("commit: %w", err)
-	}
-	return m.step(ctx, sched.Decided{Job: j.id}, nil)
+	return fmt.Errorf("commit: the claim on the output is removed again and again: see what else writes to %s", j.spec.Output)
 }
 
 // lookup returns the attempts of which pending uploads are gone.
@@ -222,7 +249,7 @@ func (m *Master) finish(ctx context.Context, j *job) error {
 	if err := g.Wait(); err != nil {
 		return err
 	}
-	if err := m.trySweep(ctx, j); err != nil {
+	if err := m.trySweep(ctx, j, true); err != nil {
 		return err
 	}
 	body, err := m.manifestBytes(j)

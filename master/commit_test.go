@@ -107,14 +107,14 @@ func TestOverwriteManifestFirst(t *testing.T) {
 		s := spec()
 		s.Overwrite = true
 		l.mustSubmit(jobA, s)
-		l.want("out/", manifest.Name, "part-00007.arrow") // a job that may yet fail has changed nothing
+		l.want("out/", manifest.ClaimName, manifest.Name, "part-00007.arrow") // a job that may yet fail has changed nothing
 		h := l.hire("w", 4)
 		h.work(wire.Map, 3)
 		l.bad.Plan(storagetest.Fault{Op: storagetest.OpRemove, Key: "**/part-*", Times: -1})
 		h.work(wire.Reduce, 2)
 		l.status(jobA, wire.Committing)
 		time.Sleep(time.Minute)
-		l.want("out/", "part-00007.arrow", "pending part-00000.arrow", "pending part-00001.arrow")
+		l.want("out/", manifest.ClaimName, "part-00007.arrow", "pending part-00000.arrow", "pending part-00001.arrow")
 		l.bad.Plan()
 		l.status(jobA, wire.Done)
 		l.want("out/", manifest.Name, "part-00000.arrow", "part-00001.arrow")
@@ -158,7 +158,7 @@ func TestCancelOrCommit(t *testing.T) {
 		h := l.hire("w", 4)
 		h.work(wire.Map, 3)
 		h.work(wire.Reduce, 1)
-		l.want("out/", "pending part-00000.arrow")
+		l.want("out/", manifest.ClaimName, "pending part-00000.arrow")
 		if s := l.cancel(jobA); s != wire.Cancelled {
 			t.Errorf("a cancel gives %v", s)
 		}
@@ -228,7 +228,7 @@ func TestForeignFiles(t *testing.T) {
 
 // A master that stops for good sweeps what its running jobs left; one whose journal survives leaves it to the next.
 func TestSweepAtTheEnd(t *testing.T) {
-	for volatile, want := range map[bool][]string{true: nil, false: {"pending part-00000.arrow"}} {
+	for volatile, want := range map[bool][]string{true: nil, false: {manifest.ClaimName, "pending part-00000.arrow"}} {
 		synctest.Test(t, func(t *testing.T) {
 			l := newWorld(t).lead(volatile)
 			s := spec()

@@ -53,6 +53,7 @@ func (e *Estimate) output(p *plan.Plan) {
 	parts := int64(rowsParts(p))
 	bucket := p.Spec.Shuffle == "bucket" && r > 0
 	e.Planning.List = 1 // of the output
+	e.Planning.Put = 1  // the claim on it
 	for i := range p.Maps {
 		if bucket {
 			e.Shuffling.Create++
@@ -70,8 +71,9 @@ func (e *Estimate) output(p *plan.Plan) {
 	e.Writing.Part = parts * uploadParts(p.InBytes/parts)
 	e.Committing.List = 2*parts + 2 // each part's upload, before the decision and after it; the output; pending uploads
 	e.Committing.Complete = parts
-	e.Committing.Get = 1 // the manifest, if there is one
+	e.Committing.Get = 3 // the claim, before the decision and at the end; the manifest, if there is one
 	e.Committing.Put = 1
+	e.Committing.Delete++ // the claim
 	if bucket {
 		e.Committing.List++ // the runs
 	}

@@ -19,7 +19,7 @@ func TestEstimateOfLargeJobs(t *testing.T) {
 	if p.Maps != 1024 || e.Reading.Get != 1024 || e.Shuffling.Part != 8*1024 || e.Shuffling.Get != 1024*(2*1000+899) {
 		t.Errorf("%d maps: reading %+v, shuffling %+v", p.Maps, e.Reading, e.Shuffling)
 	}
-	if e.Writing.Part != 9*1000 || e.Committing.Complete != 1000 || e.Committing.Delete != 1025 {
+	if e.Writing.Part != 9*1000 || e.Committing.Complete != 1000 || e.Committing.Delete != 1026 {
 		t.Errorf("writing %+v, committing %+v", e.Writing, e.Committing)
 	}
 }

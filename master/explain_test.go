@@ -92,7 +92,7 @@ func TestExplain(t *testing.T) {
 		if k := x.HotKeys; len(k) != 2 || k[0].Pairs != 90 || !strings.HasPrefix(k[0].Task, "reduce-") || k[1].Pairs != 10 {
 			t.Errorf("hot keys %+v", k)
 		}
-		if x.Tasks.Get != 12 || x.Tasks.Part != 6 || x.Written != 18 || x.Master.List == 0 || x.Master.Complete != 2 || x.Master.Put != 1 {
+		if x.Tasks.Get != 12 || x.Tasks.Part != 6 || x.Written != 18 || x.Master.List == 0 || x.Master.Complete != 2 || x.Master.Put != 2 || x.Master.Delete != 1 {
 			t.Errorf("requests of tasks %+v, of the master %+v", x.Tasks, x.Master)
 		}
 		if c := x.Counters; len(c) != 1 || c[0] != (wire.CounterSpread{Name: "n", Total: 5, Tasks: 5, Most: 1, Task: "map-00000"}) {

@@ -40,6 +40,7 @@ type job struct {
 	maps      []share         // what each map task's newest selected attempt added to the totals
 	reduces   []share
 	parts     [3][]leftParts               // by phase and task; nil where no task has left any
+	left      []placed                     // of an ended job: what it knows of its uploads, until they are swept
 	outputs   map[string]wire.OutputStatus // totals of the parts by output; "" is the job's rows
 	cuts      cuts
 	first     firsts // errors of records that were set aside
@@ -188,6 +189,9 @@ func (j *job) end(now time.Time, state sched.JobState, reason string) {
 	j.account = &account{meter: j.account.meter, in: j.account.in, pairs: j.account.pairs}
 	// What only its tasks and its commit needed goes: a thousand ended jobs are kept, of up to a million tasks each.
 	j.plan = &plan.Plan{Maps: j.plan.Maps, Reducers: j.plan.Reducers, InBytes: j.plan.InBytes}
+	if state != sched.Done {
+		j.left = j.placed()
+	}
 	j.bounds, j.runs, j.maps, j.reduces, j.parts, j.cuts = nil, nil, nil, nil, [3][]leftParts{}, cuts{}
 	text := state.String()
 	if reason != "" {

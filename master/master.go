@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 
 	"golang.org/x/sync/errgroup"
@@ -157,18 +158,21 @@ func (m *Master) openChains() []*job {
 func (m *Master) sweepUnfinished(ctx context.Context) {
 	m.mu.Lock()
 	var open []*job
-	for _, id := range m.order {
-		if j := m.jobs[id]; j.ended.IsZero() && !j.finished {
+	for _, id := range slices.Backward(m.order) { // stages before their chain, which holds their outputs
+		if j := m.jobs[id]; j.ended.IsZero() {
 			open = append(open, j)
 		}
 	}
 	m.mu.Unlock()
 	for _, j := range open {
 		if j.chain != nil {
-			m.afterChain(ctx, j, j.spec.KeepStages)
-			continue
+			m.dropStages(ctx, j, j.spec.KeepStages)
+		} else if !j.finished {
+			m.sweep(ctx, j)
 		}
-		m.sweep(ctx, j)
+		if err := m.release(ctx, j.spec.Output, j.id); err != nil {
+			m.o.Log.Warn("release output", "job", j.id, "output", j.spec.Output, "error", err)
+		}
 	}
 }
 

@@ -127,7 +127,7 @@ func TestSuccessorOfEnds(t *testing.T) {
 		l.mem.Depose()
 		_ = l.stop() // fenced
 		w.bad.Plan()
-		w.want("out2/", "pending part-00000.arrow")
+		w.want("out2/", manifest.ClaimName, "pending part-00000.arrow")
 
 		next := w.lead(false)
 		if s := next.status(jobA, wire.Done); s.Rows != 20 || s.Ended.IsZero() {
@@ -143,7 +143,7 @@ func TestSuccessorOfEnds(t *testing.T) {
 		third := w.lead(false)
 		third.status(jobB, wire.Cancelled)
 		third.status(jobA, wire.Done)
-		w.want("out2/", "pending part-00000.arrow")
+		w.want("out2/", manifest.ClaimName, "pending part-00000.arrow")
 		if r, err := third.c.List(t.Context(), &wire.ListArgs{}); err != nil || len(r.Jobs) != 3 {
 			t.Errorf("%d jobs are listed, %v", len(r.Jobs), err)
 		}

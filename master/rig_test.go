@@ -31,7 +31,9 @@ type world struct {
 	st  *storage.Store
 	bad *storagetest.FaultyBackend
 	mem *memha.Store
-	cut func(op string) error // what becomes of a write to the journal; nil: it succeeds
+	// cluster is that of its masters.
+	cluster wire.ClusterID
+	cut     func(op string) error // what becomes of a write to the journal; nil: it succeeds
 }
 
 // cutBackend is a journal of which writes can be cut off.
@@ -125,6 +127,7 @@ func (w *world) lead(volatile bool) *leader {
 func (w *world) leadAs(o Options) *leader {
 	w.t.Helper()
 	o.Store, o.Backend, o.Election, o.Programs, o.Scheduler = w.st, cutBackend{w.mem, w}, &oneTerm{Store: w.mem}, chains, sched.Options{Lease: 5 * time.Second}
+	o.Server.Cluster = w.cluster
 	p, err := New(o)
 	if err != nil {
 		w.t.Fatal(err)

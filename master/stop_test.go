@@ -27,7 +27,7 @@ func TestStopAfterDecision(t *testing.T) {
 		{Options{Volatile: true}, commitGrace / 2, both},
 		{Options{Volatile: true}, 2 * commitGrace, []string{"part-00000.arrow"}},
 		{Options{Last: true}, commitGrace / 2, both},
-		{Options{}, commitGrace / 2, []string{"part-00000.arrow", "pending part-00001.arrow"}},
+		{Options{}, commitGrace / 2, []string{manifest.ClaimName, "part-00000.arrow", "pending part-00001.arrow"}},
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			l := newWorld(t).leadAs(test.o)
@@ -59,12 +59,16 @@ func TestStopAfterDecision(t *testing.T) {
 func TestLast(t *testing.T) {
 	for _, told := range []bool{true, false} {
 		synctest.Test(t, func(t *testing.T) {
-			l := newWorld(t).leadAs(Options{Last: true})
+			w := newWorld(t)
+			l := w.leadAs(Options{Last: true})
+			chain := chainSpec()
+			chain.Output = "mem://b/chain"
 			l.mustSubmit(jobA, spec())
+			l.mustSubmit("cccccccc", chain)
 			h := l.hire("w", 4)
 			h.work(wire.Map, 3)
 			h.do(wire.Reduce)
-			want := []string{"pending part-00000.arrow"}
+			want := []string{manifest.ClaimName, "pending part-00000.arrow"}
 			if told {
 				l.end()
 				want = nil
@@ -72,6 +76,10 @@ func TestLast(t *testing.T) {
 				l.depose()
 			}
 			l.want("out/", want...)
+			l = w.lead(false) // on the same journal, all the same
+			l.status(jobA, wire.Running)
+			l.status("cccccccc", wire.Running)
+			l.end()
 		})
 	}
 }
@@ -127,7 +135,7 @@ func TestUnreadableManifest(t *testing.T) {
 		}
 		l.status(jobA, wire.Committing)
 		time.Sleep(10 * time.Minute)
-		l.want("out/", manifest.Name, "part-00000.arrow", "part-00001.arrow")
+		l.want("out/", manifest.ClaimName, manifest.Name, "part-00000.arrow", "part-00001.arrow")
 		if n := l.bad.Calls(storagetest.OpRemove); n != 1 {
 			t.Errorf("%d objects were removed", n)
 		}

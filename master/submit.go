@@ -60,9 +60,11 @@ func (m *Master) Submit(ctx context.Context, args *wire.SubmitArgs) (*wire.Submi
 		return nil, errors.Join(refused, m.giveUp(ctx, j))
 	}
 	if err != nil {
-		// The record may be durable all the same: then the claim and the plan are a job's, which the next master knows. Without it
-		// that one would know the claim, and not the job.
-		_ = m.release(ctx, j.spec.Output, j.id)
+		// The record may be durable all the same: then the claims and the plan are a job's, which the next master knows. Without it
+		// that one finds claims of a job that it does not know.
+		if m.o.Volatile {
+			_ = m.giveUp(ctx, j)
+		}
 		return nil, refuse(wire.ErrShuttingDown, "submit", "the master is stopping")
 	}
 	m.o.Log.Info("job submitted", "job", j.id, "name", j.spec.Job, "output", j.spec.Output, "maps", tasks.Maps, "reducers", tasks.Reducers, "user", j.user)
@@ -87,13 +89,6 @@ func (m *Master) nestedLocked(output string) error {
 	return nil
 }
 
-// release ends a job's claim on an output, also when the one who asked for it is gone.
-func (m *Master) release(ctx context.Context, output string, id sched.JobID) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), claimTimeout)
-	defer cancel()
-	return m.journal.Release(ctx, output, id)
-}
-
 // planJob lists the inputs, plans the tasks, checks that the output is free and claims it.
 func (m *Master) planJob(ctx context.Context, args *wire.SubmitArgs) (*job, error) {
 	meter := new(storage.Meter)
@@ -108,23 +103,6 @@ func (m *Master) planJob(ctx context.Context, args *wire.SubmitArgs) (*job, erro
 	j := newJob(args.Job, p, m.o.Now())
 	j.user, j.account.meter = args.User, meter
 	return j, nil
-}
-
-// claim takes a free output for a job.
-func (m *Master) claim(ctx context.Context, spec plan.Spec, id sched.JobID) error {
-	cctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), claimTimeout) // a claim that was given up may be made all the same
-	defer cancel()
-	if err := m.journal.Claim(cctx, spec.Output, id); err != nil {
-		if errors.Is(err, journal.ErrClaimed) {
-			return refuse(wire.ErrOutputTaken, "output "+spec.Output, "a running job writes there ("+err.Error()+"): wait for it, cancel it, or choose another output")
-		}
-		return err
-	}
-	// Only now: a job that wrote there a moment ago has committed, and what it wrote is seen.
-	if err := m.checkOutput(ctx, spec); err != nil {
-		return errors.Join(err, m.release(ctx, spec.Output, id))
-	}
-	return nil
 }
 
 // Plan lists a spec's inputs and cuts them into tasks, and fills in the spec's defaults. It is what Submit runs and what
@@ -155,13 +133,21 @@ func (j *job) submitEvent() sched.Submit {
 // needsSample says whether the job's partition boundaries come from a sample of its input.
 func needsSample(p *plan.Plan) bool { return p.Spec.Info.TotalOrder && p.Reducers > 1 && p.InBytes > 0 }
 
+// checkFolder refuses an output that is a file.
+func (m *Master) checkFolder(ctx context.Context, output string) error {
+	if strings.HasPrefix(output, "file://") { // in a bucket an object and a folder may have the same name
+		if _, err := m.o.Store.Stat(ctx, output); err == nil {
+			return refuse(wire.ErrOutputTaken, "output "+output, "it is a file: choose a folder")
+		}
+	}
+	return nil
+}
+
 // checkOutput refuses an output folder that holds anything, unless it is to be overwritten; and then anything that no
 // millrace job wrote.
 func (m *Master) checkOutput(ctx context.Context, spec plan.Spec) error {
-	if strings.HasPrefix(spec.Output, "file://") { // in a bucket an object and a folder may have the same name
-		if _, err := m.o.Store.Stat(ctx, spec.Output); err == nil {
-			return refuse(wire.ErrOutputTaken, "output "+spec.Output, "it is a file: choose a folder")
-		}
+	if err := m.checkFolder(ctx, spec.Output); err != nil {
+		return err
 	}
 	success, stages, foreign := false, false, ""
 	folder := spec.Output + "/"
@@ -289,19 +275,31 @@ func (m *Master) helpersLocked(id sched.JobID) (list []helper) {
 	return list
 }
 
-// sweep aborts the pending uploads of parts in the job's output, which this job has claimed, and removes its work folder. What
-// it cannot remove it logs: an orphan is invisible, and costs only its space.
+// sweep aborts the pending uploads of parts in the job's output, as long as this job has claimed it, or else those that are known to be
+// its own, and removes its work folder. What it cannot remove it logs: an orphan is invisible, and costs only its space.
 func (m *Master) sweep(ctx context.Context, j *job) {
 	ctx, cancel := context.WithTimeout(ctx, sweepTimeout)
 	defer cancel()
-	if err := m.trySweep(ctx, j); err != nil {
+	if err := m.trySweep(ctx, j, m.mayClean(ctx, j)); err != nil {
 		m.o.Log.Warn("sweep output", "job", j.id, "output", j.spec.Output, "error", err)
 	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	j.left = nil
 }
 
-func (m *Master) trySweep(ctx context.Context, j *job) error {
+// trySweep sweeps; all is that the whole output is the job's.
+func (m *Master) trySweep(ctx context.Context, j *job, all bool) error {
 	folder := j.spec.Output + "/"
 	var uploads []storage.Pending
+	if !all {
+		m.mu.Lock()
+		for _, p := range append(j.left, j.placed()...) {
+			uploads = append(uploads, p.Pending)
+		}
+		m.mu.Unlock()
+		folder = j.work() + "/"
+	}
 	err := m.o.Store.Uploads(ctx, folder, func(url, id string, _ time.Time) bool {
 		if j.owns(strings.TrimPrefix(url, folder)) || strings.HasPrefix(url, j.work()+"/") {
 			uploads = append(uploads, storage.Pending{URL: url, ID: id})

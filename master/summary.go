@@ -20,8 +20,8 @@ import (
 // a next master needs neither the plan nor the storage to know the job. Behind a job's end these steps follow, each of which can be
 // repeated, by this master or the next one:
 //
-//	what it left in its output is removed -> its log is replaced -> what only the log pointed to is removed -> its claims end ->
-//	the log says that nothing is left to do
+//	what it left in its output is removed, and its claim there -> its log is replaced -> what only the log pointed to is removed ->
+//	its claim in the journal ends -> the log says that nothing is left to do
 
 // Bounds of a summary.
 const (
@@ -142,16 +142,19 @@ func (j *job) requests() storage.Requests {
 
 // conclude does what is left behind a job's end when nothing of it lies in its output any more.
 func (m *Master) conclude(ctx context.Context, j *job) {
+	var err error
+	if j.parent == nil { // it is the chain's otherwise
+		err = m.letGo(ctx, j.spec.Output, j.id)
+	}
 	kept := m.replaceLog(ctx, j)
 	if kept {
 		m.removeBulk(ctx, j)
 	}
-	if err := m.journal.Release(ctx, j.spec.Output, j.id); err != nil {
+	if err = errors.Join(err, m.journal.Release(ctx, j.spec.Output, j.id)); err != nil {
 		m.o.Log.Warn("release output", "job", j.id, "output", j.spec.Output, "error", err)
-		kept = false
 	}
 	m.sweptNow(j)
-	m.cleaned(ctx, j, kept)
+	m.cleaned(ctx, j, kept && err == nil)
 }
 
 // sweptNow lets those know who wait for a job's end.

@@ -62,7 +62,7 @@ func gcCommand() *cobra.Command {
 		Use:   "gc URL",
 		Short: "Remove what dead jobs left in a bucket or folder",
 		Long: "Find what jobs, masters and workers left that were killed, in the folder URL and all folders below, and remove it: pending " +
-			"uploads of parts, folders of runs (.millrace-…), stages of chains that did not end (_stages), folders of millrace doctor, and on " +
+			"uploads of parts, folders of runs (.millrace-…), claims on outputs (.millrace-claim), stages of chains that did not end (_stages), folders of millrace doctor, and on " +
 			"local disks temporary files. Objects of others and committed outputs are never touched. --dry-run lists it and removes " +
 			"nothing.\n\n" +
 			"A bucket does not say which jobs live. An output is left alone as long as anything pending in it, or in a folder around or " +

@@ -324,15 +324,15 @@ func TestGCAfterKill(t *testing.T) {
 	_ = cmd.Wait() // it was killed
 	before := names(t, dir+"/out")
 	dry := cli(t, dir, 0, "gc", "out", "--older-than", "0s", "-n")
-	for _, want := range []string{"pending upload   " + dir + "/out/part-00000.arrow ", "run folder       " + dir + "/out/.millrace-", "would remove 2 leftovers of "} {
+	for _, want := range []string{"pending upload   " + dir + "/out/part-00000.arrow ", "run folder       " + dir + "/out/.millrace-", "claim            " + dir + "/out/.millrace-claim ", "would remove 3 leftovers of "} {
 		if !strings.Contains(dry.out, want) {
 			t.Errorf("%q is not in\n%s", want, dry.out)
 		}
 	}
-	if got := names(t, dir+"/out"); !slices.Equal(got, before) || len(got) != 3 {
+	if got := names(t, dir+"/out"); !slices.Equal(got, before) || len(got) != 4 {
 		t.Errorf("before %q, after --dry-run %q", before, got)
 	}
-	if r := cli(t, dir, 0, "gc", "out", "--older-than", "0s"); !strings.Contains(r.out, "removed 2 leftovers of ") || r.errout != "" {
+	if r := cli(t, dir, 0, "gc", "out", "--older-than", "0s"); !strings.Contains(r.out, "removed 3 leftovers of ") || r.errout != "" {
 		t.Errorf("stdout: %s\nstderr: %s", r.out, r.errout)
 	}
 	if got := names(t, dir+"/out"); len(got) > 0 {

@@ -1,5 +1,5 @@
 // Package leftovers finds what dead jobs left in a bucket or in local folders, and removes it: pending uploads of parts, the
-// folders of runs beside outputs, what an examination left that was killed, and local files that a crash cut off.
+// claims on outputs and folders of runs beside them, what an examination left that was killed, and local files that a crash cut off.
 //
 // A store does not tell which jobs live, so what a live job owns must be told from what a dead one left:
 //
@@ -12,7 +12,7 @@
 //     them they stay: somebody wished so (--keep-stages).
 //
 // A wrong guess costs work, not a wrong result: a master looks at all uploads before it commits, and runs the tasks of lost
-// ones again.
+// ones again. So it does with its claim on the output, and if another job has taken that meanwhile, it fails.
 //
 // Only what bears millrace's own names is touched, so no object of others and nothing that was committed is: a pending upload
 // is no object yet, and folders of runs are hidden; of the folder _stages only parts and manifests of stages. The package knows no master and no job but by what Owners says. The
@@ -58,6 +58,7 @@ const (
 	RunFolder Kind = "run folder" // .millrace-<job id>/, also of work that is not runs
 	Temporary Kind = "temporary file"
 	Doctor    Kind = "doctor's folder"
+	Claim     Kind = "claim"          // of a job on its output, .millrace-claim
 	Stages    Kind = "chain's stages" // what finished stages wrote, of a chain that did not end
 )
 

@@ -244,6 +244,30 @@ func TestYoung(t *testing.T) {
 	}
 }
 
+// A claim is left like what it is the claim of: with a live job, and while something beside it is young; it keeps what lies beside it as
+// long as it is young itself.
+func TestClaims(t *testing.T) {
+	t.Parallel()
+	b := newBucket(t)
+	b.put("a/.millrace-claim", "b/.millrace-claim", "c/.millrace-claim", "d/.millrace-claims", "e/.millrace-claim/x", "f/.millrace-claim")
+	b.pend("a/part-00000.arrow", "b/part-00000.arrow", "c/part-00000.arrow")
+	b.aged.young = []string{"a/part", "b/.millrace-claim"}
+	o := Options{Owners: func(context.Context) ([]Owner, error) { return []Owner{{ID: jobA, Output: "mem://b/c"}}, nil }}
+	r := b.find("mem://b/", o)
+	beside := ": something beside it is younger than 24 h: a job may be at work there"
+	b.same("kept", b.brief(r.Kept), []string{
+		"a/.millrace-claim" + beside, "a/part-00000.arrow: younger than 24 h", "b/.millrace-claim: younger than 24 h", "b/part-00000.arrow" + beside,
+		"c/.millrace-claim: job " + jobA + " is at work there", "c/part-00000.arrow: job " + jobA + " is at work there",
+	})
+	b.same("found", b.brief(r.Items), []string{"claim f/.millrace-claim 17 in 1"})
+	if err := Remove(t.Context(), b.store, r, nil); err != nil {
+		t.Fatal(err)
+	}
+	if slices.Contains(b.there(), "f/.millrace-claim") || !slices.Contains(b.there(), "a/.millrace-claim") {
+		t.Errorf("left %q", b.there())
+	}
+}
+
 // The age is that of the last sign of life: a part that was written to lately is young, however long ago it was begun; and
 // how much counts as old is the caller's to say.
 func TestAges(t *testing.T) {

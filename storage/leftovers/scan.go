@@ -124,6 +124,8 @@ func (s *scan) object(o storage.Info) {
 	}
 	if folder != nil {
 		folder.add(&Item{Size: o.Size, Active: o.Modified, objects: []string{o.URL}})
+	} else if storage.Base(o.URL) == manifest.ClaimName {
+		s.others = append(s.others, &Item{Kind: Claim, URL: o.URL, Objects: 1, Size: o.Size, Active: o.Modified, folder: above(o.URL), objects: []string{o.URL}})
 	} else if storage.Base(o.URL) == manifest.Name {
 		s.success[above(o.URL)+"/"] = o.Modified
 	}
