@@ -130,6 +130,11 @@ func (e External) tls() (*tls.Config, error) {
 	}
 	switch {
 	case e.Cert == "" && e.Key == "":
+		// etcd asks for a certificate only if it must have one. Said here, since of its refusal often no more is heard than
+		// that the connection broke.
+		c.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
+			return nil, errors.New("etcd asks for a client certificate: give --etcd-cert FILE and --etcd-key FILE")
+		}
 		return c, nil
 	case e.Cert == "" || e.Key == "":
 		return nil, errors.New("--etcd-cert and --etcd-key are given together or not at all")

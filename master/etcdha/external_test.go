@@ -136,7 +136,7 @@ func TestExternal(t *testing.T) {
 	if _, err := New(t.Context(), dial("millrace"), Options{}); err == nil || !strings.Contains(err.Error(), "readwrite /millrace/") {
 		t.Errorf("another prefix: %v", err)
 	}
-	if _, err := New(t.Context(), dial(""), Options{Prefix: "/ours/"}); err == nil || !strings.Contains(err.Error(), "certificate required") {
+	if _, err := New(t.Context(), dial(""), Options{Prefix: "/ours/"}); err == nil || !strings.Contains(err.Error(), "give --etcd-cert FILE") {
 		t.Errorf("without a certificate: %v", err)
 	}
 }

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"strings"
 	"testing"
-	"time"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
 
@@ -22,8 +21,8 @@ func TestReplaceCrash(t *testing.T) {
 		for _, loads := range []bool{true, false} {
 			t.Run(fmt.Sprintf("%s, loads %v", op.name, loads), func(t *testing.T) {
 				t.Parallel()
-				s, f, other := openFaulty(t, Options{TTL: 5 * time.Second, batch: testBatch})
-				next := openOn(t, other, Options{Prefix: s.k.prefix, TTL: 5 * time.Second, batch: testBatch})
+				s, f, other := openFaulty(t, Options{batch: testBatch})
+				next := openOn(t, other, Options{Prefix: s.k.prefix, batch: testBatch})
 				old, steps := 0, 0
 				for n := 0; ; n++ {
 					job := journal.JobID(fmt.Sprint("j", n))
@@ -83,7 +82,7 @@ func TestReplaceCrash(t *testing.T) {
 // not a fence: the log would lose it.
 func TestAppendAfterFailedReplace(t *testing.T) {
 	t.Parallel()
-	s, f, _ := openFaulty(t, Options{TTL: 5 * time.Second, batch: testBatch})
+	s, f, _ := openFaulty(t, Options{batch: testBatch})
 	term := lead(t, s)
 	fill(t, s, "a", long)
 	ctx, cancel := context.WithCancel(t.Context())
@@ -114,7 +113,7 @@ func TestAppendAfterFailedReplace(t *testing.T) {
 func TestLoadOrder(t *testing.T) {
 	t.Parallel()
 	const page, small = 4 << 10, 300
-	s := open(t, Options{TTL: 5 * time.Second, batch: testBatch, page: page})
+	s := open(t, Options{batch: testBatch, page: page})
 	term := lead(t, s)
 	big := strings.Repeat("b", page/4)
 	write(t, s, term, journal.Entry{Job: "z", Records: records("1")}, journal.Entry{Job: "m", Records: records("2")}, journal.Entry{Job: "a/b", Records: records("3")})
@@ -169,7 +168,7 @@ func TestLoadCompacted(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			s, f, other := openFaulty(t, Options{TTL: 5 * time.Second, page: page})
+			s, f, other := openFaulty(t, Options{page: page})
 			fill(t, s, "a", strings.Repeat("e ", manyEntries))
 			gets := 0
 			f.set(func(r string) fault {

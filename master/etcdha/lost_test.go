@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"strings"
 	"testing"
-	"time"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
 
@@ -107,7 +106,7 @@ func TestLostAnswers(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			s, f, _ := openFaulty(t, Options{TTL: 5 * time.Second, batch: testBatch})
+			s, f, _ := openFaulty(t, Options{batch: testBatch})
 			term := lead(t, s)
 			for i, op := range operations {
 				if len(what) > 1 && op.before == long {
@@ -156,7 +155,7 @@ func resign(t *testing.T, term journal.Term) {
 // a job that has released it, nor takes it from one that claimed it since.
 func TestLostAnswersOfClaims(t *testing.T) {
 	t.Parallel()
-	s, f, _ := openFaulty(t, Options{TTL: 5 * time.Second})
+	s, f, _ := openFaulty(t, Options{})
 	term := lead(t, s)
 	claims := func(output string, job, want journal.JobID) {
 		t.Helper()
@@ -191,7 +190,7 @@ func TestLostAnswersOfClaims(t *testing.T) {
 func TestUnknownStaysUnknown(t *testing.T) {
 	t.Parallel()
 	for _, what := range []fault{unsent, lost, late} {
-		s, f, c := openFaulty(t, Options{TTL: 5 * time.Second})
+		s, f, c := openFaulty(t, Options{})
 		term := lead(t, s)
 		entry := []journal.Entry{{Job: "a", Records: records("x")}}
 

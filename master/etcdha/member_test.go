@@ -129,7 +129,7 @@ func open(t *testing.T, o Options) *Store {
 func openOn(t *testing.T, c *clientv3.Client, o Options) *Store {
 	t.Helper()
 	if o.TTL == 0 {
-		o.TTL = time.Second
+		o.TTL = 5 * time.Second // so that a machine under load ends no term that a test does not end
 	}
 	s, err := New(t.Context(), c, o)
 	if err != nil {

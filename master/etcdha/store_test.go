@@ -105,7 +105,7 @@ func TestPrefixesApart(t *testing.T) {
 // to it does no harm.
 func TestBumpTerm(t *testing.T) {
 	t.Parallel()
-	s, f, _ := openFaulty(t, Options{TTL: 5 * time.Second})
+	s, f, _ := openFaulty(t, Options{})
 	terms := func(want uint64) {
 		t.Helper()
 		if n, err := s.Terms(t.Context()); err != nil || n != want {
@@ -152,7 +152,7 @@ func TestBumpTerm(t *testing.T) {
 // Proves that what only etcd's limits refuse is told with the job's name, and changes nothing.
 func TestAppendLimits(t *testing.T) {
 	t.Parallel()
-	s := open(t, Options{TTL: 5 * time.Second})
+	s := open(t, Options{})
 	term := lead(t, s)
 	many := make([]journal.Entry, maxEntries)
 	for i := range many {
@@ -187,7 +187,7 @@ func TestAppendLimits(t *testing.T) {
 // Proves that a claim's key which holds something else is an error that names both, and no claim.
 func TestStrangeClaim(t *testing.T) {
 	t.Parallel()
-	s := open(t, Options{TTL: 5 * time.Second})
+	s := open(t, Options{})
 	term := lead(t, s)
 	for _, value := range []string{"junk", `{"output":"s3://b/other","job":"a"}`} {
 		put(t, s.c, s.k.claim("s3://b/out"), value)

@@ -23,7 +23,7 @@ import (
 func TestDatabaseFull(t *testing.T) {
 	t.Parallel()
 	e := ownMember(t, func(c *embed.Config) { c.QuotaBackendBytes = 256 << 10 })
-	s := openOn(t, clientOf(t, e), Options{})
+	s := openOn(t, clientOf(t, e), Options{TTL: 2 * time.Second})
 	term := lead(t, s)
 	write(t, s, term, journal.Entry{Job: "a", Records: [][]byte{[]byte("x")}})
 
@@ -82,15 +82,15 @@ func TestEtcdAway(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { c.Close() })
-	s := openOn(t, c, Options{})
+	s := openOn(t, c, Options{TTL: 2 * time.Second})
 	term := lead(t, s)
 	write(t, s, term, journal.Entry{Job: "a", Records: records("x")})
 
 	begun := time.Now()
 	member.Close()
 	<-term.Done
-	if took := time.Since(begun); took > 3*time.Second || term.Lasts() {
-		t.Errorf("over after %v, of a lease of 1 s", took)
+	if took := time.Since(begun); took > 4*time.Second || term.Lasts() {
+		t.Errorf("over after %v, of a lease of 2 s", took)
 	}
 	if err := term.Confirm(t.Context()); !errors.Is(err, journal.ErrFenced) || !strings.Contains(err.Error(), "more than half of its members") {
 		t.Errorf("the end of the term: %v", err)
