@@ -132,7 +132,8 @@ func exitCode(ctx context.Context, err error) int {
 		return exitDone
 	case errors.Is(err, ErrUsage):
 		return exitUsage
-	case errors.Is(err, wire.ErrUnreachable):
+	case errors.Is(err, wire.ErrUnreachable), errors.Is(err, wire.ErrNotLeader), errors.Is(err, wire.ErrShuttingDown), errors.Is(err, wire.ErrOldTerm),
+		errors.Is(err, wire.ErrNoSuchTerm):
 		return exitNoMaster
 	case errors.Is(err, ErrCancelled):
 		return exitCancelled

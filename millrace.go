@@ -340,8 +340,8 @@ func Follow(ctx context.Context, c *wire.Client, id wire.JobID, cancel bool, pro
 				return nil, context.Cause(ctx)
 			}
 			watch = context.WithoutCancel(ctx)
-			if _, err := c.Cancel(watch, &wire.CancelArgs{Job: id}); err != nil {
-				return nil, err
+			if err := cancelSoon(watch, c, id); err != nil {
+				return nil, errors.Join(context.Cause(ctx), err)
 			}
 			continue
 		}
@@ -356,6 +356,19 @@ func Follow(ctx context.Context, c *wire.Client, id wire.JobID, cancel bool, pro
 		}
 		args.Version, args.Wait, args.Pause = s.Version, progressEvery, min(progressEvery/4, time.Since(start)/10)
 	}
+}
+
+// cancelWithin is how long somebody who interrupts a command waits for a master that takes the cancel.
+const cancelWithin = 10 * time.Second
+
+func cancelSoon(ctx context.Context, c *wire.Client, id wire.JobID) error {
+	ctx, stop := context.WithTimeout(ctx, cancelWithin)
+	defer stop()
+	_, err := c.Cancel(ctx, &wire.CancelArgs{Job: id})
+	if errors.Is(err, context.DeadlineExceeded) {
+		return fmt.Errorf("cancel job %s: no master has taken it within %v: the job may go on: see 'millrace status %s', and cancel it with 'millrace cancel %s'", id, cancelWithin, id, id)
+	}
+	return err
 }
 
 // ending is the error that a job's last state amounts to.

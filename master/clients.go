@@ -106,8 +106,12 @@ func (m *Master) Cancel(ctx context.Context, args *wire.CancelArgs) (*wire.Cance
 
 // Logs returns what is new in a job's log, and waits for something new if there is nothing.
 func (m *Master) Logs(ctx context.Context, args *wire.LogsArgs) (reply *wire.LogsReply, err error) {
+	cursor := args.Cursor
+	if args.Term != 0 && args.Term != m.term.N {
+		cursor = 0
+	}
 	err = m.await(ctx, args.Job, args.Wait, func(j *job, expired bool) (bool, error) {
-		from := min(max(args.Cursor-j.dropped, 0), len(j.log))
+		from := min(max(cursor-j.dropped, 0), len(j.log))
 		to, bytes := from, 0
 		for to < min(len(j.log), from+maxPage) && bytes <= maxReply {
 			bytes += len(j.log[to].Text)
@@ -117,7 +121,7 @@ func (m *Master) Logs(ctx context.Context, args *wire.LogsArgs) (reply *wire.Log
 		if to == from && !end && !expired {
 			return false, nil
 		}
-		reply = &wire.LogsReply{Lines: slices.Clone(j.log[from:to]), Cursor: to + j.dropped, End: end}
+		reply = &wire.LogsReply{Lines: slices.Clone(j.log[from:to]), Cursor: to + j.dropped, Term: m.term.N, End: end}
 		return true, nil
 	})
 	return reply, err

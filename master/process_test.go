@@ -513,3 +513,34 @@ func TestRollingUpgrade(t *testing.T) {
 		})
 	}
 }
+
+// A submission whose answer is lost, since the leader dies when it has written it down, is repeated at the next leader and is
+// the same job.
+func TestSubmitOverFailover(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newTown(t)
+		_, stopA := w.start("a:1", nil)
+		_, stopB := w.start("b:1", nil)
+		w.set(func() {
+			w.write = func(_ context.Context, write func() error) error {
+				w.set(func() { w.write = nil })
+				err := write()
+				w.mem.Depose()
+				return err
+			}
+		})
+		c := w.dial(wire.RoleClient, time.Minute, "a:1", "b:1")
+		r, err := c.Submit(t.Context(), &wire.SubmitArgs{Job: jobA, Spec: spec()})
+		if err != nil || r.Job != jobA {
+			t.Fatalf("got %+v, %v", r, err)
+		}
+		list, err := c.List(t.Context(), &wire.ListArgs{})
+		if err != nil || len(list.Jobs) != 1 || list.Jobs[0].Map.Tasks != 3 {
+			t.Errorf("the next leader knows %+v, %v", list, err)
+		}
+		stopA()
+		stopB()
+		w.ended.Wait()
+		c.Close()
+	})
+}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"regexp"
+	"sync"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -55,8 +56,7 @@ func submitCommand(reg *program.Registry) *cobra.Command {
 				return err
 			}
 			defer cl.Close()
-			// Ctrl-C cancels the job once it is known whether there is one.
-			if _, err := cl.Submit(context.WithoutCancel(c.Context()), &wire.SubmitArgs{Job: job, Spec: spec, User: millrace.UserName()}); err != nil {
+			if err := submit(c.Context(), cl, &wire.SubmitArgs{Job: job, Spec: spec, User: millrace.UserName()}, submitGrace); err != nil {
 				return err
 			}
 			if detach && !wait {
@@ -76,6 +76,66 @@ func submitCommand(reg *program.Registry) *cobra.Command {
 	report.Flags(fs)
 	c.MarkFlagsMutuallyExclusive("wait", "detach")
 	return c
+}
+
+// submitGrace is how long Ctrl-C waits for the answer to a submission: whether there is a job is not known before.
+const submitGrace = 10 * time.Second
+
+// submit submits a job. Ctrl-C cancels the job once it is known whether there is one, for which it waits that long.
+func submit(ctx context.Context, cl *wire.Client, args *wire.SubmitArgs, grace time.Duration) error {
+	asking, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	defer cancel()
+	defer context.AfterFunc(ctx, func() { time.AfterFunc(grace, cancel) })()
+	_, err := cl.Submit(asking, args)
+	if err != nil && ctx.Err() != nil && asking.Err() != nil {
+		return fmt.Errorf("%w: no master has answered whether it has taken job %s: see 'millrace status %s'", context.Cause(ctx), args.Job, args.Job)
+	}
+	return err
+}
+
+// noLeaderFor is how long a command that has reached a master waits while none leads: an election takes seconds, and a restart
+// of the machines that the masters run on a minute.
+const noLeaderFor = 2 * time.Minute
+
+// Bounds of what is said while a command waits.
+const (
+	firstWord  = time.Second // an election that is over by then is not worth a word
+	otherWords = 10 * time.Second
+)
+
+// patience tells on out, stderr, that a command waits for a master.
+type patience struct {
+	out *os.File
+
+	mu   sync.Mutex
+	last time.Duration // of the waiting when it was told last
+}
+
+// tell is called before each pause of a call.
+func (p *patience) tell(waited time.Duration, why error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if waited < p.last { // another wait
+		p.last = 0
+	}
+	if waited < firstWord || p.last > 0 && waited < p.last+otherWords {
+		return
+	}
+	p.last = waited
+	fmt.Fprint(p.out, waitingLine(p.out, waited, why))
+}
+
+// waitingLine says for how long a command has been waiting. On a terminal it takes the place of a progress bar, which is drawn
+// anew below it.
+func waitingLine(w *os.File, waited time.Duration, why error) string {
+	text := fmt.Sprintf("no master leads: waiting (%.0f s)", waited.Seconds())
+	if errors.Is(why, wire.ErrBusy) {
+		text = fmt.Sprintf("the master is busy: waiting (%.0f s)", waited.Seconds())
+	}
+	if tty, width := console.Terminal(w); tty {
+		return fmt.Sprintf("\r%-*s\n", max(width-1, 0), text)
+	}
+	return text + "\n"
 }
 
 // follow watches a job to its end and prints its summary.
@@ -170,18 +230,22 @@ func logsCommand() *cobra.Command {
 	c.Flags().BoolVarP(&followLog, "follow", "f", false, "go on until the job ends")
 	return withMaster(c, "logs 0f843ea0 --follow", func(ctx context.Context, cl *wire.Client, args []string) error {
 		logs := &wire.LogsArgs{Job: wire.JobID(args[0])}
+		shown := map[string]bool{}
 		for {
 			reply, err := cl.Logs(ctx, logs)
 			if err != nil {
 				return err
 			}
-			for _, l := range reply.Lines {
-				fmt.Println(console.LogLine(l))
+			for _, l := range reply.Lines { // the next leader's log has some lines of the last one's
+				if line := console.LogLine(l); !shown[line] || logs.Term == 0 || logs.Term == reply.Term {
+					shown[line] = true
+					fmt.Println(line)
+				}
 			}
 			if reply.End || len(reply.Lines) == 0 && !followLog {
 				return nil
 			}
-			logs.Cursor = reply.Cursor
+			logs.Cursor, logs.Term = reply.Cursor, reply.Term
 			if followLog {
 				logs.Wait = 20 * time.Second
 			}

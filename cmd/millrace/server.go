@@ -201,7 +201,11 @@ func dial(ctx context.Context, masters []string, role wire.Role, retry time.Dura
 			return nil, millrace.Usage(fmt.Errorf("--master %s: write HOST:PORT, as in 127.0.0.1:7800", a))
 		}
 	}
-	c, err := wire.Dial(ctx, masters, wire.ClientOptions{Role: role, RetryFor: retry})
+	o := wire.ClientOptions{Role: role, RetryFor: retry}
+	if role == wire.RoleClient {
+		o.DialFor, o.RetryFor, o.Waiting = retry, noLeaderFor, (&patience{out: os.Stderr}).tell
+	}
+	c, err := wire.Dial(ctx, masters, o)
 	if errors.Is(err, wire.ErrUnreachable) {
 		return nil, fmt.Errorf("%w: is it running? 'millrace cluster' starts one here", err)
 	}

@@ -38,6 +38,11 @@ type ClientOptions struct {
 	// RetryFor is how long a call is tried again when no master can be reached, none leads, or it is busy. All calls can
 	// be repeated without harm: Poll by its Seq, Submit by the id that the client made. 0: each call is tried once.
 	RetryFor time.Duration
+	// DialFor is how long Dial itself looks for a master; 0: RetryFor.
+	DialFor time.Duration
+	// Waiting is told while a call, not Dial, is tried again, before each pause: since when, and why. It is called by who makes
+	// the call. nil: nobody is told.
+	Waiting func(waited time.Duration, why error)
 }
 
 func (o ClientOptions) withDefaults() (ClientOptions, error) {
@@ -49,6 +54,10 @@ func (o ClientOptions) withDefaults() (ClientOptions, error) {
 	o.CallTimeout = orDefault(o.CallTimeout, 30*time.Second)
 	o.Overdue = orDefault(o.Overdue, 3*time.Second)
 	o.FrameTimeout = orDefault(o.FrameTimeout, 10*time.Second)
+	o.DialFor = orDefault(o.DialFor, o.RetryFor)
+	if o.Waiting == nil {
+		o.Waiting = func(time.Duration, error) {}
+	}
 	if o.Dial == nil {
 		o.Dial = func(ctx context.Context, addr string) (net.Conn, error) {
 			return new(net.Dialer).DialContext(ctx, "tcp", addr)
@@ -99,7 +108,7 @@ func Dial(ctx context.Context, addrs []string, o ClientOptions) (*Client, error)
 		return nil, fmt.Errorf("%w: no address given", ErrUnreachable)
 	}
 	c := &Client{o: o, addrs: slices.Clone(addrs), given: len(addrs), cluster: o.Cluster, dialing: make(chan struct{}, 1)}
-	err = c.retry(ctx, func() error {
+	err = c.retry(ctx, o.DialFor, func(time.Duration, error) {}, func() error {
 		_, err := c.conn(ctx, short)
 		return err
 	})
@@ -194,7 +203,7 @@ func invoke[A, R any](ctx context.Context, c *Client, op string, args *A, l lane
 	if l == long {
 		timeout = pause + c.o.Overdue
 	}
-	err = c.retry(ctx, func() error {
+	err = c.retry(ctx, c.o.RetryFor, c.o.Waiting, func() error {
 		result = new(R)
 		return c.try(ctx, l, op, args, result, timeout)
 	})
@@ -347,29 +356,30 @@ const (
 	maxBusyPause   = 2 * time.Second        // while the leader has too much to do
 )
 
-// retry calls try until it succeeds, fails for good, or RetryFor has passed. The pauses double, and a random part of each
+// retry calls try until it succeeds, fails for good, or that much time has passed. The pauses double, and a random part of each
 // keeps clients that lost the same master from coming back together. Where a master says who leads, that one is tried at
 // once; if it does not lead either, there is a pause, since two masters may name each other for a while.
-func (c *Client) retry(ctx context.Context, try func() error) error {
+func (c *Client) retry(ctx context.Context, limit time.Duration, waiting func(time.Duration, error), try func() error) error {
 	begun := time.Now()
 	led := false
 	for pause := minRetryPause; ; {
 		err := try()
-		if err == nil || !Again(err) || time.Since(begun)+pause > c.o.RetryFor {
+		if err == nil || !Again(err) || time.Since(begun)+pause > limit {
 			return err
 		}
 		if led = !led && leaderOf(err) == c.Master(); led {
 			continue
 		}
+		waiting(time.Since(begun), err)
 		wait(ctx, pause/2+rand.N(pause/2))
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
-		limit := maxSearchPause
+		longest := maxSearchPause
 		if errors.Is(err, ErrBusy) {
-			limit = maxBusyPause
+			longest = maxBusyPause
 		}
-		pause = min(2*pause, limit)
+		pause = min(2*pause, longest)
 	}
 }
 

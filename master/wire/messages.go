@@ -291,6 +291,7 @@ type CancelReply struct{ State JobState }
 type LogsArgs struct {
 	Job    JobID
 	Cursor int
+	Term   uint64 // of the reply that gave Cursor, 0 with none: in another term the log is read from its beginning
 	Wait   time.Duration
 }
 
@@ -298,7 +299,8 @@ type LogsArgs struct {
 type LogsReply struct {
 	Lines  []LogLine
 	Cursor int
-	End    bool // the job has ended and nothing follows
+	Term   uint64 // of the log: that of another term has lines of its own, and some of this one
+	End    bool   // the job has ended and nothing follows
 }
 
 // LogLine is one event of a job.
