@@ -111,32 +111,35 @@ func (m *Master) turn(ctx context.Context) (done func(), err error) {
 func (m *Master) beginSubmit(ctx context.Context, id sched.JobID, user string) (known bool, done func(), err error) {
 	for {
 		m.mu.Lock()
-		if m.jobs[id] != nil {
-			m.mu.Unlock()
-			return true, nil, nil
-		}
-		if v, ok := m.sched.Job(id); ok {
-			m.mu.Unlock()
-			text := "it ended long ago (" + v.State.String() + "), and its status is kept no more: submit under a new id"
-			return false, nil, refuse(wire.ErrJobEnded, "submit job "+string(id), text)
-		}
 		other := m.planning[id]
 		if other == nil {
 			defer m.mu.Unlock()
-			if err := m.roomLocked(user); err != nil {
-				return false, nil, err
-			}
-			mine := &newcomer{user, make(chan struct{})}
-			m.planning[id] = mine
-			return false, func() { m.endSubmit(id, mine) }, nil
+			return m.enterLocked(id, user)
 		}
 		m.mu.Unlock()
-		select {
+		select { // the job may be here already, but not yet durable
 		case <-other.over:
 		case <-ctx.Done():
 			return false, nil, ctx.Err()
 		}
 	}
+}
+
+// enterLocked begins a submission of a job that is not being submitted, unless it is known.
+func (m *Master) enterLocked(id sched.JobID, user string) (known bool, done func(), err error) {
+	if m.jobs[id] != nil {
+		return true, nil, nil
+	}
+	if v, ok := m.sched.Job(id); ok {
+		text := "it ended long ago (" + v.State.String() + "), and its status is kept no more: submit under a new id"
+		return false, nil, refuse(wire.ErrJobEnded, "submit job "+string(id), text)
+	}
+	if err := m.roomLocked(user); err != nil {
+		return false, nil, err
+	}
+	mine := &newcomer{user, make(chan struct{})}
+	m.planning[id] = mine
+	return false, func() { m.endSubmit(id, mine) }, nil
 }
 
 func (m *Master) endSubmit(id sched.JobID, s *newcomer) {

@@ -2,6 +2,7 @@ package master
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"testing"
 	"testing/synctest"
@@ -111,5 +112,76 @@ func TestPollOfLostWorkerGone(t *testing.T) {
 		}
 		l.m().mu.Unlock()
 		l.end()
+	})
+}
+
+// An output that is claimed for a job which nobody knows is free: the master that claimed it was lost before it recorded the
+// job. It is not while that job is being submitted.
+func TestOrphanedClaim(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newWorld(t).lead(false)
+		if err := l.m().journal.Claim(t.Context(), spec().Output, jobB); err != nil {
+			t.Fatal(err)
+		}
+		_, done, err := l.m().beginSubmit(t.Context(), jobB, "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		wantError(t, "while its job is being submitted", l.submit(jobA, spec()), wire.ErrOutputTaken, string(jobB))
+		done()
+		l.mustSubmit(jobA, spec())
+		wantError(t, "of a job that is known", l.submit(jobB, spec()), wire.ErrOutputTaken, string(jobA))
+		l.end()
+	})
+}
+
+// A submission that is repeated before the first one is durable is answered after that: else a master that was lost in
+// between would have promised a job that nobody knows.
+func TestSubmitTwiceBeforeDurable(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		l := w.lead(false)
+		begun := time.Now()
+		w.cut = func(op string) error {
+			if op == "append" {
+				time.Sleep(time.Second)
+			}
+			return nil
+		}
+		go func() { _ = l.submit(jobA, spec()) }()
+		time.Sleep(time.Second / 2)
+		l.mustSubmit(jobA, spec())
+		if after := time.Since(begun); after < time.Second {
+			t.Errorf("answered after %v, before the record was durable", after)
+		}
+		w.cut = nil
+		l.end()
+	})
+}
+
+// A claim or release that may have been done ends the term: done late, in the same term, it would hold the output of a job that
+// has ended, or free that of one that runs.
+func TestUnclearRelease(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		l := w.lead(false)
+		l.mustSubmit(jobA, spec())
+		w.cut = func(op string) error {
+			if op != "release" {
+				return nil
+			}
+			w.cut = nil
+			return errors.New("no answer")
+		}
+		_, _ = l.c.Cancel(t.Context(), &wire.CancelArgs{Job: jobA}) // its answer may come too late for the term
+		time.Sleep(time.Minute)
+		if l.m() != nil {
+			t.Error("the master goes on")
+		}
+		l.end()
+		next := w.lead(false)
+		next.status(jobA, wire.Cancelled)
+		next.mustSubmit(jobB, spec())
+		next.end()
 	})
 }

@@ -55,9 +55,10 @@ func (m *Master) claimInJournal(ctx context.Context, output string, id sched.Job
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), claimTimeout) // a claim that was given up may be made all the same
 	defer cancel()
 	err := m.journal.Claim(ctx, output, id)
-	claimed := new(journal.ClaimedError)
-	if errors.As(err, &claimed) && !m.claims(claimed.Job) { // of a submission that a master before did not come to the end of
-		if err = m.journal.Release(ctx, output, claimed.Job); err == nil {
+	if claimed := new(journal.ClaimedError); errors.As(err, &claimed) {
+		if freed, e := m.freeOrphan(ctx, claimed); e != nil {
+			err = e
+		} else if freed {
 			err = m.journal.Claim(ctx, output, id)
 		}
 	}
@@ -67,10 +68,29 @@ func (m *Master) claimInJournal(ctx context.Context, output string, id sched.Job
 	return err
 }
 
+// freeOrphan ends the claim of a submission that a master before did not come to the end of. It may be repeated just now: it is
+// held meanwhile, or it would claim the output just before that is released.
+func (m *Master) freeOrphan(ctx context.Context, claimed *journal.ClaimedError) (freed bool, err error) {
+	m.mu.Lock()
+	if m.claimsLocked(claimed.Job) {
+		m.mu.Unlock()
+		return false, nil
+	}
+	mine := &newcomer{over: make(chan struct{})}
+	m.planning[claimed.Job] = mine
+	m.mu.Unlock()
+	defer m.endSubmit(claimed.Job, mine)
+	return true, m.journal.Release(ctx, claimed.Output, claimed.Job)
+}
+
 // claims says whether a job of this cluster may claim an output: it runs, is cleaned up behind, or is being submitted.
 func (m *Master) claims(id sched.JobID) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	return m.claimsLocked(id)
+}
+
+func (m *Master) claimsLocked(id sched.JobID) bool {
 	j := m.jobs[id]
 	return j != nil && !j.swept || m.planning[id] != nil
 }

@@ -80,6 +80,8 @@ func (m *Master) reign(ctx context.Context) error {
 			return journal.ErrFenced
 		case err := <-m.deposed:
 			return err
+		case <-m.journal.Failed():
+			return m.journal.Err()
 		case <-gctx.Done():
 			return nil
 		}

@@ -98,8 +98,10 @@ const (
 	maxBatchJobs    = 60
 )
 
-// Journal writes the records of one term. After an error that leaves open what is durable it writes nothing more: the
-// master gives its term up, and the next leader's Load tells.
+// Journal writes the records of one term. After an Append, a Claim or a Release that leaves open what is durable, or will be
+// when a request that is still under way arrives, it writes nothing more: the master gives its term up, which fences that
+// request, and the next leader's Load tells. A claim that came late would hold an output for ever, and a release that came late
+// would free that of a job which had claimed it again.
 type Journal struct {
 	b    Backend
 	term Term
@@ -113,6 +115,7 @@ type Journal struct {
 	due     time.Time        // when the next write may begin, if all writes before it had waited for theirs
 	next    map[JobID]uint64 // Seq of each job's next entry; nil before Load
 	err     error            // why nothing can be written any more
+	failed  chan struct{}    // closed when err is set
 }
 
 // Batch is records of one job.
@@ -139,11 +142,28 @@ func New(b Backend, term Term, o Options) *Journal {
 	if o.WriteTimeout == 0 {
 		o.WriteTimeout = 10 * time.Second
 	}
-	return &Journal{b: b, term: term, o: o, full: make(chan struct{}, 1)}
+	return &Journal{b: b, term: term, o: o, full: make(chan struct{}, 1), failed: make(chan struct{})}
 }
 
 // Term is the term in which the journal writes.
 func (j *Journal) Term() Term { return j.term }
+
+// Failed is closed when the journal can write no more; Err says why.
+func (j *Journal) Failed() <-chan struct{} { return j.failed }
+
+// Err is why the journal can write no more; nil while it can.
+func (j *Journal) Err() error {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.err
+}
+
+func (j *Journal) failLocked(err error) {
+	if j.err == nil {
+		j.err = err
+		close(j.failed)
+	}
+}
 
 // Log is all that the journal holds of one job.
 type Log struct {
@@ -317,7 +337,7 @@ func (j *Journal) write(ctx context.Context, req *request) error {
 	defer j.mu.Unlock()
 	if err != nil {
 		err = fmt.Errorf("journal term %d: %w", j.term.N, err)
-		j.err = err
+		j.failLocked(err)
 		batch = append(batch, j.queue...)
 		j.queue, j.queued = nil, 0
 	}
@@ -400,9 +420,11 @@ func (j *Journal) take() ([]*request, []Entry) {
 // Claim gives an output to a job; again for the same job is no error. A *ClaimedError names the job that holds it.
 // The output is compared as it is: the caller brings URLs to one form.
 func (j *Journal) Claim(ctx context.Context, output string, job JobID) error {
-	ctx, cancel := context.WithTimeout(ctx, j.o.WriteTimeout)
-	defer cancel()
-	holder, err := j.b.Claim(ctx, j.term.N, output, job)
+	var holder JobID
+	err := j.guarded(ctx, func(ctx context.Context) (err error) {
+		holder, err = j.b.Claim(ctx, j.term.N, output, job)
+		return err
+	})
 	if err != nil {
 		return fmt.Errorf("claim %s for job %s: %w", output, job, err)
 	}
@@ -412,11 +434,29 @@ func (j *Journal) Claim(ctx context.Context, output string, job JobID) error {
 	return nil
 }
 
+// guarded does a write that is not an Append. As there, its outcome counts once it has begun, whatever becomes of ctx.
+func (j *Journal) guarded(ctx context.Context, write func(context.Context) error) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if err := j.Err(); err != nil {
+		return err
+	}
+	limited, cancel := context.WithTimeout(context.WithoutCancel(ctx), j.o.WriteTimeout)
+	defer cancel()
+	err := write(limited)
+	if err != nil {
+		j.mu.Lock()
+		defer j.mu.Unlock()
+		j.failLocked(fmt.Errorf("journal term %d: %w", j.term.N, err))
+	}
+	return err
+}
+
 // Release ends a job's claim on an output. A claim that the job does not hold is no error.
 func (j *Journal) Release(ctx context.Context, output string, job JobID) error {
-	ctx, cancel := context.WithTimeout(ctx, j.o.WriteTimeout)
-	defer cancel()
-	if err := j.b.Release(ctx, j.term.N, output, job); err != nil {
+	err := j.guarded(ctx, func(ctx context.Context) error { return j.b.Release(ctx, j.term.N, output, job) })
+	if err != nil {
 		return fmt.Errorf("release %s of job %s: %w", output, job, err)
 	}
 	return nil

@@ -357,6 +357,43 @@ func TestFailedWriteEndsTheJournal(t *testing.T) {
 	}
 }
 
+// Proves that a claim or release of which it is not known whether it was done ends the journal, as a failed write does, and
+// that one which was not begun, or was answered, does not.
+func TestUnclearClaimEndsTheJournal(t *testing.T) {
+	t.Parallel()
+	b := newSlow()
+	j := open(t, b, Options{})
+	over, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := j.Release(over, "o", "a"); !errors.Is(err, context.Canceled) {
+		t.Errorf("Release in a context that is over: got %v", err)
+	}
+	if err := j.Claim(t.Context(), "o", "a"); !errors.Is(err, ErrClaimed) {
+		t.Errorf("Claim: got %v", err)
+	}
+	if err := j.Err(); err != nil {
+		t.Errorf("the journal has failed: %v", err)
+	}
+	if err := j.Release(t.Context(), "o", "a"); !errors.Is(err, ErrFenced) {
+		t.Errorf("Release: got %v", err)
+	}
+	select {
+	case <-j.Failed():
+	default:
+		t.Error("the journal has not failed")
+	}
+	for what, err := range map[string]error{
+		"Append": j.Append(t.Context(), "a", [][]byte{{1}}), "Claim": j.Claim(t.Context(), "o", "a"), "Release": j.Release(t.Context(), "o", "a"), "Err": j.Err(),
+	} {
+		if !errors.Is(err, ErrFenced) || !strings.Contains(err.Error(), "term 7") {
+			t.Errorf("%s afterwards: got %v", what, err)
+		}
+	}
+	if len(b.writes) != 0 {
+		t.Error("something was written")
+	}
+}
+
 // Proves that what cannot be journalled is refused before anything is written, and that a damaged log is not loaded.
 func TestRefusals(t *testing.T) {
 	t.Parallel()
@@ -378,9 +415,6 @@ func TestRefusals(t *testing.T) {
 	claimed, ok := errors.AsType[*ClaimedError](err)
 	if !errors.Is(err, ErrClaimed) || !ok || claimed.Job != "holder" || !strings.Contains(err.Error(), "s3://b/out") {
 		t.Errorf("Claim: got %v, want a ClaimedError that names holder and output", err)
-	}
-	if err := j.Release(t.Context(), "o", "a"); !errors.Is(err, ErrFenced) {
-		t.Errorf("Release: got %v", err)
 	}
 	if err := j.Replace(t.Context(), "a", nil); !errors.Is(err, ErrFenced) {
 		t.Errorf("Replace: got %v", err)
