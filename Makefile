@@ -30,6 +30,10 @@ run: build ## Count the words of the books in testdata/text and show the first r
 test: ## All tests, those on real S3 servers and with Python readers too (PKG=./jobs/... for some)
 	@go test -v -vet=off -count=1 -timeout 15m $(PKG) 2>&1 | tee '$(LOG)' | $(AWK) -v strict='$(STRICT)' -v log_file='$(LOG)' -f .ci/summary.awk
 
+.PHONY: soak
+soak: ## The simulation of failing clusters, as long as it is given time for (DURATION=1h, or SEEDS=1000000; FROM=1 is the first seed)
+	@go test ./master/sched -run 'TestSimulation$$' -v -timeout 0 -sim.from $(or $(FROM),1) $(if $(SEEDS),-sim.seeds $(SEEDS),-sim.for $(or $(DURATION),10m))
+
 .PHONY: race
 race: ## The tests again under the race detector, without the long ones
 	go test -race -short -vet=off -timeout 15m $(PKG)

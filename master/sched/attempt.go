@@ -70,7 +70,12 @@ func (s *State) adopt(w *worker, id AttemptID) *attempt {
 	return a
 }
 
-func (s *State) base() int { return s.o.Term * attemptsPerTerm }
+func (s *State) base() int {
+	if !s.keeps(ownNumbers) {
+		return 0
+	}
+	return s.o.Term * attemptsPerTerm
+}
 
 // attach puts an attempt that was begun on its worker and job.
 func (s *State) attach(a *attempt) {

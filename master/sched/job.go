@@ -18,11 +18,9 @@ type job struct {
 	killed  time.Duration // when the last of its attempts was killed
 	backups int           // its running backup attempts
 
-	gone    []int32    // Invariant: holds all maps that are lost
-	strikes []strike   // what it holds against workers, in the order of each worker's first failure
-	missed  []sighting // who could not read whose runs, oldest first
-	late    []*attempt // maps that deserve a backup, as of the last Tick; some may have ended or got one since
-	asked   bool       // Commit was given. Invariant: true exactly when the job is complete
+	gone    []int32  // Invariant: holds all maps that are lost
+	strikes []strike // charged failures by worker, in the order of each worker's first
+	asked   bool     // Commit was given. Invariant: true exactly when the job is complete
 	retries int
 }
 
@@ -105,7 +103,7 @@ func (s *State) succeed(a *attempt, sum uint64) {
 		s.fail(a, Failure{Kind: FailTask, Text: fmt.Sprintf("says it is done, but %d maps never had a run", n)})
 		return
 	}
-	if p.kind == Map && t.summed && t.sum != sum {
+	if p.kind == Map && t.summed && t.sum != sum && s.keeps(sameResult) {
 		// Even if no reduce has begun: one that begins later may read the old run from an old page of the run log.
 		s.end(j, JobFailed, nonDeterministic(a))
 		return
@@ -116,9 +114,7 @@ func (s *State) succeed(a *attempt, sum uint64) {
 			saved = s.left(a.twin)
 		}
 		s.note(j, a.worker, "backup attempt %v won", a.id())
-		s.overtaken(a)
 	}
-	s.worked(j, a.worker)
 	if p.kind == Reduce {
 		p.setBytes(int(a.index), max(a.bytes, a.total))
 	}
@@ -202,7 +198,7 @@ func (j *job) commit() Commit {
 
 func (s *State) partsLost(j *job, attempts []AttemptID) {
 	for _, id := range attempts {
-		if j.state != Running || id.Task.Job != j.id {
+		if !s.keeps(partsRemade) || j.state != Running || id.Task.Job != j.id {
 			continue
 		}
 		p, t := j.task(id.Task)
@@ -283,7 +279,7 @@ func (s *State) end(j *job, to JobState, reason string) {
 	for k := range j.phases {
 		j.phases[k].drop()
 	}
-	j.spec.Maps, j.gone, j.strikes, j.missed, j.late = nil, nil, nil, nil, nil
+	j.spec.Maps, j.gone, j.strikes = nil, nil, nil
 	s.active = remove(s.active, j)
 	for _, w := range s.roster {
 		w.release(j)

@@ -1,132 +1,193 @@
-package sched
+package sched_test
 
 import (
 	"fmt"
 	"slices"
 	"time"
+
+	"github.com/millrace/millrace/master/sched"
 )
 
-// simWorker is one incarnation of a worker process in the simulation.
+// simWorker is one incarnation of a worker process.
 type simWorker struct {
-	id       WorkerID
+	*proc
+	id       workerID
 	slots    int
 	speed    float64 // bytes a second
 	bad      bool    // most of its attempts fail
 	dead     bool
 	draining bool
-	resumes  time.Duration // paused until then
+
 	attempts []*simAttempt
-	had      map[AttemptID]bool
-	done     []Outcome // not answered yet
-	polls    int
+	had      map[attemptID]bool
+	done     []*outcome // not answered yet
+	runs     map[attemptID]uint64
+	released map[taskID]bool // partitions of its runs that were given back, by their reduce tasks
+	lists    map[jobID]*runList
+
+	target   int    // the master that it asks
+	term     uint64 // the highest that it has heard of
+	seq      int
+	flying   int
 	lastPoll time.Duration
+	urgent   bool
+}
+
+// runList is what a worker has read of a job's run log.
+type runList struct {
+	term    uint64
+	cursor  int
+	asking  bool
+	visible map[int]attemptID
+	before  map[int]attemptID // what was visible, and is lost: an old page is still about
 }
 
 // simAttempt is a running attempt.
 type simAttempt struct {
-	id     AttemptID
-	total  float64
-	bytes  float64
-	speed  float64
-	fate   *Failure // at its end
-	read   map[int]AttemptID
-	stalls int
-
+	id      attemptID
+	total   float64
+	bytes   float64
+	speed   float64
+	fate    *sched.Failure // at its end
+	read    map[int]attemptID
+	sums    map[int]uint64
+	stalls  int
 	started bool // it has a slot; it keeps it when the slots become fewer
+	storing bool // its work is done, and its result is being stored
 }
 
-func (m *sim) spawn(healthy bool) {
-	m.names++
-	w := &simWorker{id: WorkerID(fmt.Sprintf("w%d", m.names)), slots: 1 + m.rng.IntN(3), speed: 20 + 200*m.rng.Float64(),
-		had: map[AttemptID]bool{}, lastPoll: -time.Hour}
-	w.bad = !healthy && m.rng.IntN(12) == 0
-	m.workers = append(m.workers, w)
-	m.after(m.between(0, 3*time.Second), func() error { return m.wake(w) })
+// outcome is an attempt's end, as its worker tells it.
+type outcome struct {
+	attempt attemptID
+	failure *sched.Failure
+	sum     uint64 // of a map's result
+	records int64
+	parts   []pending
 }
 
-// fault does something bad to a random worker now and then.
-func (m *sim) fault() error {
-	if m.calm() {
-		return nil
-	}
-	m.after(m.between(time.Second, 40*time.Second), m.fault)
-	w := m.workers[m.rng.IntN(len(m.workers))]
-	if w.dead {
-		return nil
-	}
-	switch m.rng.IntN(8) {
-	case 0, 1:
-		m.stats.count(statDeaths)
-		m.die(w)
-		if m.rng.IntN(2) == 0 { // its supervisor saw it
-			return m.step(Leave{Worker: w.id})
+// pollArgs is a worker's report.
+type pollArgs struct {
+	worker   workerID
+	seq      int
+	slots    int
+	draining bool
+	leaving  bool
+	running  []sched.Progress
+	done     []*outcome
+	holding  []jobID
+}
+
+// answer is what a master answers, to whomever.
+type answer struct {
+	term      uint64
+	notLeader bool
+	hint      int
+
+	seq     int // of a poll
+	assign  []attemptID
+	kill    []attemptID
+	ended   []jobID
+	needed  bool
+	refused bool
+
+	accepted, taken bool // of a submission
+	known           bool // of a status
+	state           sched.JobState
+	runs            []runEvent // of a run log
+	cursor          int
+}
+
+// ask sends a request to a master and calls done with its answer, or with false when none has come in time.
+func (s *scope) ask(host int, term uint64, wait time.Duration, serve func(r *reign, send func(answer)), done func(answer, bool)) {
+	w, from, to := s.p.w, s.p.at, atMasters+endpoint(host)
+	finished := false
+	finish := func(a answer, ok bool) {
+		if !finished {
+			finished = true
+			done(a, ok)
 		}
-	case 2, 3:
-		m.stats.count(statPauses)
-		w.resumes = m.now + m.between(time.Second, 40*time.Second)
-	case 4:
-		if !w.draining {
-			m.stats.count(statDrains)
-			w.draining = true
-		}
-	case 5:
-		w.slots = 1 + m.rng.IntN(3)
-	case 6:
-		m.spawn(false)
 	}
-	return nil
+	copies := 1
+	if w.fault(w.chances.double) {
+		w.stats.count(statDoubled)
+		copies++
+	}
+	for range copies {
+		w.send(from, to, 0, func() {
+			m := w.masters[host]
+			m.root.do(func() {
+				reply := func(a answer) {
+					w.send(to, from, 0, func() { s.do(func() { finish(a, true) }) })
+				}
+				m.served(term, reply, func(r *reign) { serve(r, reply) })
+			})
+		})
+	}
+	s.after(wait, func() { finish(answer{}, false) })
+}
+
+func (w *world) spawn(healthy bool) {
+	w.names++
+	k := &simWorker{id: workerID(fmt.Sprintf("w%d", w.names)), slots: 1 + w.rng.IntN(3), speed: 20 + 200*w.rng.Float64(),
+		had: map[attemptID]bool{}, runs: map[attemptID]uint64{}, released: map[taskID]bool{}, lists: map[jobID]*runList{},
+		lastPoll: -time.Hour, target: w.rng.IntN(len(w.masters))}
+	k.proc = w.newProc(string(k.id), atWorkers+endpoint(w.names))
+	k.bad = !healthy && w.rng.IntN(12) == 0
+	w.workers = append(w.workers, k)
+	k.root.after(w.between(0, 3*time.Second), k.wake)
 }
 
 // die ends the process; another takes its place after a while.
-func (m *sim) die(w *simWorker) {
-	w.dead = true
-	w.attempts = nil
-	m.after(m.between(0, 20*time.Second), func() error { m.spawn(false); return nil })
+func (k *simWorker) die(soon bool) {
+	if k.dead {
+		return
+	}
+	k.w.log("%s dies", k.id)
+	k.dead = true
+	k.root.end()
+	k.attempts, k.runs = nil, nil
+	pause := k.w.between(0, 20*time.Second)
+	if soon {
+		pause = 0
+	}
+	k.w.after(pause, func() { k.w.spawn(false) })
 }
 
-// wake is a worker's life, once a second.
-func (m *sim) wake(w *simWorker) error {
-	if w.dead {
-		return nil
-	}
-	if w.resumes > m.now {
-		m.after(w.resumes-m.now, func() error { return m.wake(w) })
-		return nil
-	}
-	m.after(m.between(900*time.Millisecond, 1100*time.Millisecond), func() error { return m.wake(w) })
-	w.start()
-	for _, a := range slices.Clone(w.attempts) {
-		if a.started {
-			m.work(w, a)
+// wake is a worker's life, about once a second.
+func (k *simWorker) wake() {
+	w := k.w
+	k.root.after(w.between(900*time.Millisecond, 1100*time.Millisecond), k.wake)
+	k.begin()
+	for _, a := range slices.Clone(k.attempts) {
+		if a.started && !a.storing {
+			k.work(a)
 		}
 	}
-	if w.draining {
-		for _, a := range slices.Clone(w.attempts) {
-			if m.rng.IntN(20) == 0 {
-				m.finish(w, a, &Failure{Kind: FailReturned, Text: "draining"})
+	if k.draining {
+		for _, a := range slices.Clone(k.attempts) {
+			if !a.storing && w.rng.IntN(20) == 0 {
+				k.finish(a, &sched.Failure{Kind: sched.FailReturned, Text: "draining"})
 			}
 		}
-		if len(w.attempts) == 0 && len(w.done) == 0 && m.s.Known(w.id) && !m.s.Needed(w.id) {
-			m.die(w)
-			return m.step(Leave{Worker: w.id})
-		}
 	}
-	if len(w.done) > 0 || m.now-w.lastPoll > 3*time.Second {
-		m.poll(w)
+	if w.fault(w.chances.restless) {
+		k.next(k.target, -1) // its connection broke
 	}
-	return nil
+	if k.urgent || len(k.done) > 0 || k.clock()-k.lastPoll > 3*time.Second {
+		k.poll()
+	}
 }
 
-// start gives free slots to attempts; there may be more of them, as a killed one's end and another's start can cross.
-func (w *simWorker) start() {
+// begin gives free slots to attempts; there may be more of them, as a killed one's end and another's start can cross.
+func (k *simWorker) begin() {
 	n := 0
-	for _, a := range w.attempts {
+	for _, a := range k.attempts {
 		if a.started {
 			n++
 		}
 	}
-	for _, a := range w.attempts {
-		if !a.started && n < w.slots {
+	for _, a := range k.attempts {
+		if !a.started && n < k.slots {
 			a.started = true
 			n++
 		}
@@ -134,8 +195,8 @@ func (w *simWorker) start() {
 }
 
 // work is a second of an attempt.
-func (m *sim) work(w *simWorker, a *simAttempt) {
-	if a.id.Task.Phase == Reduce && !m.fetch(w, a) {
+func (k *simWorker) work(a *simAttempt) {
+	if a.id.Task.Phase == sched.Reduce && !k.fetch(a) {
 		return
 	}
 	a.bytes += a.speed
@@ -143,174 +204,336 @@ func (m *sim) work(w *simWorker, a *simAttempt) {
 		return
 	}
 	a.bytes = a.total
-	j := m.job(a.id.Task.Job)
-	if a.fate == nil {
-		switch a.id.Task.Phase {
-		case Map:
-			m.runs[a.id] = &simRun{worker: w, sum: m.sumOf(j, a.id)}
-			j.parts[a.id] = &simPart{}
-		case Reduce:
-			j.parts[a.id] = &simPart{read: a.read}
-		}
+	if a.fate != nil {
+		k.finish(a, a.fate)
+		return
 	}
-	m.finish(w, a, a.fate)
+	a.storing = true
+	k.store(a, k.result(a), 0)
 }
 
-func (m *sim) sumOf(j *simJob, id AttemptID) uint64 {
-	sum := uint64(id.Task.Index)
-	if j.chaotic && j.submit.Reducers > 0 { // without reduces nobody mixes two results: the master tells of none
-		sum += uint64(id.N) << 32
+// result is what a successful attempt tells, but for its parts' uploads.
+func (k *simWorker) result(a *simAttempt) *outcome {
+	o := &outcome{attempt: a.id}
+	j := k.w.job(a.id.Task.Job)
+	i := a.id.Task.Index
+	switch a.id.Task.Phase {
+	case sched.Map:
+		o.records = j.submit.Maps[i]
+		if j.submit.Reducers > 0 {
+			o.sum = j.runSum(a.id)
+		}
+		if j.sides {
+			o.parts = []pending{{key: j.partKey(a.id.Task), sum: j.sideSum(i)}}
+			o.sum ^= o.parts[0].sum
+		}
+	case sched.Reduce:
+		o.parts = []pending{{key: j.partKey(a.id.Task), sum: j.partSum(i, a.sums)}}
 	}
-	return sum
+	return o
 }
 
-func (m *sim) finish(w *simWorker, a *simAttempt, f *Failure) {
-	w.attempts = remove(w.attempts, a)
-	o := Outcome{Attempt: a.id, Failure: f}
-	if f == nil && a.id.Task.Phase == Map {
-		o.Checksum = m.runs[a.id].sum
-	}
-	j := m.job(a.id.Task.Job)
-	if f != nil {
-		switch f.Kind {
-		case FailTask:
-			j.failures[a.id.Task]++
-		case FailJob:
-			j.failsJob = true
-		case FailFetch:
-			m.stats.count(statFetchFailed)
+// store writes a result: the run to the worker's disk or the bucket, parts as pending uploads.
+func (k *simWorker) store(a *simAttempt, o *outcome, try int) {
+	w, b := k.w, k.w.bucket
+	j := w.job(a.id.Task.Job)
+	isMap := a.id.Task.Phase == sched.Map && j.submit.Reducers > 0
+	var parts []pending
+	write := func() {
+		for _, p := range o.parts {
+			parts = append(parts, b.create(p.key, p.sum, a.id))
+		}
+		if isMap && j.submit.Durable {
+			b.runs[a.id] = j.runSum(a.id)
 		}
 	}
-	w.done = append(w.done, o)
+	finish := func(err error) {
+		if k.w.over || !slices.Contains(k.attempts, a) { // it was killed meanwhile: what it wrote goes
+			for _, p := range parts {
+				k.root.rpc(&b.server, func() { b.abort(p.id, j.id()) }, func(error) {})
+			}
+			return
+		}
+		if err != nil {
+			if try < 4 {
+				k.root.after(w.between(0, time.Second), func() { k.store(a, o, try+1) })
+			} else {
+				k.finish(a, &sched.Failure{Kind: sched.FailTask, Text: "cannot write"})
+			}
+			return
+		}
+		if isMap && !j.submit.Durable {
+			k.runs[a.id] = j.runSum(a.id)
+		}
+		o.parts = parts
+		w.check.made(k, o)
+		k.succeed(a, o)
+	}
+	if len(o.parts) == 0 && !(isMap && j.submit.Durable) {
+		finish(nil)
+		return
+	}
+	k.root.rpc(&b.server, write, finish)
+}
+
+func (k *simWorker) succeed(a *simAttempt, o *outcome) {
+	k.attempts = slices.DeleteFunc(k.attempts, func(o *simAttempt) bool { return o == a })
+	k.done = append(k.done, o)
+}
+
+func (k *simWorker) finish(a *simAttempt, f *sched.Failure) {
+	k.attempts = slices.DeleteFunc(k.attempts, func(o *simAttempt) bool { return o == a })
+	k.w.check.failed(a.id, f)
+	k.done = append(k.done, &outcome{attempt: a.id, failure: f})
 }
 
 // fetch reads the runs that a reduce attempt has not yet, and says whether it has all. What it is told may be old.
-func (m *sim) fetch(w *simWorker, a *simAttempt) bool {
-	maps := len(m.job(a.id.Task.Job).submit.Maps)
+func (k *simWorker) fetch(a *simAttempt) bool {
+	w := k.w
+	j := w.job(a.id.Task.Job)
+	maps := len(j.submit.Maps)
+	if len(a.read) < maps {
+		k.readLog(j.id())
+	}
+	list := k.list(j.id())
 	for i := range maps {
 		if _, ok := a.read[i]; ok {
 			continue
 		}
-		task := TaskID{Job: a.id.Task.Job, Phase: Map, Index: i}
-		run, ok := m.visible[task]
-		if old, was := m.before[task]; was && m.chance(0.1) {
+		run, ok := list.visible[i]
+		if old, was := list.before[i]; was && w.chance(0.1) {
 			run, ok = old, true
 		}
-		if !ok || m.chance(0.2) {
+		if !ok || w.chance(0.2) {
 			continue
 		}
-		owner := m.runs[run].worker
-		stored := m.job(task.Job).submit.Durable
-		if !stored && (owner.dead || owner.resumes > m.now) || !m.calm() && m.chance(m.chances.failFetch) {
-			if a.stalls++; a.stalls > m.rng.IntN(8) {
-				m.finish(w, a, &Failure{Kind: FailFetch, Run: run, Text: "cannot read"})
+		sum, ok := k.readRun(j, run, a.id.Task)
+		if !ok {
+			if a.stalls++; a.stalls > w.rng.IntN(8) {
+				k.finish(a, &sched.Failure{Kind: sched.FailFetch, Run: run, Text: "cannot read"})
 				return false
 			}
 			continue
 		}
-		a.read[i] = run
+		w.check.fetched(run)
+		a.read[i], a.sums[i] = run, sum
 	}
 	return len(a.read) == maps
 }
 
-// poll sends a report, which may be lost, doubled and slow.
-func (m *sim) poll(w *simWorker) {
-	w.polls++
-	w.lastPoll = m.now
-	seq := w.polls
-	p := Poll{Worker: w.id, Slots: w.slots, Draining: w.draining, Done: slices.Clone(w.done)}
-	for _, a := range w.attempts {
-		p.Running = append(p.Running, Progress{Attempt: a.id, Bytes: int64(a.bytes), Total: int64(a.total)})
+// readRun reads a partition of a run from the worker that has it, or from the bucket.
+func (k *simWorker) readRun(j *simJob, run attemptID, reduce taskID) (uint64, bool) {
+	w := k.w
+	if w.fault(w.chances.failFetch) {
+		return 0, false
 	}
-	copies := 1
-	if !m.calm() && m.chance(m.chances.doublePoll) {
-		copies++
+	if j.submit.Durable {
+		sum, ok := w.bucket.runs[run]
+		return sum, ok && !w.cut(k.at, atBucket) && !w.cut(atBucket, k.at)
 	}
-	if !m.calm() && m.chance(m.chances.dropPoll) {
-		m.stats.count(statDropped)
-		copies--
+	owner := w.check.makers[run]
+	if owner.dead || owner.paused() || owner.released[reduce] || w.cut(k.at, owner.at) || w.cut(owner.at, k.at) {
+		return 0, false
 	}
-	for range copies {
-		slowest := 500 * time.Millisecond
-		if m.rng.IntN(10) == 0 {
-			slowest = 10 * time.Second
-		}
-		m.after(m.between(0, slowest), func() error { return m.arrive(w, p, seq) })
-	}
+	sum, ok := owner.runs[run]
+	return sum, ok
 }
 
-// arrive is a report reaching the master; the answer carries all mail for the worker, and may be lost.
-func (m *sim) arrive(w *simWorker, p Poll, seq int) error {
-	if m.chances.ordered && seq < m.polled[w.id] {
-		return nil
+func (k *simWorker) list(id jobID) *runList {
+	l := k.lists[id]
+	if l == nil {
+		l = &runList{visible: map[int]attemptID{}, before: map[int]attemptID{}}
+		k.lists[id] = l
 	}
-	m.polled[w.id] = seq
-	if err := m.step(p); err != nil {
-		return err
-	}
-	mail := m.mail[w.id]
-	delete(m.mail, w.id)
-	if !m.calm() && m.chance(m.chances.dropAnswer) {
-		m.stats.count(statDropped)
-		return nil
-	}
-	m.after(m.between(0, 500*time.Millisecond), func() error { return m.answer(w, p, mail) })
-	return nil
+	return l
 }
 
-// answer is the master's answer reaching the worker.
-func (m *sim) answer(w *simWorker, p Poll, mail []Effect) error {
-	if w.dead {
-		return nil
+// readLog asks for what is new in a job's run log. Another leader's log begins anew: its order is its own.
+func (k *simWorker) readLog(id jobID) {
+	l := k.list(id)
+	if l.asking {
+		return
 	}
-	if w.resumes > m.now {
-		m.after(w.resumes-m.now, func() error { return m.answer(w, p, mail) })
-		return nil
-	}
-	w.done = slices.DeleteFunc(w.done, func(o Outcome) bool {
-		return slices.ContainsFunc(p.Done, func(d Outcome) bool { return d.Attempt == o.Attempt })
-	})
-	for _, e := range mail {
-		switch e := e.(type) {
-		case Kill:
-			w.had[e.Attempt] = true
-			w.attempts = slices.DeleteFunc(w.attempts, func(a *simAttempt) bool { return a.id == e.Attempt })
-		case Refused:
-			m.die(w)
-			return nil
+	l.asking = true
+	from, host := l.cursor, k.target
+	serve := func(r *reign, send func(answer)) {
+		j := r.jobs[id]
+		if j == nil || j.ended {
+			r.reply(send, answer{})
+			return
 		}
+		at := min(from, len(j.runs))
+		r.reply(send, answer{known: true, runs: j.runs[at:len(j.runs):len(j.runs)], cursor: len(j.runs)})
 	}
-	for _, e := range mail {
-		if e, ok := e.(Assign); ok && !w.had[e.Attempt] {
-			if other, ok := m.begun[e.Attempt]; ok && other != w {
-				return fmt.Errorf("%v was given to %s and to %s", e.Attempt, other.id, w.id)
+	k.root.ask(host, k.term, 5*time.Second, serve, func(a answer, ok bool) {
+		l.asking = false
+		if !ok || !k.hear(a, host) || !a.known {
+			return
+		}
+		if a.term != l.term {
+			l.term = a.term
+			if from > 0 {
+				l.cursor = 0
+				clear(l.visible)
+				return
 			}
-			m.begun[e.Attempt] = w
-			w.had[e.Attempt] = true
-			w.attempts = append(w.attempts, m.begin(w, e.Attempt))
+			clear(l.visible)
 		}
-	}
-	return nil
+		if from != l.cursor {
+			return
+		}
+		l.cursor = a.cursor
+		for _, e := range a.runs {
+			i := e.attempt.Task.Index
+			switch {
+			case !e.lost:
+				l.visible[i] = e.attempt
+			case l.visible[i] == e.attempt:
+				l.before[i] = e.attempt
+				delete(l.visible, i)
+			}
+		}
+	})
 }
 
-// begin draws an attempt's fate.
-func (m *sim) begin(w *simWorker, id AttemptID) *simAttempt {
-	j := m.job(id.Task.Job)
-	a := &simAttempt{id: id, total: 1 + 500*m.rng.Float64(), speed: w.speed, read: map[int]AttemptID{}}
-	if id.Task.Phase == Map {
+// hear takes what every answer brings: who leads, in which term. It says whether the answer counts.
+func (k *simWorker) hear(a answer, from int) bool {
+	switch {
+	case a.notLeader:
+		k.next(from, a.hint)
+		return false
+	case a.term < k.term && !k.w.broken(acceptedOldTerms):
+		k.w.stats.count(statOldTerms)
+		k.next(from, -1)
+		return false
+	}
+	k.w.check.heard(k, a.term)
+	k.term = max(k.term, a.term)
+	return true
+}
+
+// next turns from a master to another, unless that has been done already.
+func (k *simWorker) next(from, hint int) {
+	switch {
+	case k.target != from:
+	case hint >= 0 && hint != from:
+		k.target = hint
+	default:
+		k.target = (from + 1) % len(k.w.masters)
+	}
+}
+
+// poll sends a report and takes the answer.
+func (k *simWorker) poll() {
+	if k.flying >= 2 {
+		return
+	}
+	k.seq++
+	k.flying++
+	k.urgent = false
+	k.lastPoll = k.clock()
+	args := &pollArgs{worker: k.id, seq: k.seq, slots: k.slots, draining: k.draining, done: slices.Clone(k.done)}
+	for _, a := range k.attempts {
+		args.running = append(args.running, sched.Progress{Attempt: a.id, Bytes: int64(a.bytes), Total: int64(a.total)})
+	}
+	for _, j := range k.w.jobs {
+		if k.lists[j.id()] != nil || len(k.had) > 0 && k.hadOf(j.id()) {
+			args.holding = append(args.holding, j.id())
+		}
+	}
+	host := k.target
+	k.root.ask(host, k.term, maxPollWait+5*time.Second, func(r *reign, send func(answer)) { r.poll(args, send) },
+		func(a answer, ok bool) {
+			k.flying--
+			if !ok {
+				k.next(host, -1)
+				k.urgent = true
+				return
+			}
+			k.take(args, a, host)
+		})
+}
+
+func (k *simWorker) hadOf(id jobID) bool {
+	for a := range k.had {
+		if a.Task.Job == id {
+			return true
+		}
+	}
+	return false
+}
+
+// take applies an answer.
+func (k *simWorker) take(args *pollArgs, a answer, from int) {
+	if !k.hear(a, from) {
+		k.urgent = true
+		return
+	}
+	if a.refused {
+		k.w.stats.count(statRefused)
+		k.die(true)
+		return
+	}
+	k.done = slices.DeleteFunc(k.done, func(o *outcome) bool { return slices.Contains(args.done, o) })
+	for _, id := range a.kill {
+		k.had[id] = true
+		k.attempts = slices.DeleteFunc(k.attempts, func(at *simAttempt) bool { return at.id == id })
+		k.urgent = true
+	}
+	for _, id := range a.ended {
+		k.forget(id)
+	}
+	for _, id := range a.assign {
+		if !k.had[id] {
+			k.had[id] = true
+			k.w.check.begun(k, id)
+			k.attempts = append(k.attempts, k.newAttempt(id))
+			k.urgent = true
+		}
+	}
+	if k.draining && len(k.attempts)+len(k.done) == 0 && !a.needed && args.seq == k.seq {
+		k.leave()
+	}
+}
+
+// forget gives up all of an ended job.
+func (k *simWorker) forget(id jobID) {
+	k.w.check.dropped(k, id)
+	k.attempts = slices.DeleteFunc(k.attempts, func(at *simAttempt) bool { return at.id.Task.Job == id })
+	delete(k.lists, id)
+	for a := range k.had {
+		if a.Task.Job == id {
+			delete(k.had, a)
+			delete(k.runs, a)
+		}
+	}
+}
+
+// leave tells the master that the worker goes, and goes.
+func (k *simWorker) leave() {
+	args := &pollArgs{worker: k.id, leaving: true}
+	k.root.ask(k.target, k.term, 2*time.Second, func(r *reign, send func(answer)) { r.poll(args, send) }, func(answer, bool) { k.die(false) })
+}
+
+// newAttempt draws an attempt's fate.
+func (k *simWorker) newAttempt(id attemptID) *simAttempt {
+	w := k.w
+	j := w.job(id.Task.Job)
+	a := &simAttempt{id: id, total: 1 + 500*w.rng.Float64(), speed: k.speed, read: map[int]attemptID{}, sums: map[int]uint64{}}
+	if id.Task.Phase == sched.Map {
 		a.total = float64(j.submit.Maps[id.Task.Index])
 		if j.poisoned == id.Task.Index {
-			a.fate = &Failure{Kind: FailTask, Text: "poison"}
+			a.fate = &sched.Failure{Kind: sched.FailTask, Text: "poison"}
 		}
 	}
-	if !m.calm() && m.chance(m.chances.slow) {
+	if w.fault(w.chances.slow) {
 		a.speed /= 30
 	}
 	switch {
-	case w.bad && m.chance(0.7), !m.calm() && m.chance(m.chances.failTask):
-		a.fate = &Failure{Kind: FailTask, Text: "bad luck"}
-	case !m.calm() && m.chances.failTask > 0 && m.chance(0.001):
-		a.fate = &Failure{Kind: FailJob, Text: "none can succeed"}
+	case k.bad && w.chance(0.7), w.fault(w.chances.failTask):
+		a.fate = &sched.Failure{Kind: sched.FailTask, Text: "bad luck"}
+	case w.chances.failTask > 0 && w.fault(0.001):
+		a.fate = &sched.Failure{Kind: sched.FailJob, Text: "none can succeed"}
 	}
 	return a
 }

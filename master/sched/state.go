@@ -51,15 +51,9 @@ func (s *State) Step(at time.Duration, ev Event) []Effect {
 	}
 	s.dispatch(ev)
 	if !s.holding() {
-		_, tick := ev.(Tick)
-		if tick {
-			s.findLate()
-		}
 		s.assign()
-		if s.preempt() {
-			s.assign() // a reduce that gave way may go to a slot that was of no use to the map
-		}
-		if tick {
+		s.preempt()
+		if _, ok := ev.(Tick); ok {
 			s.backUp()
 		}
 	}
@@ -86,7 +80,7 @@ func (s *State) dispatch(ev Event) {
 	case Tick:
 		s.expire()
 	case Cancel:
-		if j := s.jobs[e.Job]; j != nil && j.state == Running {
+		if j := s.jobs[e.Job]; j != nil && (j.state == Running || j.state == Committing && !s.keeps(decisionStands)) {
 			s.end(j, Cancelled, "")
 		}
 	case Fail:

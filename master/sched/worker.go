@@ -93,7 +93,7 @@ func (s *State) finish(w *worker, o Outcome) {
 	}
 	w.running = remove(w.running, a)
 	switch {
-	case a.ending:
+	case a.ending && s.keeps(killedIsOver):
 		a.job.ending--
 		s.compare(a, o)
 	case o.Failure != nil:
@@ -230,7 +230,9 @@ func (s *State) lose(w *worker, text string) {
 		s.giveBack(a)
 		s.spare(a.job, a.phase, int(a.index), "its worker was lost")
 	}
-	s.loseRuns(w)
+	if s.keeps(runsGo) {
+		s.loseRuns(w)
+	}
 }
 
 func (s *State) refuse(id WorkerID) {

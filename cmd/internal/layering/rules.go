@@ -76,6 +76,7 @@ const testEdges = `
 	storage                  < storage/localstore
 	storage/...              < storage/localstore
 	master/wire              < jobs
+	master/sched             < master/journal
 	master/records           < storage/manifest
 	worker/...               < storage/backends storage/localstore
 	master/console           < storage storage/manifest
