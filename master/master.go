@@ -62,7 +62,7 @@ func newMaster(o Options, term journal.Term) *Master {
 		deposed:    make(chan error, 1),
 		background: new(errgroup.Group),
 	}
-	jo := journal.Options{MaxRecord: maxRecord}
+	var jo journal.Options
 	if !o.Volatile {
 		jo.Interval, jo.Burst = writeInterval, writeBurst
 	}

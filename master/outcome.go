@@ -16,11 +16,11 @@ const maxFailure = 16 << 10
 
 // vet makes a failure of every success whose result does not belong to its task, and cuts what is too long to be kept: what
 // a worker sends must end no more than its own attempt.
-func (m *Master) vet(done []wire.Outcome) {
+func (m *Master) vet(args *wire.PollArgs) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	for i := range done {
-		o := &done[i]
+	for i := range args.Done {
+		o := &args.Done[i]
 		o.Work, o.FirstRejected = sane(o), saneFirsts(o.FirstRejected)
 		if f := o.Failure; f != nil {
 			f.Text = cut(f.Text, maxFailure)
@@ -30,7 +30,11 @@ func (m *Master) vet(done []wire.Outcome) {
 		if j == nil || !j.ended.IsZero() {
 			continue // the scheduler drops it
 		}
-		if wrong := j.unfit(o); wrong != "" {
+		wrong := j.unfit(o)
+		if n := len(args.Worker) + textBytes(o); n > maxOutcome {
+			wrong = fmt.Sprintf("%d bytes of names and texts, of which the journal takes %d", n, maxOutcome)
+		}
+		if wrong != "" {
 			*o = wire.Outcome{Attempt: o.Attempt, Elapsed: o.Elapsed, Work: o.Work, Failure: &wire.Failure{
 				Kind: sched.FailTask, Text: "the worker reported a success that cannot be one: " + wrong + ": run workers of the master's version",
 			}}
@@ -93,6 +97,32 @@ func (j *job) unfit(o *wire.Outcome) string {
 	}
 	return ""
 }
+
+// maxOutcome bounds what has no size of its own in a result, bytes: the journal takes no record of more than 1 MiB. The longest honest
+// one is a sample for ten thousand partitions.
+const maxOutcome = 768 << 10
+
+// textBytes is how many bytes of a result have no size of their own.
+func textBytes(o *wire.Outcome) (n int) {
+	for name := range o.Counters {
+		n += len(name) + perText
+	}
+	for _, p := range o.Parts {
+		n += len(p.Name) + len(p.Pending.URL) + len(p.Pending.ID) + len(p.Pending.ETag) + 4*perText
+	}
+	if o.Sample != nil {
+		for _, b := range o.Sample.Bounds {
+			n += len(b) + perText
+		}
+	}
+	if o.Map != nil {
+		n += len(o.Map.URL)
+	}
+	return n
+}
+
+// perText is what a record takes for a text beside its bytes, or for a number with it.
+const perText = 12
 
 // cut shortens a text to about n bytes and says so.
 func cut(text string, n int) string {

@@ -23,6 +23,7 @@ func TestUnfitSuccess(t *testing.T) {
 		"2 boundaries for 2 partitions":      {wire.Sample, func(o *wire.Outcome) { o.Sample.Bounds = make([][]byte, 2) }},
 		"no run in it":                       {wire.Map, func(o *wire.Outcome) { o.Map = nil }},
 		"a run of -1 bytes":                  {wire.Map, func(o *wire.Outcome) { o.Map.Size = -1 }},
+		"bytes of names and texts, of which": {wire.Map, func(o *wire.Outcome) { o.Counters[strings.Repeat("x", maxOutcome)] = 1 }},
 		"no result of a reduce task":         {wire.Reduce, func(o *wire.Outcome) { o.Reduce = nil }},
 		"no part part-0000":                  {wire.Reduce, func(o *wire.Outcome) { o.Parts = nil }},
 		`part "errors/part-0000`:             {wire.Reduce, func(o *wire.Outcome) { o.Parts = append(o.Parts, wire.Part{Name: "errors/part-00000.arrow", Rows: 1}) }},

@@ -44,7 +44,6 @@ const (
 	maxLogLines  = 10_000      // of one job; the oldest go first
 	maxPollWait  = time.Minute // of any long poll
 	commitLimit  = 16          // parts looked up or completed at the same time
-	maxRecord    = 1 << 30     // bytes of a journal record: that of a submission names all input objects
 	// A replicated journal carries ten writes a second without effort. What a small job writes one after the other begins at once.
 	writeInterval = 100 * time.Millisecond
 	writeBurst    = 20

@@ -1,12 +1,59 @@
 package master
 
 import (
+	"fmt"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/millrace/millrace/master/journal"
 	"github.com/millrace/millrace/master/wire"
 )
+
+// The steps of a small job do not wait for each other's writes, though the journal takes ten a second; those of many jobs one after the
+// other do.
+func TestSmallJobIsNotPaced(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		var writes atomic.Int64
+		w.cut = func(op string) error {
+			if op == "append" {
+				writes.Add(1)
+			}
+			return nil
+		}
+		l := w.lead(false)
+		h := l.hire("w", 4)
+		h.args.Wait = 0
+		begun := time.Now()
+		l.mustSubmit(jobA, spec())
+		for range 3 { // one report for each task: as many writes as there can be
+			h.work(wire.Map, 1)
+		}
+		h.work(wire.Reduce, 1)
+		h.work(wire.Reduce, 1)
+		l.status(jobA, wire.Done)
+		if took := time.Since(begun); took > 0 || writes.Load() < 8 {
+			t.Errorf("a small job takes %v, with %d writes", took, writes.Load())
+		}
+		time.Sleep(time.Minute)
+		writes.Store(0)
+		begun = time.Now()
+		s := spec()
+		for i := range 60 {
+			s.Output = fmt.Sprint("mem://b/some", i)
+			id := wire.JobID(fmt.Sprintf("job-%08d", i))
+			l.mustSubmit(id, s)
+			l.cancel(id)
+			l.status(id, wire.Cancelled)
+		}
+		if most := int64(time.Since(begun)/writeInterval) + writeBurst; writes.Load() > most || most < 100 {
+			t.Errorf("%d writes, want at most %d", writes.Load(), most)
+		}
+		l.end()
+	})
+}
 
 // An ended job keeps its figures and nothing that only its tasks needed, also when the journal brings it back; a master without
 // a successor writes no journal.

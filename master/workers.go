@@ -40,7 +40,7 @@ func (m *Master) Poll(ctx context.Context, args *wire.PollArgs) (*wire.PollReply
 	if args.Leaving {
 		return m.leave(ctx, args)
 	}
-	m.vet(args.Done)
+	m.vet(args)
 	ev := sched.Poll{Worker: args.Worker, Slots: args.Slots, Draining: args.Draining, Running: args.Running}
 	for _, o := range args.Done {
 		out := sched.Outcome{Attempt: o.Attempt, Failure: o.Failure}
