@@ -49,7 +49,9 @@ func (m *Master) step(ctx context.Context, ev sched.Event, prepare func() bool) 
 //
 //	events -> Step -> records durable in the journal -> effects carried out -> askers released
 //
-// Events that arrive while a batch is being made durable form the next batch.
+// Events that arrive while a batch is being made durable form the next batch. A batch whose records may not be written yet, since
+// the journal bounds the writes a second, takes in what arrives until then: otherwise each event would wait for two writes, that
+// of the batch before its own too, and each write would carry half as much.
 func (m *Master) loop(ctx context.Context) error {
 	start := time.Now()
 	tick := time.NewTicker(m.o.Tick)
@@ -68,7 +70,14 @@ func (m *Master) loop(ctx context.Context) error {
 			return journal.ErrFenced
 		}
 		batch = m.gather(batch)
-		effects, records, err := m.stepAll(time.Since(start), batch)
+		effects := m.stepAll(time.Since(start), batch)
+		if pause := m.journal.Pause(); pause > 0 && slices.ContainsFunc(effects, isRecord) {
+			wait(ctx, pause)
+			first := len(batch)
+			batch = m.gather(batch)
+			effects = append(effects, m.stepAll(time.Since(start), batch[first:])...)
+		}
+		records, err := m.encode(effects)
 		if err != nil {
 			return err
 		}
@@ -95,18 +104,28 @@ func (m *Master) gather(batch []request) []request {
 	return batch
 }
 
-// stepAll steps the scheduler through a batch and returns the effects and the encoded records among them.
-func (m *Master) stepAll(at time.Duration, batch []request) ([]sched.Effect, []journal.Batch, error) {
+// stepAll steps the scheduler through a batch and returns the effects.
+func (m *Master) stepAll(at time.Duration, batch []request) (effects []sched.Effect) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	var effects []sched.Effect
 	for _, r := range batch {
 		if r.prepare == nil || r.prepare() {
 			effects = append(effects, m.sched.Step(at, r.event)...)
 		}
 	}
-	records, err := m.encodeLocked(effects)
-	return effects, records, err
+	return effects
+}
+
+func isRecord(e sched.Effect) bool {
+	_, is := e.(sched.Record)
+	return is
+}
+
+// encode returns the records among the effects.
+func (m *Master) encode(effects []sched.Effect) ([]journal.Batch, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.encodeLocked(effects)
 }
 
 // carryOut performs effects whose records are durable.

@@ -39,7 +39,7 @@ func (o *Options) alone() bool { return o.Volatile || o.Last }
 
 // Bounds of what a master keeps and does at a time.
 const (
-	maxBatch     = 1000        // events the loop takes at a time: bounds the latency of the first of them
+	maxBatch     = 10_000      // events the loop takes at a time: what a thousand workers report in several writes' time
 	maxEndedJobs = 1000        // ended jobs whose status stays readable
 	maxLogLines  = 10_000      // of one job; the oldest go first
 	maxPollWait  = time.Minute // of any long poll

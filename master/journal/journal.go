@@ -353,10 +353,21 @@ func (j *Journal) write(ctx context.Context, req *request) error {
 	return err
 }
 
+// Pause is how long a write that is not full would wait now, by Interval and Burst. Who has more to append by then may wait for it.
+func (j *Journal) Pause() time.Duration {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.pauseLocked()
+}
+
+func (j *Journal) pauseLocked() time.Duration {
+	return max(0, time.Until(j.due.Add(-time.Duration(j.o.Burst-1)*j.o.Interval)))
+}
+
 // pace waits until a write may begin, by Interval and Burst, or a batch is full. It returns false when ctx ended.
 func (j *Journal) pace(ctx context.Context) bool {
 	j.mu.Lock()
-	pause := time.Until(j.due.Add(-time.Duration(j.o.Burst-1) * j.o.Interval))
+	pause := j.pauseLocked()
 	full := j.queued >= maxBatchRecords
 	j.mu.Unlock()
 	if ctx.Err() != nil {
