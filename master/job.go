@@ -35,9 +35,9 @@ type job struct {
 
 	sampled   bool // bounds are known, or not needed
 	bounds    [][]byte
-	runs      []wire.RunEvent // the run log: only ever appended to
-	live      int             // maps whose run can be read
-	maps      []share         // what each map task's newest selected attempt added to the totals
+	runs      runLog
+	live      int     // maps whose run can be read
+	maps      []share // what each map task's newest selected attempt added to the totals
 	reduces   []share
 	parts     [3][]leftParts               // by phase and task; nil where no task has left any
 	left      []placed                     // of an ended job: what it knows of its uploads, until they are swept
@@ -102,6 +102,7 @@ func newJob(id sched.JobID, p *plan.Plan, now time.Time) *job {
 		id: id, spec: p.Spec, plan: p, objects: len(p.Objects), submitted: now, state: sched.Running,
 		maps: make([]share, p.Maps), reduces: make([]share, p.Reducers), outputs: map[string]wire.OutputStatus{},
 		sampled: !needsSample(p),
+		runs:    runLog{job: id},
 		account: newAccount(p.Reducers),
 	}
 }
@@ -144,7 +145,7 @@ func (j *job) selected(e sched.Selected, worker string, o *wire.Outcome) {
 		}
 		add := share{records: o.Records, spilled: o.Spilled}
 		if o.Map != nil { // not in a job of maps only
-			j.runs = append(j.runs, wire.RunEvent{Attempt: e.Attempt, Run: *o.Map})
+			j.runs.add(wire.RunEvent{Attempt: e.Attempt, Run: *o.Map})
 			j.live++
 			add.pairs, add.shuffled = o.Map.Pairs, o.Map.Size
 		}
@@ -177,7 +178,7 @@ func (j *job) runLost(e sched.RunLost) {
 	if j.rowsPhase() == sched.Map { // there are no runs: what was lost is a part
 		return
 	}
-	j.runs = append(j.runs, wire.RunEvent{Attempt: e.Attempt, Lost: true})
+	j.runs.add(wire.RunEvent{Attempt: e.Attempt, Lost: true})
 	j.live--
 	j.touch()
 }
@@ -192,7 +193,7 @@ func (j *job) end(now time.Time, state sched.JobState, reason string) {
 	if state != sched.Done {
 		j.left = j.placed()
 	}
-	j.bounds, j.runs, j.maps, j.reduces, j.parts, j.cuts = nil, nil, nil, nil, [3][]leftParts{}, cuts{}
+	j.bounds, j.runs, j.maps, j.reduces, j.parts, j.cuts = nil, runLog{}, nil, nil, [3][]leftParts{}, cuts{}
 	text := state.String()
 	if reason != "" {
 		text += ": " + reason

@@ -81,7 +81,7 @@ func TestEndedJobIsSmall(t *testing.T) {
 				t.Errorf("status %+v", s)
 			}
 			l.m().mu.Lock()
-			if j := l.m().jobs[jobA]; len(j.plan.Objects)+len(j.runs)+len(j.maps)+len(j.reduces)+len(j.parts[wire.Map])+len(j.parts[wire.Reduce])+len(j.bounds) > 0 {
+			if j := l.m().jobs[jobA]; len(j.plan.Objects)+j.runs.len()+len(j.maps)+len(j.reduces)+len(j.parts[wire.Map])+len(j.parts[wire.Reduce])+len(j.bounds) > 0 {
 				t.Errorf("volatile %v: the job keeps what its tasks needed", volatile)
 			}
 			l.m().mu.Unlock()

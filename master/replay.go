@@ -35,11 +35,12 @@ func (j *job) remember() {
 // runSums are the checksums of the first maps' runs, 0 of those that have none yet. Lost runs are made again with the same.
 func (j *job) runSums(most int) []uint64 {
 	sums := make([]uint64, min(j.plan.Maps, most))
-	for _, e := range j.runs {
+	_ = j.runs.each(func(e wire.RunEvent) bool { // fails for no page of our own; a checksum less is one that cannot be compared
 		if i := e.Attempt.Task.Index; i < len(sums) && !e.Lost {
 			sums[i] = e.Run.Checksum
 		}
-	}
+		return true
+	})
 	return sums
 }
 

@@ -227,23 +227,22 @@ func (m *Master) Runs(ctx context.Context, args *wire.RunsArgs) (reply *wire.Run
 	}
 	if args.Pause > 0 {
 		err = m.await(ctx, args.Job, args.Pause, func(j *job, expired bool) (bool, error) {
-			return expired || j.live >= j.plan.Maps || len(j.runs) >= cursor+clampPage(args.Max) || !j.ended.IsZero(), nil
+			return expired || j.live >= j.plan.Maps || j.runs.len() >= cursor+clampPage(args.Max) || !j.ended.IsZero(), nil
 		})
 		if err != nil {
 			return nil, err
 		}
 	}
 	err = m.await(ctx, args.Job, args.Wait, func(j *job, expired bool) (bool, error) {
-		from := min(cursor, len(j.runs))
-		to := min(len(j.runs), from+clampPage(args.Max))
-		if to == from && !j.ended.IsZero() {
+		from := min(cursor, j.runs.len())
+		if from == j.runs.len() && !j.ended.IsZero() {
 			return false, refuse(wire.ErrJobEnded, fmt.Sprintf("runs of job %s", j.id), "it has ended: "+j.state.String())
 		}
-		if to == from && !expired {
+		if from == j.runs.len() && !expired {
 			return false, nil
 		}
-		reply = &wire.RunsReply{Events: j.runs[from:to:to], Cursor: to, Term: m.term.N, Maps: j.plan.Maps}
-		return true, nil
+		reply = &wire.RunsReply{Term: m.term.N, Maps: j.plan.Maps}
+		return true, j.runs.read(reply, from, clampPage(args.Max), args.Packed)
 	})
 	return reply, err
 }

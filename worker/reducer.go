@@ -72,7 +72,7 @@ var errReduced = errors.New("reduced")
 
 // followRuns tells the reader which runs there are, as the master's run log grows, until all maps have one.
 func (w *Worker) followRuns(ctx context.Context, a *attempt, pairs *shuffle.Reader) error {
-	args := &wire.RunsArgs{Job: a.task.Attempt.Task.Job, Wait: runsWait}
+	args := &wire.RunsArgs{Job: a.task.Attempt.Task.Job, Wait: runsWait, Packed: true}
 	for begun := time.Now(); ; {
 		args.Pause = min(runsPause, time.Since(begun)/runsPauseShare)
 		reply, err := persist(ctx, func() (*wire.RunsReply, error) { return w.o.Master.Runs(ctx, args) })
@@ -82,8 +82,12 @@ func (w *Worker) followRuns(ctx context.Context, a *attempt, pairs *shuffle.Read
 		case err != nil:
 			return fmt.Errorf("ask for runs: %w", err)
 		}
+		events, err := reply.All(args.Job)
+		if err != nil {
+			return fmt.Errorf("run log: %w", err)
+		}
 		pairs.Total(reply.Maps)
-		for _, e := range reply.Events {
+		for _, e := range events {
 			if e.Lost {
 				pairs.Lost(e.Attempt.Task.Index, e.Attempt.N)
 			} else {

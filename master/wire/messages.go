@@ -145,12 +145,14 @@ type RunsArgs struct {
 	Max    int
 	Wait   time.Duration // when there is nothing new
 	Pause  time.Duration // news before it make no answer, unless all maps have a run: many runs make one call
+	Packed bool          // the reply may have Packed
 }
 
 // RunsReply is a page of the run log. Reading it from 0 and applying the events in order gives the runs to read now. Each
 // term has a log of its own, of the same runs, in an order of its own: a reader that goes from one to the next may be told
 // again of what it knows.
 type RunsReply struct {
+	Packed [][]byte // pages of events that come before Events: see PackRuns and All
 	Events []RunEvent
 	Cursor int
 	Term   uint64 // of the log
