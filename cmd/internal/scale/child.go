@@ -21,6 +21,8 @@ type child struct {
 	cmd  *exec.Cmd
 	in   io.WriteCloser
 	out  *bufio.Reader
+	gone chan struct{} // closed when it has ended
+	err  error         // how; read after gone
 }
 
 // start starts a child and reads its first answer, which it gives when it is ready.
@@ -32,17 +34,24 @@ func start(ctx context.Context, name string, ready any, args ...string) (*child,
 	c := &child{name: name, cmd: exec.CommandContext(ctx, self, args...)}
 	c.cmd.Stderr = os.Stderr
 	c.cmd.Env = append(os.Environ(), childMark+"=1")
-	var out io.Reader
-	if c.in, err = c.cmd.StdinPipe(); err == nil {
-		out, err = c.cmd.StdoutPipe()
-	}
-	if err == nil {
-		err = c.cmd.Start()
-	}
+	out, w, err := os.Pipe()
 	if err != nil {
 		return nil, fmt.Errorf("start %s: %w", name, err)
 	}
-	c.out = bufio.NewReader(out)
+	c.cmd.Stdout = w
+	if c.in, err = c.cmd.StdinPipe(); err == nil {
+		err = c.cmd.Start()
+	}
+	w.Close() // the child has its own
+	if err != nil {
+		out.Close()
+		return nil, fmt.Errorf("start %s: %w", name, err)
+	}
+	c.out, c.gone = bufio.NewReader(out), make(chan struct{})
+	go func() {
+		c.err = c.cmd.Wait()
+		close(c.gone)
+	}()
 	if err := c.answer(ready); err != nil {
 		return nil, errors.Join(err, c.kill())
 	}
@@ -76,12 +85,25 @@ func (c *child) kill() error {
 	if err := c.cmd.Process.Signal(syscall.SIGKILL); err != nil && !errors.Is(err, os.ErrProcessDone) {
 		return fmt.Errorf("kill %s: %w", c.name, err)
 	}
-	_ = c.cmd.Wait() // says that it was killed
+	<-c.gone
 	return nil
 }
 
 // obey answers words until in ends, as a child does. The handler of a word gets the rest of the line and gives the answer.
-func obey(in io.Reader, out io.Writer, words map[string]func(rest string) (any, error)) error {
+//
+// It returns when ctx ends, too: then the reading is left to the end of the process.
+func obey(ctx context.Context, in io.Reader, out io.Writer, words map[string]func(rest string) (any, error)) error {
+	done := make(chan error, 1)
+	go func() { done <- obeyAll(in, out, words) }()
+	select {
+	case err := <-done:
+		return err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func obeyAll(in io.Reader, out io.Writer, words map[string]func(rest string) (any, error)) error {
 	lines := bufio.NewScanner(in)
 	for lines.Scan() {
 		word, rest, _ := strings.Cut(lines.Text(), " ")

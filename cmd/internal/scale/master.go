@@ -69,7 +69,7 @@ func serveMaster(ctx context.Context, o options, in io.Reader, out io.Writer) er
 		if err := say(out, masterSample{Address: l.Addr().String()}); err != nil {
 			return err
 		}
-		return obey(in, out, words)
+		return obey(ctx, in, out, words)
 	})
 	return g.Wait()
 }

@@ -307,6 +307,11 @@ func (b *bed) submit(ctx context.Context, tasks int, name string) (wire.JobID, e
 func (b *bed) await(ctx context.Context, job wire.JobID, so func(*wire.JobStatus) bool) (*wire.JobStatus, error) {
 	args := &wire.WatchArgs{Job: job, Wait: 100 * time.Millisecond, Pause: 50 * time.Millisecond}
 	for {
+		select {
+		case <-b.workers.gone:
+			return nil, fmt.Errorf("the workers are gone: %w", b.workers.err)
+		default:
+		}
 		s, err := b.c.Watch(ctx, args)
 		if err != nil {
 			return nil, err

@@ -32,6 +32,7 @@ type fleet struct {
 	pace   atomic.Int64 // how long a map takes, nanoseconds; 0: no time
 	polls  atomic.Int64
 	events atomic.Int64 // of run logs that were read
+	lost   atomic.Int64 // workers that were declared lost
 
 	mu    sync.Mutex
 	waits []time.Duration // from a poll with free slots to its tasks
@@ -42,6 +43,7 @@ type workersSample struct {
 	CPU    time.Duration
 	Polls  int64
 	Events int64
+	Lost   int64
 	Tasks  int
 	P50    time.Duration
 	P99    time.Duration
@@ -70,7 +72,7 @@ func serveWorkers(ctx context.Context, o options, addr string, in io.Reader, out
 		yes := func(do func(string)) func(string) (any, error) {
 			return func(rest string) (any, error) { do(rest); return true, nil }
 		}
-		return obey(in, out, map[string]func(string) (any, error){
+		return obey(gctx, in, out, map[string]func(string) (any, error){
 			"sample":  func(string) (any, error) { return f.sample() },
 			"release": yes(func(string) { f.hold.Store(false) }),
 			"full":    yes(func(string) { f.pace.Store(0) }),
@@ -80,7 +82,7 @@ func serveWorkers(ctx context.Context, o options, addr string, in io.Reader, out
 			"to": yes(func(addr string) { f.addr.Store(&addr) }),
 		})
 	})
-	if err := g.Wait(); ctx.Err() == nil || !errors.Is(err, context.Canceled) {
+	if err := g.Wait(); err != nil && !errors.Is(err, context.Canceled) {
 		return err
 	}
 	return nil
@@ -128,7 +130,7 @@ func (f *fleet) sample() (workersSample, error) {
 	f.waits = nil
 	f.mu.Unlock()
 	cpu, err := used()
-	s := workersSample{CPU: cpu, Polls: f.polls.Swap(0), Events: f.events.Swap(0), Tasks: len(waits)}
+	s := workersSample{CPU: cpu, Polls: f.polls.Swap(0), Events: f.events.Swap(0), Lost: f.lost.Swap(0), Tasks: len(waits)}
 	s.P50, s.P99, s.Most = quantile(waits, 0.5), quantile(waits, 0.99), quantile(waits, 1)
 	return s, err
 }
@@ -139,7 +141,6 @@ type worker struct {
 	c    *wire.Client
 	rand *rand.Rand
 	args wire.PollArgs
-	job  *wire.JobReply
 
 	running []running
 	had     map[wire.AttemptID]bool
@@ -148,6 +149,13 @@ type worker struct {
 type running struct {
 	task  wire.Task
 	until time.Time
+	ended chan ended // of a reduce task that has begun: it goes on while the worker polls
+}
+
+// ended is how a reduce task ended.
+type ended struct {
+	outcome *wire.Outcome
+	err     error
 }
 
 // run polls until ctx ends.
@@ -163,7 +171,12 @@ func (w *worker) run(ctx context.Context) error {
 		switch {
 		case ctx.Err() != nil:
 			return nil
-		case errors.Is(err, wire.ErrUnreachable), errors.Is(err, wire.ErrShuttingDown):
+		case errors.Is(err, wire.ErrUnreachable), errors.Is(err, wire.ErrShuttingDown), errors.Is(err, wire.ErrNotLeader):
+			continue
+		case errors.Is(err, wire.ErrWorkerLost):
+			w.f.lost.Add(1)
+			w.args.Worker, w.args.Seq, w.args.Done, w.running = w.args.Worker+"x", 0, nil, nil
+			clear(w.had)
 			continue
 		case err != nil:
 			return fmt.Errorf("poll: %w", err)
@@ -187,7 +200,7 @@ func (w *worker) take(reply *wire.PollReply, free int, waited time.Duration) {
 		}
 	}
 	if len(reply.Ended) > 0 {
-		w.args.Holding, w.job = nil, nil
+		w.args.Holding = nil
 		clear(w.had)
 	}
 	now := time.Now()
@@ -221,19 +234,20 @@ func (w *worker) finish(ctx context.Context) error {
 	w.args.Running = w.args.Running[:0]
 	left := w.running[:0]
 	for _, r := range w.running {
-		reduce := r.task.Attempt.Task.Phase == wire.Reduce
-		switch d := r.until.Sub(now); {
-		case reduce && w.f.hold.Load():
-		case d > 0:
-			wait = min(wait, d)
-		default:
-			o, err := w.outcome(ctx, r.task)
-			if err != nil {
-				return err
-			}
+		o, err := w.end(ctx, &r)
+		if err != nil {
+			return err
+		}
+		if o != nil {
 			delete(w.had, r.task.Attempt)
 			w.args.Done = append(w.args.Done, *o)
 			continue
+		}
+		switch {
+		case r.ended != nil:
+			wait = min(wait, reduceEvery)
+		case r.until.After(now):
+			wait = min(wait, r.until.Sub(now))
 		}
 		left = append(left, r)
 		w.args.Running = append(w.args.Running, wire.Progress{Attempt: r.task.Attempt, Bytes: splitBytes / 2, Total: splitBytes})
@@ -242,8 +256,36 @@ func (w *worker) finish(ctx context.Context) error {
 	return nil
 }
 
+// reduceEvery is how often a worker looks whether a reduce task has ended.
+const reduceEvery = 100 * time.Millisecond
+
+// end says how a task ended, if it has. A reduce task begins when it may.
+func (w *worker) end(ctx context.Context, r *running) (*wire.Outcome, error) {
+	switch {
+	case r.task.Attempt.Task.Phase != wire.Reduce:
+		if time.Now().Before(r.until) {
+			return nil, nil
+		}
+		return w.outcome(r.task), nil
+	case r.ended != nil:
+		select {
+		case e := <-r.ended:
+			return e.outcome, e.err
+		default:
+		}
+	case !w.f.hold.Load():
+		r.ended = make(chan ended, 1)
+		o := w.outcome(r.task)
+		go func() { // ends with its calls, and these with ctx
+			err := w.reduce(ctx, r.task.Attempt.Task, o)
+			r.ended <- ended{o, err}
+		}()
+	}
+	return nil, nil
+}
+
 // outcome ends a task as a real one ends. A task that is run again has the same checksum.
-func (w *worker) outcome(ctx context.Context, t wire.Task) (*wire.Outcome, error) {
+func (w *worker) outcome(t wire.Task) *wire.Outcome {
 	index := t.Attempt.Task.Index
 	o := &wire.Outcome{
 		Attempt: t.Attempt, Records: 400_000 + w.rand.Int64N(1000), Bytes: splitBytes, Elapsed: time.Second + time.Duration(w.rand.Int64N(1e9)),
@@ -259,14 +301,22 @@ func (w *worker) outcome(ctx context.Context, t wire.Task) (*wire.Outcome, error
 			URL:  fmt.Sprintf("%s/runs/%016x%016x", w.args.RunsURL, w.rand.Uint64(), w.rand.Uint64()),
 			Size: 1<<20 + w.rand.Int64N(1<<16), Checksum: sum.Uint64(), Pairs: 50_000 + w.rand.Int64N(1000),
 		}
-		return o, nil
 	}
-	if err := w.readRuns(ctx, t.Attempt.Task); err != nil {
-		return nil, err
+	return o
+}
+
+// reduce reads the run log and makes a part.
+func (w *worker) reduce(ctx context.Context, t wire.TaskID, o *wire.Outcome) error {
+	err := w.readRuns(ctx, t)
+	if err == nil {
+		var part wire.Part
+		part, err = w.part(ctx, t)
+		o.Reduce, o.Parts = &wire.ReduceResult{Groups: 1000}, []wire.Part{part}
 	}
-	part, err := w.part(ctx, t.Attempt.Task)
-	o.Reduce, o.Parts = &wire.ReduceResult{Groups: 1000}, []wire.Part{part}
-	return o, err
+	if errors.Is(err, wire.ErrJobEnded) { // nobody asks for it any more
+		return nil
+	}
+	return err
 }
 
 // readRuns reads a job's run log to its end, as a reduce task does.
@@ -274,14 +324,14 @@ func (w *worker) readRuns(ctx context.Context, t wire.TaskID) error {
 	if readers := w.f.o.Readers; readers >= 0 && t.Index >= readers {
 		return nil
 	}
-	args := &wire.RunsArgs{Job: t.Job, Wait: 10 * time.Second}
+	args := &wire.RunsArgs{Job: t.Job, Wait: 10 * time.Second, Packed: true}
 	for {
 		reply, err := w.c.Runs(ctx, args)
 		if err != nil {
 			return fmt.Errorf("run log: %w", err)
 		}
 		w.f.events.Add(int64(reply.Cursor - args.Cursor))
-		args.Cursor = reply.Cursor
+		args.Cursor, args.Term = reply.Cursor, reply.Term
 		if args.Cursor >= reply.Maps {
 			return nil
 		}
@@ -290,15 +340,12 @@ func (w *worker) readRuns(ctx context.Context, t wire.TaskID) error {
 
 // part makes a small pending part in the job's real output.
 func (w *worker) part(ctx context.Context, t wire.TaskID) (wire.Part, error) {
-	if w.job == nil {
-		job, err := w.c.Job(ctx, &wire.JobArgs{Job: t.Job})
-		if err != nil {
-			return wire.Part{}, fmt.Errorf("job: %w", err)
-		}
-		w.job = job
+	job, err := w.c.Job(ctx, &wire.JobArgs{Job: t.Job})
+	if err != nil {
+		return wire.Part{}, fmt.Errorf("job: %w", err)
 	}
 	name := manifest.PartName(t.Index)
-	up, err := w.f.store.Create(ctx, w.job.Spec.Output+"/"+name, storage.UploadOptions{})
+	up, err := w.f.store.Create(ctx, job.Spec.Output+"/"+name, storage.UploadOptions{})
 	if err != nil {
 		return wire.Part{}, err
 	}
