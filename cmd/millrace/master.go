@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -16,6 +17,8 @@ import (
 
 	"github.com/millrace/millrace"
 	"github.com/millrace/millrace/master"
+	"github.com/millrace/millrace/master/etcdha"
+	"github.com/millrace/millrace/master/etcdha/member"
 	"github.com/millrace/millrace/master/etcdha/state"
 	"github.com/millrace/millrace/master/sched"
 	"github.com/millrace/millrace/master/wire"
@@ -30,6 +33,13 @@ type masterFlags struct {
 	limits  master.Limits
 	dataDir string
 	last    bool
+
+	masters   []string
+	advertise string
+	peerTLS   member.TLS
+
+	etcd   etcdha.External
+	prefix string
 }
 
 func masterCommand(reg *program.Registry) *cobra.Command {
@@ -40,15 +50,32 @@ func masterCommand(reg *program.Registry) *cobra.Command {
 		Long: `Run a cluster's master until it is told to end. It prints the address that it listens on.
 
 What it knows of its jobs lies in its data directory, in an etcd of its own. However the master ends, one that is started on the
-same directory goes on with the jobs: nothing that was done is done again, and workers and waiting clients come back by themselves.`,
-		Example: "  millrace master\n  millrace master --listen 127.0.0.1:7800 --data-dir /var/lib/millrace",
-		Args:    millrace.Arguments(0, ""),
-		RunE:    func(c *cobra.Command, _ []string) error { return f.run(c.Context(), reg) },
+same directory goes on with the jobs: nothing that was done is done again, and workers and waiting clients come back by themselves.
+
+Three masters, each with a data directory and all with the same --masters, are one cluster that goes on when one of them is lost;
+of five, two may be. With --etcd masters use an etcd that runs already, and need no data directory.
+docs/operations.md is about running masters, replacing them, and what their messages mean.`,
+		Example: `  millrace master
+  millrace master --listen 127.0.0.1:7800 --data-dir /var/lib/millrace
+  millrace master --listen 127.0.0.1:7800 --masters 127.0.0.1:7800,127.0.0.1:7802,127.0.0.1:7804
+  millrace master --etcd https://etcd-1:2379,https://etcd-2:2379 --etcd-ca ca.pem --etcd-cert millrace.pem --etcd-key millrace-key.pem`,
+		Args: millrace.Arguments(0, ""),
+		RunE: func(c *cobra.Command, _ []string) error { return f.run(c.Context(), reg) },
 	}
 	fs := c.Flags()
 	fs.SortFlags = false
 	f.define(fs, "127.0.0.1:7800", "address for workers and clients; port 0 chooses a free one")
 	fs.StringVar(&f.dataDir, "data-dir", "", "folder for what must survive, for this master alone (default: ~/.local/state/millrace/master-HOST-PORT)")
+	fs.StringSliceVar(&f.masters, "masters", nil, "all masters of the cluster, three or five of HOST:PORT, the same list for each; they talk to each other on PORT+1, or on PEERPORT if it is HOST:PORT/PEERPORT")
+	fs.StringVar(&f.advertise, "advertise", "", "this master in --masters (default: --listen)")
+	fs.StringVar(&f.peerTLS.CA, "peer-ca", "", "file with the authority's certificates for mutual TLS between masters, PEM; needed beyond this machine")
+	fs.StringVar(&f.peerTLS.Cert, "peer-cert", "", "file with this master's certificate, for server and client, PEM")
+	fs.StringVar(&f.peerTLS.Key, "peer-key", "", "file with its key, PEM")
+	fs.StringSliceVar(&f.etcd.Endpoints, "etcd", nil, "use this etcd in place of one of its own: HOST:PORT or URL; several with commas")
+	fs.StringVar(&f.etcd.CA, "etcd-ca", "", "file with the certificates that etcd's must be signed by, PEM (default: the system's)")
+	fs.StringVar(&f.etcd.Cert, "etcd-cert", "", "file with the client certificate, PEM")
+	fs.StringVar(&f.etcd.Key, "etcd-key", "", "file with its key, PEM")
+	fs.StringVar(&f.prefix, "etcd-prefix", "", "what all keys begin with; one for each cluster (default /millrace/)")
 	leaseFlag(fs, &f.lease, 15*time.Second)
 	limitFlags(fs, &f.limits)
 	fs.BoolVar(&f.last, "last", false, "when told to end, remove what unfinished jobs left in their outputs: nobody goes on with them")
@@ -67,10 +94,9 @@ func (f *masterFlags) run(ctx context.Context, reg *program.Registry) error {
 	if err := checkLease(f.lease); err != nil {
 		return err
 	}
-	if f.dataDir == "" {
-		if f.dataDir, err = defaultDataDir(f.listen, os.Getenv); err != nil {
-			return millrace.Usage(err)
-		}
+	o, err := f.state()
+	if err != nil {
+		return millrace.Usage(err)
 	}
 	ctx, cancel := f.bind(ctx)
 	defer cancel()
@@ -79,7 +105,9 @@ func (f *masterFlags) run(ctx context.Context, reg *program.Registry) error {
 		return fmt.Errorf("master: listen on %s: %w: choose another address with --listen", f.listen, err)
 	}
 	defer l.Close()
-	st, err := state.Open(ctx, state.Options{DataDir: f.dataDir, Log: log})
+	o.Listener, o.Log = l.(*net.TCPListener), log
+	o.Server.Report = report(log)
+	st, err := state.Open(ctx, o)
 	if err != nil {
 		if ctx.Err() != nil {
 			return nil // a wanted end
@@ -89,14 +117,52 @@ func (f *masterFlags) run(ctx context.Context, reg *program.Registry) error {
 	return errors.Join(f.serve(ctx, reg, l, st, log), st.Close())
 }
 
+// report logs what nobody else hears.
+func report(log *slog.Logger) func(wire.Incident) {
+	return func(i wire.Incident) {
+		log.Warn("connection", "remote", i.Remote, "op", i.Op, "error", i.Err, "stack", string(i.Stack))
+	}
+}
+
+// state says where the master's state is, by the flags.
+func (f *masterFlags) state() (o state.Options, err error) {
+	if len(f.etcd.Endpoints) > 0 {
+		if f.dataDir != "" || f.masters != nil {
+			return o, errors.New("--etcd: what must survive lies there: leave --data-dir and --masters out")
+		}
+		o.External, o.Prefix = &f.etcd, f.prefix
+		return o, nil
+	}
+	if f.etcd.CA != "" || f.etcd.Cert != "" || f.etcd.Key != "" || f.prefix != "" {
+		return o, errors.New("--etcd-ca, --etcd-cert, --etcd-key and --etcd-prefix are about an etcd that runs already: name it with --etcd")
+	}
+	if f.masters != nil {
+		if o.Masters, err = state.ParseMasters(f.masters); err != nil {
+			return o, fmt.Errorf("--masters: %w", err)
+		}
+		o.Member.TLS, o.Member.Name = f.peerTLS, f.listen
+		if f.advertise != "" {
+			o.Member.Name = f.advertise
+		}
+		if !slices.ContainsFunc(o.Masters, func(p member.Peer) bool { return p.Name == o.Member.Name }) {
+			return o, fmt.Errorf("--masters %s: %s, this master, is not among them: say which it is with --advertise, or with --listen", strings.Join(f.masters, ","), o.Member.Name)
+		}
+	} else if f.peerTLS != (member.TLS{}) || f.advertise != "" {
+		return o, errors.New("--advertise, --peer-ca, --peer-cert and --peer-key are about several masters: name them with --masters")
+	}
+	if f.dataDir == "" {
+		f.dataDir, err = defaultDataDir(f.listen, os.Getenv)
+	}
+	o.DataDir = f.dataDir
+	return o, err
+}
+
 // serve runs the master on its open state until ctx ends.
 func (f *masterFlags) serve(ctx context.Context, reg *program.Registry, l net.Listener, st *state.State, log *slog.Logger) error {
 	m, err := master.New(master.Options{
 		Store: backends.New(backends.Options{}), Backend: st, Election: st, Programs: reg, Last: f.last, Log: log,
 		Scheduler: sched.Options{Lease: f.lease}, Limits: f.limits,
-		Server: wire.ServerOptions{Cluster: st.Cluster(), Report: func(i wire.Incident) {
-			log.Warn("connection", "remote", i.Remote, "op", i.Op, "error", i.Err, "stack", string(i.Stack))
-		}},
+		Server: wire.ServerOptions{Cluster: st.Cluster(), Masters: st.Others(), Report: report(log)}, Address: f.advertise,
 	})
 	if err != nil {
 		return err

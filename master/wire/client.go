@@ -46,8 +46,8 @@ type ClientOptions struct {
 }
 
 func (o ClientOptions) withDefaults() (ClientOptions, error) {
-	if o.Role != RoleWorker && o.Role != RoleClient {
-		return o, fmt.Errorf("wire.ClientOptions.Role: %s: want RoleWorker or RoleClient", o.Role)
+	if o.Role != RoleWorker && o.Role != RoleClient && o.Role != RoleMaster {
+		return o, fmt.Errorf("wire.ClientOptions.Role: %s: want RoleWorker, RoleClient or RoleMaster", o.Role)
 	}
 	o.Protocol = orDefault(o.Protocol, maxVersion)
 	o.DialTimeout = orDefault(o.DialTimeout, 3*time.Second)

@@ -14,7 +14,7 @@
 //	     0    8  magic, "mlrc\r\n\r\n"
 //	     8    2  lowest protocol version spoken
 //	    10    2  highest protocol version spoken; the connection uses the highest that both speak
-//	    12    1  client: role (1 worker, 2 client); server: verdict (0 welcome, 1 version, 2 cluster, 3 role)
+//	    12    1  client: role (1 worker, 2 client, 3 master); server: verdict (0 welcome, 1 version, 2 cluster, 3 role)
 //	    13    3  zero
 //	    16   16  cluster id; zero from a client that does not know it yet
 //

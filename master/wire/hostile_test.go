@@ -377,7 +377,7 @@ func FuzzPreamble(f *testing.F) {
 	f.Add([]byte("SSH-2.0-x\r\n"))
 	f.Fuzz(func(t *testing.T, say []byte) {
 		conn := &script{in: bytes.NewReader(say)}
-		role, version, err := welcomePeer(conn, ClusterID{1}, maxVersion)
+		role, version, err := welcomePeer(conn, ClusterID{1}, maxVersion, workersAndClients)
 		if err == nil && role != RoleWorker && role != RoleClient {
 			t.Errorf("role %d welcomed", role)
 		}

@@ -34,6 +34,7 @@ type Role uint8
 const (
 	RoleWorker Role = 1 // may call WorkerService
 	RoleClient Role = 2 // may call ClientService and Inspector
+	RoleMaster Role = 3 // may call MasterService
 )
 
 func (r Role) String() string {
@@ -42,6 +43,8 @@ func (r Role) String() string {
 		return "worker"
 	case RoleClient:
 		return "client"
+	case RoleMaster:
+		return "master"
 	}
 	return fmt.Sprintf("Role(%d)", uint8(r))
 }
@@ -153,8 +156,9 @@ func otherCluster(theirs, ours ClusterID) error {
 }
 
 // welcomePeer is the server's side: it judges what the client says, answers, and returns the client's role and the version
-// that the connection uses. It speaks versions up to newest. The caller sets the deadline.
-func welcomePeer(conn net.Conn, cluster ClusterID, newest uint16) (Role, uint16, error) {
+// that the connection uses. It speaks versions up to newest. A peer in a role that is not among those served is not answered if it
+// may come back later, when it will be. The caller sets the deadline.
+func welcomePeer(conn net.Conn, cluster ClusterID, newest uint16, serves func(Role) (now, ever bool)) (Role, uint16, error) {
 	theirs, err := readPreamble(conn)
 	if err != nil {
 		return 0, 0, err
@@ -162,13 +166,16 @@ func welcomePeer(conn net.Conn, cluster ClusterID, newest uint16) (Role, uint16,
 	mine := preamble{min: minVersion, max: newest, cluster: cluster}
 	role, answer := Role(theirs.note), welcome
 	version, ok := agree(mine, theirs)
+	now, ever := serves(role)
 	switch {
+	case !now && ever: // it knows its cluster, which this master does not yet: no verdict would be right
+		return role, 0, fmt.Errorf("%w: a %s is not answered before this master is one of a cluster", ErrNotLeader, role)
 	case !ok:
 		answer, err = badVersion, fmt.Errorf("%w: the peer %d..%d, this master %d..%d",
 			ErrVersion, theirs.min, theirs.max, mine.min, mine.max)
 	case theirs.cluster != (ClusterID{}) && theirs.cluster != cluster:
 		answer, err = badCluster, otherCluster(theirs.cluster, cluster)
-	case role != RoleWorker && role != RoleClient:
+	case !now:
 		answer, err = badRole, fmt.Errorf("%w: %s", ErrUnknownCall, role)
 	}
 	mine.note = uint8(answer)

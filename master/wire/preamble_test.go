@@ -63,7 +63,7 @@ func TestServerRefuses(t *testing.T) {
 		"no role":       {preamble{1, 1, 0, mine}, badRole, ErrUnknownCall},
 	} {
 		conn := &script{in: bytes.NewReader(c.say.encode())}
-		role, version, err := welcomePeer(conn, mine, maxVersion)
+		role, version, err := welcomePeer(conn, mine, maxVersion, workersAndClients)
 		if !errors.Is(err, c.want) || (err == nil && (role != Role(c.say.note) || version != min(c.say.max, maxVersion))) {
 			t.Errorf("%s: got role %s, version %d, %v, want %v", name, role, version, err, c.want)
 		}

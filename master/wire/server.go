@@ -16,6 +16,8 @@ type ServerOptions struct {
 	Cluster ClusterID   // of the master; a peer that names another one is refused
 	TLS     *tls.Config // nil: no TLS
 
+	Masters MasterService // for other masters; nil: they are refused
+
 	// Protocol is the highest version of the protocol to speak, for tests of an upgrade; 0: the newest.
 	Protocol uint16
 
@@ -73,7 +75,7 @@ type Server struct {
 	perIP map[string]int // Invariant: sums up to conns; no entry is zero
 }
 
-// NewServer returns a server that is ready to Serve.
+// NewServer returns a server that is ready to Serve. Without a service it answers other masters only.
 func NewServer(svc Service, o ServerOptions) *Server {
 	o = o.withDefaults()
 	return &Server{svc: svc, o: o, calls: make(chan struct{}, o.MaxCalls), perIP: map[string]int{}}
@@ -190,6 +192,17 @@ func keepAlive(conn net.Conn) {
 	}
 }
 
+// serves says whether peers in a role are served, now and ever.
+func (s *Server) serves(role Role) (now, ever bool) {
+	switch role {
+	case RoleWorker, RoleClient:
+		return s.svc != nil, true
+	case RoleMaster:
+		return s.o.Masters != nil, s.o.Masters != nil
+	}
+	return false, false
+}
+
 // serveConn serves one connection until it breaks or ctx ends, and closes it.
 func (s *Server) serveConn(ctx context.Context, conn net.Conn) {
 	remote := conn.RemoteAddr().String()
@@ -201,7 +214,7 @@ func (s *Server) serveConn(ctx context.Context, conn net.Conn) {
 
 	stopped := context.AfterFunc(ctx, func() { conn.Close() })
 	conn.SetDeadline(time.Now().Add(HandshakeTimeout))
-	role, version, err := welcomePeer(conn, s.o.Cluster, s.o.Protocol)
+	role, version, err := welcomePeer(conn, s.o.Cluster, s.o.Protocol, s.serves)
 	if !stopped() {
 		return // ctx ended
 	}

@@ -350,8 +350,11 @@ func perform[A, R any](s *session, op string, in *Incoming[A], out *Answer[R], d
 
 // door returns what a peer of that role may call, for net/rpc to register: one method per call.
 func (s *session) door(role Role) any {
-	if role == RoleWorker {
+	switch role {
+	case RoleWorker:
 		return &workerDoor{s, s.server.svc}
+	case RoleMaster:
+		return &masterDoor{s, s.server.o.Masters}
 	}
 	return &clientDoor{s, s.server.svc, s.server.svc}
 }

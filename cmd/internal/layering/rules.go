@@ -48,7 +48,7 @@ const edges = `
 	master/memha             < master/journal
 	master/etcdha            < master/journal
 	master/etcdha/member     < none
-	master/etcdha/state      < master/etcdha master/etcdha/member master/journal
+	master/etcdha/state      < master/etcdha master/etcdha/member master/journal master/wire
 	master/records           < jobs jobs/plan master/sched master/wire storage
 	master                   < jobs jobs/plan master/journal master/records master/sched master/wire storage storage/arrowfile storage/encoding storage/manifest storage/output
 	master/status            < jobs/plan master master/sched master/wire
@@ -96,7 +96,7 @@ const doors = `
 	github.com/google/flatbuffers    < storage/arrowfile
 	github.com/minio/minio-go        < storage/s3store
 	gopkg.in/ini.v1                  < storage/s3store
-	go.etcd.io                       < master/etcdha master/etcdha/member
+	go.etcd.io                       < master/etcdha master/etcdha/member master/etcdha/state
 	go.uber.org/zap                  < master/etcdha master/etcdha/member
 	google.golang.org/grpc           < master/etcdha
 	github.com/gin-gonic             < master/web

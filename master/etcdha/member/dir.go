@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"sync"
 	"syscall"
 )
 
@@ -33,13 +34,24 @@ type Identity struct {
 	Format  string `json:"format"`
 	Master  string `json:"master"`            // 128 random bits in hex: a folder that is emptied becomes another master
 	Cluster string `json:"cluster,omitempty"` // the cluster's id in hex, once it is known
+
+	// Founders are the masters that this one has decided to found a cluster with. Invariant: once there, they stay.
+	Founders []Founder `json:"founders,omitempty"`
+}
+
+// Founder is one of the masters that found a cluster.
+type Founder struct {
+	Address string `json:"address"`
+	Master  string `json:"master"` // its Identity.Master
 }
 
 // Dir is a data directory, held by this process.
 type Dir struct {
 	path string
-	id   Identity
 	lock *os.File
+
+	mu sync.Mutex
+	id Identity
 }
 
 // OpenDir makes or opens a data directory and locks it. It fails with ErrInUse or ErrForeign.
@@ -142,6 +154,8 @@ func (d *Dir) write(id Identity) error {
 	if err := syncDir(d.path); err != nil {
 		return fmt.Errorf("data directory: %w", err)
 	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
 	d.id = id
 	return nil
 }
@@ -167,7 +181,11 @@ func syncDir(path string) error {
 func (d *Dir) Path() string { return d.path }
 
 // Identity is what the folder says of itself.
-func (d *Dir) Identity() Identity { return d.id }
+func (d *Dir) Identity() Identity {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.id
+}
 
 // Initialized says whether etcd has written here: such a folder is a member already.
 func (d *Dir) Initialized() bool {
@@ -177,14 +195,24 @@ func (d *Dir) Initialized() bool {
 
 // SetCluster notes which cluster the folder belongs to, and refuses another than before.
 func (d *Dir) SetCluster(cluster string) error {
-	if d.id.Cluster == cluster {
+	id := d.Identity()
+	if id.Cluster == cluster {
 		return nil
 	}
-	if d.id.Cluster != "" {
-		return fmt.Errorf("data directory %s: it is of cluster %s, but its etcd says %s: the folder's files do not belong together", d.path, d.id.Cluster, cluster)
+	if id.Cluster != "" {
+		return fmt.Errorf("data directory %s: it is of cluster %s, but its etcd says %s: the folder's files do not belong together", d.path, id.Cluster, cluster)
 	}
-	id := d.id
 	id.Cluster = cluster
+	return d.write(id)
+}
+
+// SetFounders notes with whom this master founds a cluster. That is decided once.
+func (d *Dir) SetFounders(founders []Founder) error {
+	id := d.Identity()
+	if id.Founders != nil {
+		return fmt.Errorf("data directory %s: the founders of its cluster are decided already", d.path)
+	}
+	id.Founders = founders
 	return d.write(id)
 }
 

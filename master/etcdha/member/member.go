@@ -104,6 +104,12 @@ func (o Options) withDefaults() (Options, error) {
 	return o, nil
 }
 
+// Check says what is wrong with options, if anything is.
+func (o Options) Check() error {
+	_, err := o.withDefaults()
+	return err
+}
+
 // Member is a running etcd member.
 type Member struct {
 	o      Options

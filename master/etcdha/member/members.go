@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"net/url"
 	"slices"
 	"time"
@@ -44,22 +45,34 @@ func statuses(members []*etcdserverpb.Member) (all []Status) {
 	return all
 }
 
-// Add lets another member join: it takes the place of the one with the same address, which has lost its data directory, if there
-// is one. It returns all members, for the other's Options.Peers. The new one counts for no majority until Promote.
+// Add lets another member join; list is who shall be a member in the end. The new one takes the place of the one with the same
+// address, which has lost its data directory, or of one that is on the list no more, and does not answer. It returns all members,
+// for the other's Options.Peers. The new one counts for no majority until it is promoted.
 //
 // Invariant: a member is taken away only while the rest is a majority that answers: etcd refuses it otherwise.
-func (m *Member) Add(ctx context.Context, p Peer) ([]Peer, error) {
+func (m *Member) Add(ctx context.Context, p Peer, list []Peer) ([]Peer, error) {
 	now, err := m.Status(ctx)
 	if err != nil {
 		return nil, err
 	}
+	var gone []Status
 	for _, old := range now {
-		if old.Address != p.Address {
-			continue
-		}
-		if old.Learner && old.Name == "" { // added before, by a call whose answer was lost
+		switch {
+		case old.Address == p.Address && old.Learner && old.Name == "": // added before, by a call whose answer was lost
 			return peersOf(now, p), nil
+		case old.Address == p.Address:
+			gone = append(gone, old)
+		case slices.ContainsFunc(list, func(l Peer) bool { return l.Address == old.Address }):
+		case answers(ctx, old.Address):
+			return nil, fmt.Errorf("%w: %s would take the place of %s: stop that one first, or name it in --masters", ErrStillRuns, p.Name, old.Name)
+		default:
+			gone = append(gone, old)
 		}
+	}
+	if len(gone) > 1 {
+		return nil, fmt.Errorf("%w: %s would take the places of %s and %s: give it a list of masters that lacks one", ErrTooMany, p.Name, gone[0].Name, gone[1].Name)
+	}
+	for _, old := range gone {
 		if err := m.Remove(ctx, old.ID); err != nil {
 			return nil, err
 		}
@@ -71,6 +84,22 @@ func (m *Member) Add(ctx context.Context, p Peer) ([]Peer, error) {
 	}
 	m.o.Log.Info("a master joins", "master", p.Name, "peer", p.Address)
 	return peersOf(statuses(got.Members), p), nil
+}
+
+// Why a member does not take the place of another.
+var (
+	ErrStillRuns = errors.New("a master cannot be replaced while it runs")
+	ErrTooMany   = errors.New("a master replaces one at a time")
+)
+
+// answers says whether somebody listens at an address.
+func answers(ctx context.Context, address string) bool {
+	conn, err := (&net.Dialer{Timeout: time.Second}).DialContext(ctx, "tcp", address)
+	if err != nil {
+		return false
+	}
+	conn.Close()
+	return true
 }
 
 // peersOf gives the members as the options of p's first start: those that have not started have no name yet.

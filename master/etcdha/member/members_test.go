@@ -54,12 +54,12 @@ func voters(t *testing.T, m *Member) (n int) {
 }
 
 // join lets a new member with an empty folder join those that m is one of.
-func join(t *testing.T, m *Member, path string, p Peer) *Member {
+func join(t *testing.T, m *Member, path string, p Peer, list []Peer) *Member {
 	t.Helper()
 	var peers []Peer
 	eventually(t, "the members take another", func() (ok bool) {
 		var err error
-		peers, err = m.Add(t.Context(), p)
+		peers, err = m.Add(t.Context(), p, list)
 		if err != nil && !errors.Is(err, ErrNoMajority) {
 			t.Fatal(err)
 		}
@@ -87,12 +87,12 @@ func TestFromOneToThree(t *testing.T) {
 	if all, err := first.Status(t.Context()); err != nil || len(all) != 1 || all[0].Peer != peers[0] {
 		t.Fatalf("after a start with an address: %+v, %v, want one member, %+v", all, err, peers[0])
 	}
-	if _, err := first.Add(t.Context(), peers[1]); err != nil { // its answer is lost
+	if _, err := first.Add(t.Context(), peers[1], peers); err != nil { // its answer is lost
 		t.Fatal(err)
 	}
-	second := join(t, first, path(1), peers[1])
+	second := join(t, first, path(1), peers[1], peers)
 	eventually(t, "the second member is promoted", func() bool { return voters(t, first) == 2 })
-	third := join(t, second, path(2), peers[2])
+	third := join(t, second, path(2), peers[2], peers)
 	eventually(t, "the third member is promoted", func() bool { return voters(t, first) == 3 })
 	wantKey(t, third, "/a")
 	stop(t, first)
@@ -100,8 +100,8 @@ func TestFromOneToThree(t *testing.T) {
 }
 
 // Three members are one store. Two of them go on without the third, which catches up when it is back. One whose folder is lost
-// comes back with an empty one: it takes its own place, is no second vote, and has all data; the folder that was lost, should it
-// turn up again, is of no use. While no majority answers nobody joins or is removed, and the error says so.
+// is replaced by a new one at another address: that takes its place, is no second vote, and has all data; one that runs is not
+// replaced. The folder that was lost, should it turn up again, is of no use. While no majority answers nobody joins or is removed, and the error says so.
 func TestThree(t *testing.T) {
 	t.Parallel()
 	root, peers := t.TempDir(), freePeers(t, 3)
@@ -116,7 +116,12 @@ func TestThree(t *testing.T) {
 
 	lost := members[2].dir.path
 	stop(t, members[2])
-	third := join(t, first, filepath.Join(root, "new"), peers[2])
+	moved := []Peer{peers[0], peers[1], freePeers(t, 1)[0]} // the new one has another address
+	moved[2].Name = "m3-moved"
+	if _, err := first.Add(t.Context(), moved[2], []Peer{moved[0], moved[2]}); !errors.Is(err, ErrStillRuns) || !strings.Contains(err.Error(), peers[1].Name) {
+		t.Errorf("a list without a member that runs: %v, want ErrStillRuns with its name", err)
+	}
+	third := join(t, first, filepath.Join(root, "new"), moved[2], moved)
 	eventually(t, "the new member is promoted", func() bool { return voters(t, first) == 3 })
 	if all, err := third.Status(t.Context()); err != nil || len(all) != 3 {
 		t.Errorf("members after the replacement: %+v %v", all, err)
@@ -135,7 +140,7 @@ func TestThree(t *testing.T) {
 	stop(t, members[1])
 	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
 	defer cancel()
-	if _, err := first.Add(ctx, Peer{"m4", "127.0.0.1:1"}); !errors.Is(err, ErrNoMajority) {
+	if _, err := first.Add(ctx, Peer{"m4", "127.0.0.1:1"}, peers); !errors.Is(err, ErrNoMajority) {
 		t.Errorf("add: %v, want ErrNoMajority", err)
 	}
 	ctx, cancel = context.WithTimeout(t.Context(), 300*time.Millisecond)

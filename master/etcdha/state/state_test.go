@@ -1,14 +1,20 @@
 package state
 
 import (
+	"context"
 	"encoding/hex"
+	"errors"
 	"log/slog"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
+	"go.etcd.io/etcd/server/v3/embed"
+
+	"github.com/millrace/millrace/master/etcdha"
 	"github.com/millrace/millrace/master/etcdha/member"
 	"github.com/millrace/millrace/master/journal"
 )
@@ -76,4 +82,53 @@ func TestMixedFolder(t *testing.T) {
 		}
 		t.Errorf("a folder of two clusters: %v", err)
 	}
+}
+
+// An outside etcd keeps the state of several clusters apart by their prefixes, and a master without it says where it looked.
+func TestExternal(t *testing.T) {
+	t.Parallel()
+	client := url.URL{Scheme: "http", Host: freeAddress(t)}
+	c := embed.NewConfig()
+	c.Dir, c.LogLevel, c.TickMs, c.ElectionMs = t.TempDir(), "panic", 10, 100
+	c.ListenClientUrls, c.AdvertiseClientUrls = []url.URL{client}, []url.URL{client}
+	c.ListenPeerUrls = nil
+	e, err := embed.StartEtcd(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer e.Close()
+	clusters := map[[16]byte]bool{}
+	for _, prefix := range []string{"", "", "/other/"} {
+		s, err := Open(t.Context(), Options{External: &etcdha.External{Endpoints: []string{client.Host}}, Prefix: prefix})
+		if err != nil {
+			t.Fatal(err)
+		}
+		clusters[s.Cluster()] = true
+		term, err := s.Campaign(t.Context(), journal.Candidate{Address: "a"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := errors.Join(term.Resign(t.Context()), s.Close()); err != nil {
+			t.Error(err)
+		}
+	}
+	if len(clusters) != 2 {
+		t.Errorf("%d clusters under two prefixes", len(clusters))
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+	defer cancel()
+	nobody := freeAddress(t)
+	if s, err := Open(ctx, Options{External: &etcdha.External{Endpoints: []string{nobody}}}); err == nil || !strings.Contains(err.Error(), nobody) {
+		if err == nil {
+			s.Close()
+		}
+		t.Errorf("without an etcd: %v, want an error with the address", err)
+	}
+}
+
+// freeAddress is one where nobody listens.
+func freeAddress(t *testing.T) string {
+	t.Helper()
+	all, _ := houses(t, 1)
+	return all[0].peer.Name
 }
