@@ -74,14 +74,19 @@ func TestCampaignIsNotBelieved(t *testing.T) {
 	}
 	t.Run("key removed after the term is raised", func(t *testing.T) {
 		t.Parallel()
-		s, f, other := openFaulty(t, Options{})
+		const ttl = time.Minute
+		s, f, other := openFaulty(t, Options{TTL: ttl})
 		f.set(nil, func(request string) {
 			if request == raise {
 				remove(t, s, other)
 			}
 		})
+		begun := time.Now()
 		term := lead(t, s)
-		<-term.Done // the watch begins where the key does, so it has not missed that
+		<-term.Done
+		if took := time.Since(begun); took > ttl/4 {
+			t.Errorf("over after %v, by a renewal: the watch has missed what was before it", took)
+		}
 		if err := s.Append(t.Context(), term.N, []journal.Entry{{Job: "a"}}); !errors.Is(err, journal.ErrFenced) {
 			t.Errorf("a write: %v", err)
 		}

@@ -105,7 +105,7 @@ func TestPrefixesApart(t *testing.T) {
 // to it does no harm.
 func TestBumpTerm(t *testing.T) {
 	t.Parallel()
-	s, f, _ := openFaulty(t, Options{})
+	s, f, other := openFaulty(t, Options{})
 	terms := func(want uint64) {
 		t.Helper()
 		if n, err := s.Terms(t.Context()); err != nil || n != want {
@@ -131,7 +131,16 @@ func TestBumpTerm(t *testing.T) {
 		f.arrive()
 		terms(n + 1)
 	}
+	f.set(func(request string) fault { // somebody begins to lead after the look
+		if request == "txn put term" {
+			putLeader(t, other, s.k.leader(), time.Hour)
+		}
+		return pass
+	}, nil)
+	bump(15, "leads: stop all masters first")
+	terms(10)
 	f.set(nil, nil)
+	depose(t, s)
 	term := lead(t, s)
 	if term.N != 11 {
 		t.Errorf("term %d follows 10", term.N)
