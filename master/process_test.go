@@ -101,6 +101,9 @@ func (w *town) dial(role wire.Role, retry time.Duration, addrs ...string) *wire.
 		w.mu.Lock()
 		pipe := w.pipes[addr]
 		w.mu.Unlock()
+		if pipe == nil {
+			return nil, fmt.Errorf("dial %s: connection refused", addr)
+		}
 		return pipe.Dial(ctx, addr)
 	}})
 	if err != nil {
@@ -543,4 +546,70 @@ func TestSubmitOverFailover(t *testing.T) {
 		w.ended.Wait()
 		c.Close()
 	})
+}
+
+// lateElection elects its candidate some time after the journal has lost its leader, as a lease that must run out does.
+type lateElection struct {
+	*memha.Store
+	after func() // returns when the lease is over
+}
+
+func (e lateElection) Campaign(ctx context.Context, c journal.Candidate) (journal.Term, error) {
+	term, err := e.Store.Campaign(ctx, journal.Candidate{}) // nobody knows yet
+	if err == nil {
+		e.after()
+	}
+	return term, err
+}
+
+// From the leader's death to the first new task at a worker it takes the lease and a second; while a worker that holds runs is
+// missing, a second and a half more. Both are under five seconds.
+func TestTimeToAssign(t *testing.T) {
+	const lease = 2500 * time.Millisecond // and what the election takes
+	for _, both := range []bool{true, false} {
+		synctest.Test(t, func(t *testing.T) {
+			w := newTown(t)
+			_, stopA := w.start("a:1", nil)
+			_, stopB := w.start("b:1", lateElection{w.mem, func() { time.Sleep(lease) }})
+			l := &leader{world: w.world, c: w.dial(wire.RoleClient, time.Minute, "a:1", "b:1")}
+			s := spec()
+			s.SplitSize = 10 // of 110 bytes an object
+			l.mustSubmit(jobA, s)
+			hands := []*hand{w.hire("w", 1, "a:1", "b:1"), w.hire("x", 1, "a:1", "b:1")}
+			for _, h := range hands {
+				h.l = l
+				h.work(wire.Map, 1) // it holds a run, and has the next task
+			}
+			w.set(func() { delete(w.pipes, "a:1") })
+			dead := time.Now()
+			stopA()
+			var back sync.WaitGroup
+			if both {
+				back.Go(func() {
+					for range 10 {
+						if err := hands[1].poll(); err != nil {
+							t.Errorf("the other worker: %v", err)
+						}
+					}
+				})
+			}
+			h := hands[0]
+			h.args.Done = append(h.args.Done, h.result(h.tasks[0]))
+			h.tasks = nil
+			h.get(wire.Map)
+			took, most := time.Since(dead), lease+time.Second
+			if !both {
+				most = lease + 2500*time.Millisecond
+			}
+			if took < lease || took > most {
+				t.Errorf("both workers back %v: the first new task comes after %v, want %v at most", both, took, most)
+			}
+			back.Wait()
+			stopB()
+			w.ended.Wait()
+			l.c.Close()
+			hands[0].c.Close()
+			hands[1].c.Close()
+		})
+	}
 }
