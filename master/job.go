@@ -72,10 +72,15 @@ type job struct {
 	changed chan struct{} // closed when something above changes; nil while nobody waits for that: see changes
 }
 
+// maxWarnings bounds what a status carries of them, as each worker of a large cluster could add one. The log has them all.
+const maxWarnings = 20
+
 // warn tells people once of something that does not stop the job.
 func (j *job) warn(now time.Time, text string) {
 	if text != "" && !slices.Contains(j.warnings, text) {
-		j.warnings = append(j.warnings, text)
+		if len(j.warnings) < maxWarnings {
+			j.warnings = append(j.warnings, text)
+		}
 		j.logf(now, "", "", "warning: "+text)
 	}
 }

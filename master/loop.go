@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/millrace/millrace/master/journal"
@@ -207,7 +208,16 @@ func (m *Master) failedLocked(e sched.Failed) {
 }
 
 func (m *Master) notedLocked(e sched.Noted) {
-	m.o.Log.Info(e.Text, "job", e.Job, "worker", e.Worker)
+	level := slog.LevelInfo
+	if e.Warn {
+		level = slog.LevelWarn
+	}
+	e.Text, _, _ = strings.Cut(e.Text, "\n") // a stack follows
+	m.o.Log.Log(context.Background(), level, e.Text, "job", e.Job, "worker", e.Worker)
+	if j := m.jobs[e.Job]; e.Warn && j != nil {
+		j.warn(m.o.Now(), fmt.Sprintf("worker %s %s", m.workerName(e.Worker), e.Text))
+		return
+	}
 	for _, id := range m.order {
 		j := m.jobs[id]
 		if e.Job == id || e.Job == "" && j.ended.IsZero() {

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
+	"path/filepath"
 	"runtime/debug"
 	"sync"
 	"sync/atomic"
@@ -137,7 +139,7 @@ func (w *Worker) try(ctx context.Context, a *attempt, js *jobState) (out *wire.O
 		}
 	}
 	if err != nil {
-		return &wire.Outcome{Failure: failure(ctx, a, err)}
+		return &wire.Outcome{Failure: failure(ctx, a, w.dir, err)}
 	}
 	return out
 }
@@ -188,8 +190,8 @@ func (js *jobState) load(ctx context.Context, w *Worker, id wire.TaskID) (loaded
 	return js.known, nil
 }
 
-// failure says whose fault an error is. Its text is fit for a report.
-func failure(ctx context.Context, a *attempt, err error) *wire.Failure {
+// failure says whose fault an error is, of an attempt on a worker whose temporary files lie in dir. Its text is fit for a report.
+func failure(ctx context.Context, a *attempt, dir string, err error) *wire.Failure {
 	f := &wire.Failure{Kind: wire.FailTask, Text: err.Error()}
 	var fetch *shuffle.FetchError
 	var record *jobs.RecordError
@@ -201,6 +203,9 @@ func failure(ctx context.Context, a *attempt, err error) *wire.Failure {
 		f.Kind = wire.FailReturned // no master leads: no fault of the task's
 	case errors.As(err, &fetch):
 		f.Kind = wire.FailFetch
+		if fetch.Unreached {
+			f.Kind = wire.FailReach
+		}
 		f.Run = wire.AttemptID{Task: wire.TaskID{Job: a.task.Attempt.Task.Job, Phase: wire.Map, Index: fetch.Map}, N: fetch.Attempt}
 	case errors.Is(err, storage.ErrChanged):
 		f.Kind = wire.FailJob
@@ -209,9 +214,22 @@ func failure(ctx context.Context, a *attempt, err error) *wire.Failure {
 		errors.Is(err, jobs.ErrHeld), errors.Is(err, jobs.ErrSideInput):
 		// The same bytes will be as long the next time, and as damaged.
 		f.Kind = wire.FailJob
+	case inDir(dir, err):
+		f.Kind = wire.FailWorker
+		f.Text = err.Error() + ": make room in that folder and see that this worker may write there, or start it with another --temp-dir"
 	case errors.As(err, &record) && record.Stack != "":
 		f.Text += "\n" + record.Stack
 	}
 	f.Text = cutText(f.Text)
 	return f
+}
+
+// inDir says whether an error is one of a file in a folder: the worker's own, which no other worker would meet.
+func inDir(dir string, err error) bool {
+	file, ok := errors.AsType[*fs.PathError](err)
+	if !ok {
+		return false
+	}
+	name, err := filepath.Rel(dir, file.Path)
+	return err == nil && filepath.IsLocal(name)
 }

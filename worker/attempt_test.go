@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"os"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -28,6 +30,8 @@ func TestFailure(t *testing.T) {
 	ended, cancel := context.WithCancel(t.Context())
 	cancel()
 	fetch := &shuffle.FetchError{Map: 7, Attempt: 2, URL: "http://x", Err: errors.New("reset")}
+	away := &shuffle.FetchError{Map: 7, Attempt: 2, URL: "http://x", Unreached: true, Err: errors.New("no answer")}
+	onDisk := func(name string) error { return &fs.PathError{Op: "write", Path: name, Err: syscall.ENOSPC} }
 	for _, test := range []struct {
 		name string
 		ctx  context.Context
@@ -47,12 +51,18 @@ func TestFailure(t *testing.T) {
 		{"the master", t.Context(), fmt.Errorf("ask: %w", wire.ErrUnreachable), wire.FailReturned, "ask"},
 		{"a master that stands by", t.Context(), fmt.Errorf("ask: %w", wire.NotLeader("")), wire.FailReturned, "ask"},
 		{"a kill", ended, fetch, wire.FailReturned, "given up"},
+		{"a run out of reach", t.Context(), fmt.Errorf("reduce: %w", away), wire.FailReach, "no answer"},
+		{"its disk", t.Context(), fmt.Errorf("spill: %w", onDisk("/tmp/mine/spill-1")), wire.FailWorker, "no space left on device: make room in that folder"},
+		{"its folder", t.Context(), onDisk("/tmp/mine"), wire.FailWorker, "--temp-dir"},
+		{"another disk", t.Context(), onDisk("/tmp/mine.txt"), wire.FailTask, "no space left on device"},
+		{"the output's disk", t.Context(), errors.Join(onDisk("/out/part"), onDisk("/tmp/mine/x")), wire.FailTask, "/out/part"},
+		{"the run on its disk", t.Context(), &shuffle.FetchError{Err: onDisk("/tmp/mine/runs-1")}, wire.FailFetch, "/tmp/mine/runs-1"},
 	} {
-		f := failure(test.ctx, a, test.err)
+		f := failure(test.ctx, a, "/tmp/mine", test.err)
 		if f.Kind != test.kind || !strings.Contains(f.Text, test.text) {
 			t.Errorf("%s: got %+v, want kind %d and %q", test.name, f, test.kind, test.text)
 		}
-		if want := (wire.AttemptID{Task: wire.TaskID{Job: "count", Phase: wire.Map, Index: 7}, N: 2}); f.Kind == wire.FailFetch && f.Run != want {
+		if want := (wire.AttemptID{Task: wire.TaskID{Job: "count", Phase: wire.Map, Index: 7}, N: 2}); (test.name == "a run" || f.Kind == wire.FailReach) && f.Run != want {
 			t.Errorf("%s: the run is %v, want %v", test.name, f.Run, want)
 		}
 	}

@@ -151,7 +151,7 @@ func TestSideInputsChanged(t *testing.T) {
 		if !errors.Is(err, storage.ErrChanged) {
 			t.Fatalf("%q: got %v", content, err)
 		}
-		f := failure(t.Context(), &attempt{}, err)
+		f := failure(t.Context(), &attempt{}, "", err)
 		const want = "side input label: input changed during the job: read mem://b/side: changed since it was listed"
 		if f.Kind != wire.FailJob || !strings.HasPrefix(f.Text, want) || !strings.HasSuffix(f.Text, ": run the job again when nothing writes to its input") {
 			t.Errorf("%q: got %+v", content, f)

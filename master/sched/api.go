@@ -81,7 +81,7 @@ type Outcome struct {
 // Failure says why an attempt did not succeed.
 type Failure struct {
 	Kind FailureKind
-	Run  AttemptID // the map attempt whose run could not be fetched, for FailFetch
+	Run  AttemptID // the map attempt whose run could not be fetched, for FailFetch and FailReach
 	Text string    // for people
 }
 
@@ -89,10 +89,12 @@ type Failure struct {
 type FailureKind uint8
 
 const (
-	FailTask     FailureKind = iota // the code, its input or the machine: charged to task and worker
-	FailFetch                       // a run could not be read: not charged, the run is made again
+	FailTask     FailureKind = iota // the code, its input or whatever else: charged to task and worker
+	FailFetch                       // a run is not there, or damaged: not charged, the run is made again
 	FailReturned                    // handed back by a draining worker, or killed: not charged
 	FailJob                         // no attempt can succeed (the input changed, ...): ends the job
+	FailWorker                      // the worker's own machine (its disk is full, ...): charged to the worker; to the task if no other could try it
+	FailReach                       // a run cannot be read from this worker, which others may read: not charged, another worker tries
 )
 
 // Leave ends a worker at once: it drained, or its supervisor saw it die.
@@ -204,6 +206,7 @@ type Noted struct {
 	Job    JobID // "" when it concerns no single job
 	Worker WorkerID
 	Text   string
+	Warn   bool // the job's user should know, though the job goes on
 }
 
 // Record must be durable before the effects after it are carried out. Replay takes the records back.

@@ -2,13 +2,15 @@ package sched
 
 import (
 	"cmp"
+	"fmt"
 	"math"
 	"slices"
 	"time"
 )
 
 // Backup attempts follow LATE (Zaharia et al., OSDI 2008): what counts is when an attempt will end, estimated from its
-// rate, not how far it is; only a few are started, and only on slots that have nothing else to do.
+// rate, not how far it is; only a few are started, and only on slots that have nothing else to do, or nothing but to wait for
+// the very task.
 
 // durationsKept is how many finished attempts of a phase its typical duration is taken from: the latest, as later tasks
 // may see another load.
@@ -47,24 +49,83 @@ func (s *State) backUp() {
 		if j.state != Running || !j.spec.Backup {
 			continue
 		}
-		limit := max(1, int(s.o.BackupFraction*float64(len(j.running))))
+		limit := s.backupLimit()
 		for _, late := range s.stragglers(j) {
 			if j.backups >= limit {
 				break
 			}
-			s.backUpOne(j, late)
+			s.backUpOne(j, late.attempt)
 		}
 	}
 }
 
-func (s *State) backUpOne(j *job, late straggler) {
+func (s *State) backUpOne(j *job, late *attempt) {
 	for _, w := range s.idle {
-		if !w.canTake() || w == late.attempt.worker || s.excluded(j, w) || late.attempt.task().failedOn == w {
+		if w.canTake() && w != late.worker && late.task().failedOn != w && !s.excluded(j, w) {
+			s.take(w, choice{job: j, phase: late.phase, index: int(late.index), late: late})
+			return
+		}
+	}
+}
+
+// backupLimit is how many backup attempts a job may have.
+func (s *State) backupLimit() int {
+	slots, largest := 0, 1
+	for _, w := range s.roster {
+		if w.able() {
+			slots += w.slots
+			largest = max(largest, w.slots)
+		}
+	}
+	return max(largest, int(s.o.BackupFraction*float64(slots)))
+}
+
+// findLate finds the maps that hold up their job's reduces. A job would give any slot of its own to a reduce that can only wait for
+// them: pick gives it to a backup attempt instead, and preempt takes it from such a reduce.
+func (s *State) findLate() {
+	for _, j := range s.active {
+		j.late = nil
+		maps, reduces := j.maps(), j.reduces()
+		if j.state != Running || !j.spec.Backup || maps.count[running] == 0 || maps.count[waiting] > 0 || reduces.count[waiting]+reduces.count[running] == 0 {
 			continue
 		}
-		a := s.give(w, choice{job: j, phase: late.attempt.phase, index: int(late.attempt.index)}, true)
-		s.note(j, w, "backup attempt %v: %v would need %v more", a.id(), late.attempt.id(), late.left.Round(time.Second))
+		for _, late := range s.stragglers(j) {
+			j.late = append(j.late, late.attempt)
+		}
+	}
+}
+
+func (s *State) anyLate() bool {
+	return slices.ContainsFunc(s.active, func(j *job) bool { return len(j.late) > 0 })
+}
+
+// lateFor is the map that w is to run a backup attempt of, or nil.
+func (s *State) lateFor(j *job, w *worker) *attempt {
+	for _, a := range j.late {
+		if a.wantsBackup() && a.worker != w && a.task().failedOn != w && j.backups < s.backupLimit() {
+			return a
+		}
+	}
+	return nil
+}
+
+// wantsBackup says whether an attempt that was late still runs alone.
+func (a *attempt) wantsBackup() bool { return a.place >= 0 && a.twin == nil && !a.backup }
+
+// restsAsLong is how many times as long as it was seen to be slow a worker is left out for that: a moment's trouble costs it moments.
+const restsAsLong = 4
+
+// overtaken leaves a worker out for a while whose attempt took more than twice as long as a backup attempt and has not ended: the
+// job's next tasks would be late there, too.
+func (s *State) overtaken(a *attempt) {
+	slow := a.twin
+	if slow == nil {
 		return
+	}
+	took, ran := s.now-max(a.since, a.phase.ready), s.now-max(slow.since, a.phase.ready)
+	if 2*took < ran {
+		s.leaveOut(a.job, slow.worker, min(s.o.Rest, restsAsLong*ran), false, "is slow", fmt.Sprintf("%s ran there for %v, and elsewhere took %v",
+			a.id().Task.short(), ran.Round(time.Second/10), took.Round(time.Second/10)))
 	}
 }
 

@@ -196,7 +196,7 @@ func (s *State) checkProgress() error {
 		}
 	}
 	for _, j := range s.active {
-		if j.maps().count[waiting] > 0 && j.maps().count[running] == 0 && s.coming(j) == 0 && s.victim(j) != nil {
+		if j.maps().count[waiting] > 0 && j.maps().count[running] == 0 && s.coming(j) == 0 && s.anyVictim(j) {
 			return fmt.Errorf("job %s: its maps wait, none runs, and its reduces keep their slots", j.id)
 		}
 	}

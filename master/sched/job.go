@@ -18,9 +18,11 @@ type job struct {
 	killed  time.Duration // when the last of its attempts was killed
 	backups int           // its running backup attempts
 
-	gone    []int32  // Invariant: holds all maps that are lost
-	strikes []strike // charged failures by worker, in the order of each worker's first
-	asked   bool     // Commit was given. Invariant: true exactly when the job is complete
+	gone    []int32    // Invariant: holds all maps that are lost
+	strikes []strike   // what it holds against workers, in the order of each worker's first failure
+	missed  []sighting // who could not read whose runs, oldest first
+	late    []*attempt // maps that deserve a backup, as of the last Tick; some may have ended or got one since
+	asked   bool       // Commit was given. Invariant: true exactly when the job is complete
 	retries int
 }
 
@@ -114,7 +116,9 @@ func (s *State) succeed(a *attempt, sum uint64) {
 			saved = s.left(a.twin)
 		}
 		s.note(j, a.worker, "backup attempt %v won", a.id())
+		s.overtaken(a)
 	}
+	s.worked(j, a.worker)
 	if p.kind == Reduce {
 		p.setBytes(int(a.index), max(a.bytes, a.total))
 	}
@@ -279,7 +283,7 @@ func (s *State) end(j *job, to JobState, reason string) {
 	for k := range j.phases {
 		j.phases[k].drop()
 	}
-	j.spec.Maps, j.gone, j.strikes = nil, nil, nil
+	j.spec.Maps, j.gone, j.strikes, j.missed, j.late = nil, nil, nil, nil, nil
 	s.active = remove(s.active, j)
 	for _, w := range s.roster {
 		w.release(j)

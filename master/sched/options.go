@@ -40,14 +40,21 @@ type Options struct {
 	MaxUncharged int
 	// MaxWorkerFailures is how many charged failures of one job make it leave the worker out: 3.
 	MaxWorkerFailures int
-	// MaxFetchFailures is how many different runs of one worker must be reported unreadable within FetchWindow before
-	// all its runs are given up: 3 in 60 s. Reports one by one would cost the job a round of reducers each.
+	// Rest is for how long a job leaves a worker out the first time; it doubles from time to time, up to 16 times as long: four
+	// leases, 60 s. A worker whose disk was full or whose settings were wrong comes back to use when that is mended.
+	Rest time.Duration
+	// MaxFetchFailures is how many different runs of one worker must be given up as unreadable within FetchWindow before
+	// all its runs are: 3 in 3 min, as it takes a reducer up to half a minute to find out. Reports one by one would cost the job a
+	// round of reducers each. It is also how long a job remembers which workers cannot reach each other.
 	MaxFetchFailures int
 	FetchWindow      time.Duration
 
-	// BackupMinRuntime is how long an attempt runs before a backup attempt is considered: 30 s.
+	// BackupMinRuntime is how long an attempt runs before a backup attempt is considered: 2 s, two heartbeats, so that its
+	// progress has been heard of. Longer would make jobs of short tasks wait for a slow worker for a good part of their time;
+	// backups take only slots that can do nothing else.
 	BackupMinRuntime time.Duration
-	// BackupFraction bounds the backup attempts of a job as a part of its running attempts: 0.1; one is always allowed.
+	// BackupFraction bounds the backup attempts of a job as a part of the slots of all workers: 0.1; as many as the largest
+	// worker has slots are always allowed, since one slow worker makes all its attempts late.
 	BackupFraction float64
 	// BackupSlowness is how many times the median duration of its phase an attempt's estimated time left must be: 2. A
 	// backup started now takes about one median.
@@ -65,9 +72,10 @@ func (o Options) filled() Options {
 	fill(&o.MaxAttempts, 4)
 	fill(&o.MaxUncharged, 100)
 	fill(&o.MaxWorkerFailures, 3)
+	fill(&o.Rest, 4*o.Lease)
 	fill(&o.MaxFetchFailures, 3)
-	fill(&o.FetchWindow, 60*time.Second)
-	fill(&o.BackupMinRuntime, 30*time.Second)
+	fill(&o.FetchWindow, 3*time.Minute)
+	fill(&o.BackupMinRuntime, 2*time.Second)
 	fill(&o.BackupFraction, 0.1)
 	fill(&o.BackupSlowness, 2)
 	return o

@@ -3,6 +3,7 @@ package sched
 import (
 	"fmt"
 	"slices"
+	"time"
 )
 
 // holding is the runs of one job that lie on a worker. Invariant: of every job that runs and is not Durable, each
@@ -41,14 +42,92 @@ func (w *worker) needed() bool {
 	return slices.ContainsFunc(w.held, func(h *holding) bool { return h.live > 0 && h.job.state == Running })
 }
 
-// fetchFailed gives a run up that could not be read. A report about a run that is selected no more does nothing; several
-// about different runs of one worker take all its runs back, though the worker itself goes on.
-func (s *State) fetchFailed(j *job, run AttemptID) {
+// selectedRun returns the task whose selected run a report is about, or nil: the run may have been given up meanwhile.
+func (j *job) selectedRun(run AttemptID) *task {
 	if run.Task.Job != j.id || run.Task.Phase != Map {
-		return
+		return nil
 	}
 	_, t := j.task(run.Task)
 	if t == nil || t.state != selected || int(t.chosen) != run.N {
+		return nil
+	}
+	return t
+}
+
+// sighting is one worker's word that it cannot reach another, whose runs it wants to read.
+type sighting struct {
+	by, owner *worker
+	at        time.Duration
+}
+
+// sightingsKept bounds what a job remembers of them, and witnesses how many workers must say the same of one: most of the others, but
+// in a large cluster no more than five, which takes five reducers a moment and one reducer a minute.
+const (
+	sightingsKept = 256
+	witnesses     = 5
+)
+
+// outOfReach takes the word of a worker that it cannot reach the one that holds a run, or with Durable runs, the bucket. To move its
+// task to a worker that can costs far less than to make runs again, and it may be the reporter that is cut off. So runs are given
+// up, all that the worker made for the job, only when most others cannot reach it or none is left that has not missed any; and
+// then they are not made there again.
+func (s *State) outOfReach(a *attempt, f Failure) {
+	j, w := a.job, a.worker
+	t := j.selectedRun(f.Run)
+	switch {
+	case t == nil:
+		return
+	case t.by == w: // its own file
+		s.fetchFailed(j, f.Run)
+		return
+	}
+	a.task().failedOn = w
+	k := j.strikeFor(w)
+	switch {
+	case s.excluded(j, w):
+		return // the end of what it still ran: its word counts no more
+	case j.spec.Durable:
+		s.strike(j, w, f.Text)
+		return
+	case k.sure && k.rests > 0 && s.hasOther(j, w, nil): // it is back from a rest, and still cut off
+		s.leaveOut(j, w, s.o.Rest, true, "cannot reach other workers", f.Text)
+		return
+	}
+	j.saw(sighting{w, t.by, s.now}, s.now-s.o.FetchWindow)
+	others := func(o *worker) bool {
+		return !slices.ContainsFunc(j.missed, func(m sighting) bool { return m.by == o })
+	}
+	if j.missedBy(t.by) < min(witnesses, (s.ableCount()-1)/2+1) && s.hasOther(j, w, others) {
+		s.strike(j, w, f.Text)
+		return
+	}
+	s.note(j, t.by, "others cannot reach it: its runs are given up")
+	s.leaveOut(j, t.by, s.o.Rest, true, "cannot be reached by other workers", f.Text)
+	s.loseRunsOf(t.by, j)
+}
+
+// saw remembers a sighting and forgets those from before a time.
+func (j *job) saw(m sighting, since time.Duration) {
+	extra := max(len(j.missed)+1-sightingsKept, 0)
+	j.missed = append(slices.DeleteFunc(j.missed[extra:], func(m sighting) bool { return m.at < since }), m)
+}
+
+// missedBy is how many workers cannot reach one.
+func (j *job) missedBy(owner *worker) int {
+	by := map[*worker]bool{}
+	for _, m := range j.missed {
+		if m.owner == owner {
+			by[m.by] = true
+		}
+	}
+	return len(by)
+}
+
+// fetchFailed gives a run up that could not be read. A report about a run that is selected no more does nothing; several
+// about different runs of one worker take all its runs back, though the worker itself goes on.
+func (s *State) fetchFailed(j *job, run AttemptID) {
+	t := j.selectedRun(run)
+	if t == nil {
 		return
 	}
 	w := t.by
@@ -72,13 +151,25 @@ func (s *State) loseRuns(w *worker) {
 	held := w.held
 	w.held = nil
 	for _, h := range held {
-		if h.job.state != Running {
-			continue
-		}
-		for _, i := range h.maps {
-			if t := &h.job.maps().tasks[i]; t.state == selected && t.by == w {
-				s.loseRun(h.job, int(i))
-			}
+		s.loseHeld(w, h)
+	}
+}
+
+// loseRunsOf takes back those of one job.
+func (s *State) loseRunsOf(w *worker, j *job) {
+	if h := w.holding(j); h != nil {
+		w.held = remove(w.held, h)
+		s.loseHeld(w, h)
+	}
+}
+
+func (s *State) loseHeld(w *worker, h *holding) {
+	if h.job.state != Running {
+		return
+	}
+	for _, i := range h.maps {
+		if t := &h.job.maps().tasks[i]; t.state == selected && t.by == w {
+			s.loseRun(h.job, int(i))
 		}
 	}
 }

@@ -450,7 +450,7 @@ func TestFetchWindow(t *testing.T) {
 		max  int
 		gap  time.Duration
 		lost int // of four runs, after two reports
-	}{{1, time.Second, 4}, {2, time.Second, 4}, {2, 2 * time.Minute, 2}, {3, time.Second, 2}} {
+	}{{1, time.Second, 4}, {2, time.Second, 4}, {2, 4 * time.Minute, 2}, {3, time.Second, 2}} {
 		s := New(Options{MaxFetchFailures: c.max, Lease: time.Hour})
 		s.Step(0, Submit{Job: "a", Maps: make([]int64, 4), Reducers: 2})
 		s.Step(0, Poll{Worker: "r", Slots: 0})
@@ -486,7 +486,7 @@ func TestFillsOptions(t *testing.T) {
 	t.Parallel()
 	got := Options{Lease: -1, Term: -1}.filled()
 	want := Options{Lease: 15 * time.Second, Grace: time.Minute, Settle: 500 * time.Millisecond, Muster: 2 * time.Second, MaxAttempts: 4, MaxUncharged: 100,
-		MaxWorkerFailures: 3, MaxFetchFailures: 3, FetchWindow: time.Minute, BackupMinRuntime: 30 * time.Second,
+		MaxWorkerFailures: 3, Rest: time.Minute, MaxFetchFailures: 3, FetchWindow: 3 * time.Minute, BackupMinRuntime: 2 * time.Second,
 		BackupFraction: 0.1, BackupSlowness: 2}
 	if got != want {
 		t.Errorf("options: got %+v, want %+v", got, want)

@@ -328,13 +328,13 @@ func parseFailure(text string) (Outcome, error) {
 	}
 	f := &Failure{Text: strings.ReplaceAll(parts[2], "_", " ")}
 	f.Kind = FailureKind(slices.Index(failureNames, parts[1]))
-	if f.Kind == FailFetch {
+	if f.Kind == FailFetch || f.Kind == FailReach {
 		f.Run, err = parseAttempt(parts[2])
 	}
 	return Outcome{Attempt: id, Failure: f}, err
 }
 
-var failureNames = []string{"task", "fetch", "returned", "job"}
+var failureNames = []string{"task", "fetch", "returned", "job", "worker", "reach"}
 
 // parseAttempt reads job/phase-index.n.
 func parseAttempt(text string) (AttemptID, error) {

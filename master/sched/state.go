@@ -51,9 +51,15 @@ func (s *State) Step(at time.Duration, ev Event) []Effect {
 	}
 	s.dispatch(ev)
 	if !s.holding() {
+		_, tick := ev.(Tick)
+		if tick {
+			s.findLate()
+		}
 		s.assign()
-		s.preempt()
-		if _, ok := ev.(Tick); ok {
+		if s.preempt() {
+			s.assign() // a reduce that gave way may go to a slot that was of no use to the map
+		}
+		if tick {
 			s.backUp()
 		}
 	}

@@ -24,7 +24,7 @@ const (
 type task struct {
 	sum      uint64   // checksum of the run selected last; valid if summed
 	by       *worker  // who made the result selected last
-	failedOn *worker  // who had its last charged failure; it gets the task no more while there are others
+	failedOn *worker  // who was to blame for its last failure; it gets the task no more while there are others
 	first    *attempt // Invariant: set exactly while running; a second attempt is first.twin
 	chosen   int32    // number of the selected attempt
 	next     int32    // Invariant: above the number of every attempt of this term

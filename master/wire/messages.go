@@ -30,6 +30,8 @@ const (
 	FailFetch    = sched.FailFetch
 	FailReturned = sched.FailReturned
 	FailJob      = sched.FailJob
+	FailWorker   = sched.FailWorker
+	FailReach    = sched.FailReach
 
 	Running    = sched.Running
 	Committing = sched.Committing

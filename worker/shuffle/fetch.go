@@ -5,26 +5,33 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"strings"
+	"syscall"
 	"time"
 
+	"github.com/millrace/millrace/storage"
 	"github.com/millrace/millrace/storage/runfile"
 )
 
 const (
 	// fetchTries is how often in a row a section is asked for without a verified block as the result. With the backoff, a
 	// worker that restarts its network has 3 s; a worker that is gone is the scheduler's affair.
-	fetchTries   = 6
-	firstBackoff = 100 * time.Millisecond
-	maxBackoff   = 5 * time.Second
+	fetchTries = 6
+	// fetchPatience is how long that may take if it was tried twice, also when each try is long because no answer comes: a lease. The
+	// task is better off on a worker that gets answers than waiting for the network to heal.
+	fetchPatience = 15 * time.Second
+	firstBackoff  = 100 * time.Millisecond
+	maxBackoff    = 5 * time.Second
 	// defaultStall is how long a fetch may bring no byte before it is tried anew.
-	defaultStall = 30 * time.Second
+	defaultStall = 15 * time.Second
 )
 
 // FetchError reports a run that could not be read.
 type FetchError struct {
 	Map, Attempt int
 	URL          string
+	Unreached    bool // who has the run did not answer, or not to this worker: the run may be well, and others able to read it
 	Err          error
 }
 
@@ -39,6 +46,17 @@ var (
 	errStalled  = errors.New("no byte came for too long")
 )
 
+// unreached says whether an error in reading a run is one of the way to it. Where nobody listens the worker is gone, and the run with
+// it, whoever asks.
+func unreached(err error) bool {
+	if errors.Is(err, syscall.ECONNREFUSED) {
+		return false
+	}
+	network, ok := errors.AsType[net.Error](err)
+	return ok && network.Timeout() || errors.As(err, new(*net.OpError)) || errors.Is(err, errStalled) ||
+		errors.Is(err, storage.ErrUnreachable) || errors.Is(err, storage.ErrDenied)
+}
+
 // fetcher fetches one section, block by block, over as many answers as it takes.
 type fetcher struct {
 	r       *Reader
@@ -51,13 +69,13 @@ type fetcher struct {
 // fetch returns the run's section, verified, in memory or in a file.
 func (r *Reader) fetch(ctx context.Context, run Run) (*source, error) {
 	f := &fetcher{r: r, run: run}
-	for failures, verified := 0, int64(0); ; {
+	for failures, verified, since := 0, int64(0), time.Now(); ; {
 		err := f.try(ctx)
 		if err == nil {
 			return f.source, nil
 		}
 		if now := f.verified(); now > verified {
-			failures, verified = 0, now
+			failures, verified, since = 0, now, time.Now()
 		}
 		failures++
 		var local *localError
@@ -66,8 +84,8 @@ func (r *Reader) fetch(ctx context.Context, run Run) (*source, error) {
 			return nil, ctx.Err()
 		case errors.As(err, &local):
 			return nil, local.err
-		case failures == fetchTries || errors.Is(err, ErrNoRun) || errors.Is(err, errOtherRun):
-			return nil, &FetchError{Map: run.Map, Attempt: run.Attempt, URL: run.URL, Err: err}
+		case failures == fetchTries || failures > 1 && time.Since(since) > fetchPatience || errors.Is(err, ErrNoRun) || errors.Is(err, errOtherRun):
+			return nil, &FetchError{Map: run.Map, Attempt: run.Attempt, URL: run.URL, Unreached: unreached(err), Err: err}
 		}
 		if err := r.o.Sleep(ctx, r.backoff(failures)); err != nil {
 			return nil, err

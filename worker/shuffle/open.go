@@ -44,8 +44,8 @@ type Opener interface {
 var ErrNoRun = errors.New("no such run")
 
 const (
-	dialTimeout   = 5 * time.Second
-	headerTimeout = 30 * time.Second // the server only opens a file before it answers
+	dialTimeout   = 3 * time.Second
+	headerTimeout = 15 * time.Second // the server only opens a file before it answers
 	idleTimeout   = 90 * time.Second
 	idlePerHost   = 16 // connections kept per worker: as many fetches as its reducers run at once, about
 )
@@ -77,6 +77,9 @@ func (o HTTPOpener) Open(ctx context.Context, run Run, partition int, from int64
 	}
 	resp, err := o.Client.Do(req)
 	if err != nil {
+		if network, ok := errors.AsType[net.Error](err); ok && network.Timeout() {
+			o.Client.CloseIdleConnections() // the others to that worker are as dead, and each would be found out by another timeout
+		}
 		return nil, err
 	}
 	opened, err := answer(resp, want, partition, from)

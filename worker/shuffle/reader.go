@@ -25,7 +25,7 @@ type ReaderOptions struct {
 	// Less than MinMemory counts as that. Default: 64 MiB.
 	Memory int64
 	Dir    string        // of temporary files; default: the system's
-	Stall  time.Duration // a fetch that brings no byte for that long is tried anew; default: 30 s
+	Stall  time.Duration // a fetch that brings no byte for that long is tried anew; default: 15 s
 	// Sleep waits between two tries, Rand (in [0, 1)) gives their jitter and the order of fetches. Default: real ones.
 	Sleep func(ctx context.Context, d time.Duration) error
 	Rand  func() float64

@@ -6,17 +6,21 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/millrace/millrace/storage"
 	"github.com/millrace/millrace/storage/runfile"
 )
 
@@ -348,6 +352,56 @@ func TestReaderFetchError(t *testing.T) {
 			}
 			if got := open.calls[runs[2].URL]; got > c.calls || got < min(c.calls, fetchTries) {
 				t.Errorf("%d tries, want %d", got, c.calls)
+			}
+		})
+	}
+}
+
+// A run that cannot be reached is reported as that, so that another reader tries it, and soon: well before all tries have waited for
+// answers. Where nobody listens the run is gone, as is one that comes damaged.
+func TestReaderUnreached(t *testing.T) {
+	t.Parallel()
+	made := makeRuns(t, 1, someMaps(4, 500))
+	closed, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	nobody := "http://" + closed.Addr().String() + "/runs/1"
+	if err := closed.Close(); err != nil {
+		t.Fatal(err)
+	}
+	_, refused := HTTPOpener{newClient()}.Open(t.Context(), Run{URL: nobody}, 0, 0)
+	if !errors.Is(refused, syscall.ECONNREFUSED) {
+		t.Fatalf("a port where nobody listens: %v", refused)
+	}
+	reset := &url.Error{Op: "Get", Err: &net.OpError{Op: "read", Err: syscall.ECONNRESET}}
+	for name, c := range map[string]struct {
+		err       error // nil: no answer
+		unreached bool
+	}{
+		"silence": {nil, true}, "refused": {refused, false}, "reset": {reset, true}, "an answer": {errors.New("answer 500"), false},
+		"the bucket is out of reach": {fmt.Errorf("read: %w", storage.ErrUnreachable), true}, "the bucket says no": {storage.ErrDenied, true},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			open := newMemOpener(made)
+			open.fault = func(ctx context.Context, run Run, _ int, o *Opened) (*Opened, error) {
+				if run.Map != 2 {
+					return o, nil
+				}
+				if c.err == nil {
+					<-ctx.Done()
+					return nil, ctx.Err()
+				}
+				return nil, c.err
+			}
+			begun := time.Now()
+			_, _, err := readMerged(t, ReaderOptions{Open: open, Dir: t.TempDir(), Sleep: sleep}, onlyRuns(made))
+			fetch, ok := errors.AsType[*FetchError](err)
+			if !ok || fetch.Map != 2 || fetch.Unreached != c.unreached {
+				t.Errorf("%s: %+v, want unreached %v", name, err, c.unreached)
+			}
+			if d := time.Since(begun); d > 2*defaultStall+time.Second {
+				t.Errorf("%s: it took %v to find out", name, d)
 			}
 		})
 	}
