@@ -9,6 +9,7 @@ import (
 	"runtime/debug"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/millrace/millrace/jobs"
@@ -216,12 +217,24 @@ func failure(ctx context.Context, a *attempt, dir string, err error) *wire.Failu
 		f.Kind = wire.FailJob
 	case inDir(dir, err):
 		f.Kind = wire.FailWorker
-		f.Text = err.Error() + ": make room in that folder and see that this worker may write there, or start it with another --temp-dir"
+		f.Text = err.Error() + ": " + mend(err)
 	case errors.As(err, &record) && record.Stack != "":
 		f.Text += "\n" + record.Stack
 	}
 	f.Text = cutText(f.Text)
 	return f
+}
+
+// mend says what to do about an error of a worker's own file.
+func mend(err error) string {
+	switch {
+	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
+		return "make room there, or start the worker with another --temp-dir"
+	case errors.Is(err, fs.ErrNotExist):
+		return "something removed the worker's temporary folder: start the worker again"
+	default:
+		return "see that the worker may write there, or start it with another --temp-dir"
+	}
 }
 
 // inDir says whether an error is one of a file in a folder: the worker's own, which no other worker would meet.
