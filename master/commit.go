@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/millrace/millrace/master/journal"
 	"github.com/millrace/millrace/master/sched"
 	"github.com/millrace/millrace/storage"
 	"github.com/millrace/millrace/storage/manifest"
@@ -116,7 +117,7 @@ func (m *Master) finishAgain(ctx context.Context, j *job) error {
 	}
 	for try := 0; ; try++ {
 		err := m.finish(ctx, j)
-		if err == nil || ctx.Err() != nil || errors.Is(err, storage.ErrPendingLost) {
+		if err == nil || ctx.Err() != nil || errors.Is(err, storage.ErrPendingLost) || errors.Is(err, journal.ErrFenced) {
 			return err
 		}
 		m.commitTry(j, try, err)
@@ -233,8 +234,14 @@ func (m *Master) placed(j *job) []placed {
 // finish does steps 3 to 6. Each can be repeated.
 func (m *Master) finish(ctx context.Context, j *job) error {
 	done, err := m.manifestThere(ctx, j)
-	if done || err != nil {
+	if err != nil {
 		return err
+	}
+	if done {
+		if waited, err := m.outwait(ctx, j); err != nil || !waited {
+			return err
+		}
+		return m.finish(ctx, j) // it may have been removed
 	}
 	if j.spec.Overwrite {
 		if err := m.clearOld(ctx, j); err != nil {
@@ -244,7 +251,12 @@ func (m *Master) finish(ctx context.Context, j *job) error {
 	g, gctx := errgroup.WithContext(ctx)
 	g.SetLimit(commitLimit)
 	for _, p := range m.placed(j) {
-		g.Go(func() error { return m.o.Store.Complete(gctx, p.Pending) })
+		g.Go(func() error {
+			if err := m.leads(); err != nil {
+				return err
+			}
+			return m.o.Store.Complete(gctx, p.Pending)
+		})
 	}
 	if err := g.Wait(); err != nil {
 		return err
@@ -252,7 +264,13 @@ func (m *Master) finish(ctx context.Context, j *job) error {
 	if err := m.trySweep(ctx, j, true); err != nil {
 		return err
 	}
+	if _, err := m.outwait(ctx, j); err != nil {
+		return err
+	}
 	body, err := m.manifestBytes(j)
+	if err == nil {
+		err = m.leads()
+	}
 	if err != nil {
 		return err
 	}
@@ -299,7 +317,7 @@ func (m *Master) manifestThere(ctx context.Context, j *job) (bool, error) {
 
 // clearOld removes the output that is to be overwritten, the manifest first, so that it is never complete and wrong.
 func (m *Master) clearOld(ctx context.Context, j *job) error {
-	if err := m.o.Store.Remove(ctx, j.spec.Output+"/"+manifest.Name); err != nil {
+	if err := m.removeOld(ctx, j, j.spec.Output+"/"+manifest.Name); err != nil {
 		return err
 	}
 	keep := map[string]bool{}
@@ -319,7 +337,7 @@ func (m *Master) clearOld(ctx context.Context, j *job) error {
 		return err
 	}
 	for _, url := range old {
-		if err := m.o.Store.Remove(ctx, url); err != nil {
+		if err := m.removeOld(ctx, j, url); err != nil {
 			return err
 		}
 	}

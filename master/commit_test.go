@@ -8,6 +8,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/millrace/millrace/master/journal"
 	"github.com/millrace/millrace/master/wire"
 	"github.com/millrace/millrace/storage/manifest"
 	"github.com/millrace/millrace/storage/output"
@@ -305,3 +306,69 @@ func TestSweepAfterLateAttempts(t *testing.T) {
 		})
 	}
 }
+
+// A manifest that replaces another is written when no removal of that one can be under way any more: neither one of an earlier
+// master, nor this master's own, of which an answer was lost. A removal that comes until then does no harm.
+func TestLateRemoval(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		l := w.lead(false)
+		s := spec()
+		s.Overwrite = true
+		l.mustSubmit(jobA, s)
+		h := l.hire("w", 4)
+		h.work(wire.Map, 3)
+		h.do(wire.Reduce)
+		h.do(wire.Reduce)
+		ctx := t.Context()
+		w.cut = func(op string) error { // the manifest is written, that the job is committed is not
+			if _, err := w.st.Stat(ctx, "mem://b/out/"+manifest.Name); op == "append" && err == nil {
+				return errors.New("cut off")
+			}
+			return nil
+		}
+		_ = h.poll() // the term may be over before its answer
+		time.Sleep(time.Second)
+		l.depose()
+		w.cut = nil
+		w.want("out/", ".millrace-claim", manifest.Name, "part-00000.arrow", "part-00001.arrow")
+		begun := time.Now()
+		next := w.lead(false)
+		time.Sleep(lateRemoval / 2)
+		next.status(jobA, wire.Committing)
+		if err := w.st.Remove(t.Context(), "mem://b/out/"+manifest.Name); err != nil { // the late one
+			t.Fatal(err)
+		}
+		next.status(jobA, wire.Done)
+		if took := time.Since(begun); took < lateRemoval || took > lateRemoval+10*time.Second {
+			t.Errorf("it was committed after %v", took)
+		}
+		w.want("out/", manifest.Name, "part-00000.arrow", "part-00001.arrow")
+		next.end()
+	})
+}
+
+// A master whose term is over changes nothing in the storage, though its commit has not heard of it.
+func TestLateCommit(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		l := w.lead(false)
+		l.mustSubmit(jobA, spec())
+		m := newMaster(l.p.o, journal.Term{N: 1, Reign: over{}})
+		j := l.m().jobs[jobA]
+		for what, err := range map[string]error{
+			"remove": m.removeOld(t.Context(), j, "mem://b/in/0"), "finish": m.finish(t.Context(), j), "finish again": m.finishAgain(t.Context(), j),
+		} {
+			if !errors.Is(err, journal.ErrFenced) {
+				t.Errorf("%s: got %v", what, err)
+			}
+		}
+		w.want("in/", "0", "1", "2")
+		l.depose()
+	})
+}
+
+// over is a reign that lasts no more.
+type over struct{ journal.Reign }
+
+func (over) Lasts() bool { return false }

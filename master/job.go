@@ -27,6 +27,7 @@ type job struct {
 	objects   int        // in the plan
 	submitted time.Time
 	decided   time.Time // when the decision to commit was made durable
+	unsure    time.Time // since when no removal from the output is under way whose outcome is not known
 	ended     time.Time // zero while it runs
 	finished  bool      // the output is whole and visible, though the scheduler may not have heard of it
 	swept     bool      // what it left in its output has been removed

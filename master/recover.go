@@ -266,7 +266,7 @@ func (j *job) replay(at time.Time, r sched.Record, o *wire.Outcome) {
 		}
 	case sched.RecordState:
 		if r.State == sched.Committing {
-			j.decided = at
+			j.decided, j.unsure = at, time.Now() // its commit may have begun
 		}
 		if r.State.Ended() {
 			j.end(at, r.State, r.Reason)

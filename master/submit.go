@@ -310,6 +310,9 @@ func (m *Master) trySweep(ctx context.Context, j *job, all bool) error {
 		return err
 	}
 	for _, p := range uploads {
+		if err := m.leads(); err != nil {
+			return err
+		}
 		if err := m.o.Store.Abort(ctx, p); err != nil {
 			return err
 		}
