@@ -108,7 +108,7 @@ func (m *Master) answer(ctx context.Context, args *wire.PollArgs) (*wire.PollRep
 		}
 		reply := &wire.PollReply{Term: m.journal.Term().N, Assign: firstTasks(w.assign), Kill: w.kill}
 		reply.Ended, reply.Needed = m.overLocked(args.Holding), m.sched.Needed(args.Worker)
-		reply.Selected = m.selectedLocked(args.Done)
+		reply.Selected, reply.Heartbeat = m.selectedLocked(args.Done), m.sched.Heartbeat()
 		if expired || len(reply.Assign)+len(reply.Kill)+len(reply.Ended) > 0 {
 			w.assign, w.kill = nil, nil // the scheduler gives the tasks beyond this answer again with the worker's next poll
 			m.mu.Unlock()

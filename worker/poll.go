@@ -26,6 +26,9 @@ type answered struct {
 // report.
 const maxPolls = 2
 
+// maxHeartbeat bounds how long a master may have a worker wait between two polls: it may lose its memory meanwhile.
+const maxHeartbeat = 30 * time.Second
+
 // retryPoll is the pause after a poll that failed; the client has already tried every address.
 const retryPoll = 200 * time.Millisecond
 
@@ -151,6 +154,7 @@ func (w *Worker) take(ctx context.Context, attempts *crew, a answered) (free, ne
 	if a.err != nil {
 		return false, true
 	}
+	w.heartbeat = min(max(a.reply.Heartbeat, 0), maxHeartbeat)
 	w.done = slices.DeleteFunc(w.done, func(r report) bool { return r.serial <= a.serial })
 	if selected := a.reply.Selected; len(selected) > 0 {
 		attempts.Go(func() { w.release(selected) })

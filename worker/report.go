@@ -61,7 +61,7 @@ func (w *Worker) pollArgs(draining bool) (args *wire.PollArgs, serial uint64, re
 	host, _ := os.Hostname() // for people only
 	args = &wire.PollArgs{
 		Worker: w.id, Seq: w.seq, Host: fmt.Sprintf("%s/%d", host, os.Getpid()), RunsURL: w.runURL, Slots: w.o.Slots,
-		Draining: draining, Wait: w.o.Poll, Holding: slices.Collect(maps.Keys(w.orphans)),
+		Draining: draining, Wait: max(w.o.Poll, w.heartbeat), Holding: slices.Collect(maps.Keys(w.orphans)),
 	}
 	for id, js := range w.jobs {
 		if !js.ended && w.orphans[id] == nil {

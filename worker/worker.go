@@ -71,16 +71,17 @@ type Worker struct {
 	drain  chan struct{} // closed by Drain
 	once   sync.Once
 
-	mu      sync.Mutex // guards everything below
-	id      wire.WorkerID
-	seq     uint64
-	running map[wire.AttemptID]*attempt
-	had     map[wire.AttemptID]bool // attempts of jobs below that it was ever given: a repeated answer starts nothing twice
-	done    []report                // outcomes that no answered poll has carried yet
-	serial  uint64                  // of the newest outcome
-	jobs    map[wire.JobID]*jobState
-	orphans map[wire.JobID][]wire.Outcome // what former incarnations left in buckets, until the jobs have ended
-	wake    chan struct{}                 // closed and made anew when there is something to report
+	mu        sync.Mutex // guards everything below
+	id        wire.WorkerID
+	seq       uint64
+	running   map[wire.AttemptID]*attempt
+	heartbeat time.Duration           // as the master last told; see wire.PollReply
+	had       map[wire.AttemptID]bool // attempts of jobs below that it was ever given: a repeated answer starts nothing twice
+	done      []report                // outcomes that no answered poll has carried yet
+	serial    uint64                  // of the newest outcome
+	jobs      map[wire.JobID]*jobState
+	orphans   map[wire.JobID][]wire.Outcome // what former incarnations left in buckets, until the jobs have ended
+	wake      chan struct{}                 // closed and made anew when there is something to report
 }
 
 // New checks the options and makes a worker that does nothing until Run.

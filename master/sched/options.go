@@ -21,6 +21,10 @@ type Options struct {
 
 	// Lease is how long a worker may be silent before it is lost: 15 s, five heartbeats of 3 s.
 	Lease time.Duration
+	// MaxHeartbeats is how many polls a second all workers together may make with nothing to say: 2,500, a quarter of a core.
+	// Where there are more workers than that, each polls less often (see State.Heartbeat), and its lease is at least five times
+	// as long as the pause. So the loss of one of many workers is noticed later.
+	MaxHeartbeats int
 	// Grace is how long after Replay the workers that hold selected runs may take to come back: 60 s, so that a change
 	// of masters does not throw away the work of workers that are slow to find the new one.
 	Grace time.Duration
@@ -66,6 +70,7 @@ type Options struct {
 func (o Options) filled() Options {
 	o.Term = max(o.Term, 0)
 	fill(&o.Lease, 15*time.Second)
+	fill(&o.MaxHeartbeats, 2500)
 	fill(&o.Grace, 60*time.Second)
 	fill(&o.Settle, 500*time.Millisecond)
 	fill(&o.Muster, 2*time.Second)

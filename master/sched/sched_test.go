@@ -485,7 +485,7 @@ func TestFetchWindow(t *testing.T) {
 func TestFillsOptions(t *testing.T) {
 	t.Parallel()
 	got := Options{Lease: -1, Term: -1}.filled()
-	want := Options{Lease: 15 * time.Second, Grace: time.Minute, Settle: 500 * time.Millisecond, Muster: 2 * time.Second, MaxAttempts: 4, MaxUncharged: 100,
+	want := Options{Lease: 15 * time.Second, MaxHeartbeats: 2500, Grace: time.Minute, Settle: 500 * time.Millisecond, Muster: 2 * time.Second, MaxAttempts: 4, MaxUncharged: 100,
 		MaxWorkerFailures: 3, Rest: time.Minute, MaxFetchFailures: 3, FetchWindow: 3 * time.Minute, BackupMinRuntime: 2 * time.Second,
 		BackupFraction: 0.1, BackupSlowness: 2}
 	if got != want {

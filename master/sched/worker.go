@@ -69,8 +69,19 @@ func (s *State) join(p Poll) *worker {
 		s.note(nil, w, "drains")
 	}
 	w.slots, w.draining = max(p.Slots, 0), p.Draining
-	w.lease = s.now + s.o.Lease
+	w.lease = s.now + max(s.o.Lease, leaseHeartbeats*s.Heartbeat())
 	return w
+}
+
+// leaseHeartbeats is how many heartbeats make the shortest lease: that many in a row are not lost by chance.
+const leaseHeartbeats = 5
+
+// Heartbeat is how long a worker should wait before it polls with nothing to say; 0: as it likes, since there are few workers.
+func (s *State) Heartbeat() time.Duration {
+	if len(s.roster) <= s.o.MaxHeartbeats {
+		return 0
+	}
+	return time.Duration(len(s.roster)) * time.Second / time.Duration(s.o.MaxHeartbeats)
 }
 
 func (s *State) enlist(id WorkerID) *worker {

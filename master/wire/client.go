@@ -76,6 +76,15 @@ const (
 	lanes
 )
 
+// firstLane is the one that a peer of the role connects at once: the one that it always needs. Of many workers without work that
+// is half of the connections.
+func (r Role) firstLane() lane {
+	if r == RoleWorker {
+		return long
+	}
+	return short
+}
+
 // Client calls the masters of one cluster. Its methods may be called from many goroutines. It connects when a call needs
 // it, to the first address that answers, and goes where it is told that the leader is. All its connections are to the same
 // master: when that breaks, hangs, or does not lead, all move on together.
@@ -109,7 +118,7 @@ func Dial(ctx context.Context, addrs []string, o ClientOptions) (*Client, error)
 	}
 	c := &Client{o: o, addrs: slices.Clone(addrs), given: len(addrs), cluster: o.Cluster, dialing: make(chan struct{}, 1)}
 	err = c.retry(ctx, o.DialFor, func(time.Duration, error) {}, func() error {
-		_, err := c.conn(ctx, short)
+		_, err := c.conn(ctx, o.Role.firstLane())
 		return err
 	})
 	if err != nil {

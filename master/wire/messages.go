@@ -66,6 +66,9 @@ type PollReply struct {
 	Selected []AttemptID
 	Ended    []JobID // their runs and temporary files can go; repeated until they are not in a poll's Holding
 	Needed   bool    // the worker's runs are still needed: a draining worker stays
+	// Heartbeat is how long the next polls should wait when there is nothing to say, if that is longer than the worker would
+	// have them wait: many workers do so less often each, and their leases are longer.
+	Heartbeat time.Duration
 }
 
 // Task is an attempt to run.

@@ -21,7 +21,7 @@ type ServerOptions struct {
 	// Protocol is the highest version of the protocol to speak, for tests of an upgrade; 0: the newest.
 	Protocol uint16
 
-	MaxConns      int // connections in all; 0: 8192
+	MaxConns      int // connections in all; 0: 32768, one or two for each of ten thousand workers
 	MaxConnsPerIP int // connections from one address; 0: 512, two for each of many workers on one machine
 	MaxCalls      int // calls in flight in all, long polls included; more are refused with ErrBusy; 0: 32768
 	MaxConnCalls  int // calls in flight on one connection; more are refused with ErrBusy; 0: 512
@@ -44,7 +44,7 @@ type Incident struct {
 
 func (o ServerOptions) withDefaults() ServerOptions {
 	o.Protocol = orDefault(o.Protocol, maxVersion)
-	o.MaxConns = orDefault(o.MaxConns, 8192)
+	o.MaxConns = orDefault(o.MaxConns, 32768)
 	o.MaxConnsPerIP = orDefault(o.MaxConnsPerIP, 512)
 	o.MaxCalls = orDefault(o.MaxCalls, 32768)
 	o.MaxConnCalls = orDefault(o.MaxConnCalls, 512)

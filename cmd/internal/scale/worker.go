@@ -19,7 +19,7 @@ import (
 	"github.com/millrace/millrace/storage/manifest"
 )
 
-// heartbeat is how long a poll of a worker waits when there is nothing to say.
+// heartbeat is how long a poll of a worker waits when there is nothing to say, unless the master wants it to wait longer.
 const heartbeat = time.Second
 
 // fleet is the simulated workers of this process.
@@ -142,6 +142,7 @@ type worker struct {
 	rand *rand.Rand
 	args wire.PollArgs
 
+	pause   time.Duration // between heartbeats, as the master wants it
 	running []running
 	had     map[wire.AttemptID]bool
 }
@@ -171,7 +172,7 @@ func (w *worker) run(ctx context.Context) error {
 		switch {
 		case ctx.Err() != nil:
 			return nil
-		case errors.Is(err, wire.ErrUnreachable), errors.Is(err, wire.ErrShuttingDown), errors.Is(err, wire.ErrNotLeader):
+		case wire.Again(err):
 			continue
 		case errors.Is(err, wire.ErrWorkerLost):
 			w.f.lost.Add(1)
@@ -189,7 +190,7 @@ func (w *worker) run(ctx context.Context) error {
 
 // take applies an answer.
 func (w *worker) take(reply *wire.PollReply, free int, waited time.Duration) {
-	w.args.Done = nil
+	w.args.Done, w.pause = nil, reply.Heartbeat
 	for _, id := range reply.Kill {
 		w.had[id] = true
 		for i, r := range w.running {
@@ -230,7 +231,7 @@ func (w *worker) take(reply *wire.PollReply, free int, waited time.Duration) {
 // finish makes the next report: of the tasks that are over by now, and of those that go on.
 func (w *worker) finish(ctx context.Context) error {
 	now := time.Now()
-	wait := heartbeat
+	wait := max(heartbeat, w.pause)
 	w.args.Running = w.args.Running[:0]
 	left := w.running[:0]
 	for _, r := range w.running {
@@ -326,7 +327,7 @@ func (w *worker) readRuns(ctx context.Context, t wire.TaskID) error {
 	}
 	args := &wire.RunsArgs{Job: t.Job, Wait: 10 * time.Second, Packed: true}
 	for {
-		reply, err := w.c.Runs(ctx, args)
+		reply, err := persist(ctx, func() (*wire.RunsReply, error) { return w.c.Runs(ctx, args) })
 		if err != nil {
 			return fmt.Errorf("run log: %w", err)
 		}
@@ -338,9 +339,19 @@ func (w *worker) readRuns(ctx context.Context, t wire.TaskID) error {
 	}
 }
 
+// persist asks again as long as no master answers, as a real worker does.
+func persist[R any](ctx context.Context, ask func() (*R, error)) (*R, error) {
+	for {
+		reply, err := ask()
+		if err == nil || ctx.Err() != nil || !wire.Again(err) {
+			return reply, err
+		}
+	}
+}
+
 // part makes a small pending part in the job's real output.
 func (w *worker) part(ctx context.Context, t wire.TaskID) (wire.Part, error) {
-	job, err := w.c.Job(ctx, &wire.JobArgs{Job: t.Job})
+	job, err := persist(ctx, func() (*wire.JobReply, error) { return w.c.Job(ctx, &wire.JobArgs{Job: t.Job}) })
 	if err != nil {
 		return wire.Part{}, fmt.Errorf("job: %w", err)
 	}
