@@ -68,7 +68,7 @@ func TestSimulation(t *testing.T) {
 	told := atomic.Int64{}
 	seeds := *simSeeds
 	if testing.Short() {
-		seeds = min(seeds, 40)
+		seeds = min(seeds, 25)
 	}
 	next := func() (uint64, bool) {
 		n := begun.Add(1) - 1

@@ -42,7 +42,6 @@ func (k objectKey) String() string {
 type object struct {
 	sum      uint64
 	manifest *simManifest // of manifestObject
-	job      jobID        // of claimObject
 }
 
 // upload is a pending one: the object is not visible until it is completed.

@@ -299,12 +299,14 @@ func (c *checker) made(k *simWorker, o *outcome) {
 func (c *checker) failed(id attemptID, f *sched.Failure) {
 	j := c.job(id.Task.Job)
 	switch f.Kind {
-	case sched.FailTask:
+	case sched.FailTask, sched.FailWorker: // that one only where no other worker could try the task
 		j.failures[id.Task]++
 	case sched.FailJob:
 		j.failsJob = true
 	case sched.FailFetch:
 		c.w.stats.count(statFetchFailed)
+	case sched.FailReach:
+		c.w.stats.count(statOutOfReach)
 	}
 }
 
@@ -391,7 +393,7 @@ func because(r *reign, lost sched.RunLost, ev sched.Event, all []sched.Effect) b
 	switch ev := ev.(type) {
 	case sched.Poll:
 		for _, o := range ev.Done {
-			if o.Failure != nil && o.Failure.Kind == sched.FailFetch && o.Failure.Run == lost.Attempt {
+			if o.Failure != nil && (o.Failure.Kind == sched.FailFetch || o.Failure.Kind == sched.FailReach) && o.Failure.Run == lost.Attempt {
 				return true
 			}
 		}

@@ -190,6 +190,9 @@ func (w *world) workerFault(k *simWorker) {
 		w.spawn(false)
 	case 7:
 		k.jump(w.between(0, 30*time.Second))
+	case 8:
+		w.stats.count(statFullDisks)
+		k.full = k.clock() + w.between(0, time.Minute)
 	}
 }
 
@@ -246,6 +249,8 @@ const (
 	statDeaths
 	statPauses
 	statDrains
+	statFullDisks
+	statOutOfReach
 	statRefused
 	statTerms
 	statReignsEnded
@@ -287,7 +292,7 @@ const (
 	statKinds
 )
 
-var statNames = [statKinds]string{"seeds", "steps", "simulated seconds", "committed", "failed", "cancelled", "never taken", "worker deaths", "worker pauses", "drains",
+var statNames = [statKinds]string{"seeds", "steps", "simulated seconds", "committed", "failed", "cancelled", "never taken", "worker deaths", "worker pauses", "drains", "full disks", "runs out of reach",
 	"refused workers", "terms", "reigns given up", "master crashes", "master pauses", "stops in a commit", "kills in a commit", "clock jumps", "clocks that stood still", "answers and changes held back", "higher terms heard by leaders",
 	"old terms heard by workers", "fenced writes", "torn writes", "late calls", "lost answers", "refused calls", "lost messages", "slow messages", "doubled messages",
 	"cuts", "slow disks", "etcd elections", "expired uploads", "orphan claims", "removals waited out", "adopted", "runs lost", "preempted", "backups", "backup wins",

@@ -16,6 +16,7 @@ type simWorker struct {
 	speed    float64 // bytes a second
 	bad      bool    // most of its attempts fail
 	dead     bool
+	full     time.Duration // its disk is, until then by its clock
 	draining bool
 
 	attempts []*simAttempt
@@ -307,10 +308,10 @@ func (k *simWorker) fetch(a *simAttempt) bool {
 		if !ok || w.chance(0.2) {
 			continue
 		}
-		sum, ok := k.readRun(j, run, a.id.Task)
+		sum, kind, ok := k.readRun(j, run, a.id.Task)
 		if !ok {
 			if a.stalls++; a.stalls > w.rng.IntN(8) {
-				k.finish(a, &sched.Failure{Kind: sched.FailFetch, Run: run, Text: "cannot read"})
+				k.finish(a, &sched.Failure{Kind: kind, Run: run, Text: "cannot read"})
 				return false
 			}
 			continue
@@ -321,22 +322,26 @@ func (k *simWorker) fetch(a *simAttempt) bool {
 	return len(a.read) == maps
 }
 
-// readRun reads a partition of a run from the worker that has it, or from the bucket.
-func (k *simWorker) readRun(j *simJob, run attemptID, reduce taskID) (uint64, bool) {
+// readRun reads a partition of a run from the worker that has it, or from the bucket, or says what is wrong: that it is not
+// there, or damaged; or that nothing answers, which may be this worker's own matter.
+func (k *simWorker) readRun(j *simJob, run attemptID, reduce taskID) (sum uint64, kind sched.FailureKind, ok bool) {
 	w := k.w
 	if w.fault(w.chances.failFetch) {
-		return 0, false
+		return 0, sched.FailFetch, false
 	}
 	if j.submit.Durable {
-		sum, ok := w.bucket.runs[run]
-		return sum, ok && !w.cut(k.at, atBucket) && !w.cut(atBucket, k.at)
+		if w.cut(k.at, atBucket) || w.cut(atBucket, k.at) {
+			return 0, sched.FailReach, false
+		}
+		sum, ok = w.bucket.runs[run]
+		return sum, sched.FailFetch, ok
 	}
 	owner := w.check.makers[run]
-	if owner.dead || owner.paused() || owner.released[reduce] || w.cut(k.at, owner.at) || w.cut(owner.at, k.at) {
-		return 0, false
+	if owner.dead || owner.paused() || w.cut(k.at, owner.at) || w.cut(owner.at, k.at) {
+		return 0, sched.FailReach, false
 	}
-	sum, ok := owner.runs[run]
-	return sum, ok
+	sum, ok = owner.runs[run]
+	return sum, sched.FailFetch, ok && !owner.released[reduce]
 }
 
 func (k *simWorker) list(id jobID) *runList {
@@ -530,6 +535,8 @@ func (k *simWorker) newAttempt(id attemptID) *simAttempt {
 		a.speed /= 30
 	}
 	switch {
+	case k.full > k.clock():
+		a.fate = &sched.Failure{Kind: sched.FailWorker, Text: "the disk is full"}
 	case k.bad && w.chance(0.7), w.fault(w.chances.failTask):
 		a.fate = &sched.Failure{Kind: sched.FailTask, Text: "bad luck"}
 	case w.chances.failTask > 0 && w.fault(0.001):
