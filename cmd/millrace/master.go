@@ -33,6 +33,7 @@ type masterFlags struct {
 	limits  master.Limits
 	dataDir string
 	last    bool
+	quota   int64
 
 	masters   []string
 	advertise string
@@ -66,6 +67,7 @@ docs/operations.md is about running masters, replacing them, and what their mess
 	fs.SortFlags = false
 	f.define(fs, "127.0.0.1:7800", "address for workers and clients; port 0 chooses a free one")
 	fs.StringVar(&f.dataDir, "data-dir", "", "folder for what must survive, for this master alone (default: ~/.local/state/millrace/master-HOST-PORT)")
+	millrace.SizeFlag(fs, &f.quota, "data-quota", "size up to which its database may grow; at the limit nothing is taken on (default: 1GiB)")
 	fs.StringSliceVar(&f.masters, "masters", nil, "all masters of the cluster, three or five of HOST:PORT, the same list for each; they talk to each other on PORT+1, or on PEERPORT if it is HOST:PORT/PEERPORT")
 	fs.StringVar(&f.advertise, "advertise", "", "this master in --masters (default: --listen)")
 	fs.StringVar(&f.peerTLS.CA, "peer-ca", "", "file with the authority's certificates for mutual TLS between masters, PEM; needed beyond this machine")
@@ -153,7 +155,7 @@ func (f *masterFlags) state() (o state.Options, err error) {
 	if f.dataDir == "" {
 		f.dataDir, err = defaultDataDir(f.listen, os.Getenv)
 	}
-	o.DataDir = f.dataDir
+	o.DataDir, o.Member.Quota = f.dataDir, f.quota
 	return o, err
 }
 

@@ -16,6 +16,7 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.etcd.io/etcd/server/v3/embed"
 	"go.etcd.io/etcd/server/v3/etcdserver/api/v3client"
+	"golang.org/x/sync/errgroup"
 )
 
 // Peer is a member as the others know it.
@@ -58,6 +59,8 @@ const (
 	// MiB, so etcd's own 10,000 and 5,000 could hold gigabytes of memory.
 	snapshotEvery = 2000
 	keepEntries   = 1000
+	// defragAtStart frees space in the database's file at the start, if so many MiB of it are unused: then nobody waits for it yet.
+	defragAtStart = 100
 	saySoAfter    = 5 * time.Second // a member that waits for the others says so, and again every
 	saySoEvery    = time.Minute
 )
@@ -117,6 +120,8 @@ type Member struct {
 	etcd   *embed.Etcd
 	client *clientv3.Client
 	sink   *sink
+
+	lookEvery time.Duration // at alarms
 }
 
 // Start starts the member of a data directory, and returns when it answers: when it is one of a majority that does. On a first
@@ -126,7 +131,7 @@ func Start(ctx context.Context, dir *Dir, o Options) (*Member, error) {
 	if err != nil {
 		return nil, fmt.Errorf("start etcd: %w", err)
 	}
-	m := &Member{o: o, dir: dir, sink: newSink(o.Log)}
+	m := &Member{o: o, dir: dir, sink: newSink(o.Log), lookEvery: lookEvery}
 	c, err := m.config()
 	if err != nil {
 		return nil, fmt.Errorf("start etcd: %w", err)
@@ -181,6 +186,7 @@ func (m *Member) config() (*embed.Config, error) {
 	c.AutoCompactionMode, c.AutoCompactionRetention = embed.CompactorModeRevision, keepRevisions
 	c.SnapshotCount, c.SnapshotCatchUpEntries = snapshotEvery, keepEntries
 	c.StrictReconfigCheck = true
+	c.BootstrapDefragThresholdMegabytes = defragAtStart
 	c.Metrics = "basic"
 	c.InitialClusterToken = m.o.Token
 	if m.o.Join {
@@ -286,16 +292,23 @@ func (m *Member) ended() error {
 // Client is the client of the member, in process.
 func (m *Member) Client() *clientv3.Client { return m.client }
 
-// Run watches over the member until ctx ends: it returns an error if the member stops by itself.
+// Run looks after the member until ctx ends: it makes members of learners that have caught up, and frees space when there is none
+// left. It returns an error if the member stops by itself.
 func (m *Member) Run(ctx context.Context) error {
-	select {
-	case <-ctx.Done():
-		return nil
-	case <-m.etcd.Server.StopNotify():
-		return fmt.Errorf("etcd in %s: %w", m.dir.path, m.ended())
-	case err := <-m.etcd.Err():
-		return fmt.Errorf("etcd in %s: %w", m.dir.path, err)
-	}
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return m.promoteLearners(ctx) })
+	g.Go(func() error { return m.watchAlarms(ctx) })
+	g.Go(func() error {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-m.etcd.Server.StopNotify():
+			return fmt.Errorf("etcd in %s: %w", m.dir.path, m.ended())
+		case err := <-m.etcd.Err():
+			return fmt.Errorf("etcd in %s: %w", m.dir.path, err)
+		}
+	})
+	return g.Wait()
 }
 
 // Close stops the member. One that leads the others lets another do so first, if one does within two elections: etcd's own stop

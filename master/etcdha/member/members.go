@@ -154,8 +154,8 @@ const (
 	callWithin   = 5 * time.Second
 )
 
-// PromoteLearners makes members of the learners that have caught up, until ctx ends.
-func (m *Member) PromoteLearners(ctx context.Context) error {
+// promoteLearners makes members of the learners that have caught up, until ctx ends.
+func (m *Member) promoteLearners(ctx context.Context) error {
 	tick := time.NewTicker(promoteEvery)
 	defer tick.Stop()
 	for {

@@ -83,7 +83,7 @@ func TestFromOneToThree(t *testing.T) {
 	o := fast(t)
 	o.Name, o.Peers = peers[0].Name, peers
 	first := start(t, path(0), o)
-	run(t, first.PromoteLearners)
+	run(t, first.promoteLearners)
 	if all, err := first.Status(t.Context()); err != nil || len(all) != 1 || all[0].Peer != peers[0] {
 		t.Fatalf("after a start with an address: %+v, %v, want one member, %+v", all, err, peers[0])
 	}
@@ -111,7 +111,7 @@ func TestThree(t *testing.T) {
 	first := start(t, filepath.Join(root, peers[0].Name), options(t, peers, 0))
 	wantKey(t, first, "/a")
 	for _, m := range []*Member{first, members[1]} {
-		run(t, m.PromoteLearners)
+		run(t, m.promoteLearners)
 	}
 
 	lost := members[2].dir.path

@@ -38,7 +38,6 @@ import (
 	"time"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
-	"golang.org/x/sync/errgroup"
 
 	"github.com/millrace/millrace/master/etcdha"
 	"github.com/millrace/millrace/master/etcdha/member"
@@ -161,10 +160,7 @@ func (s *State) Run(ctx context.Context) error {
 		<-ctx.Done()
 		return nil
 	}
-	g, ctx := errgroup.WithContext(ctx)
-	g.Go(func() error { return s.member.Run(ctx) })
-	g.Go(func() error { return s.member.PromoteLearners(ctx) })
-	if err := g.Wait(); err != nil {
+	if err := s.member.Run(ctx); err != nil {
 		return fmt.Errorf("the master's state: %w", err)
 	}
 	return nil

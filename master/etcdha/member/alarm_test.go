@@ -1,0 +1,85 @@
+package member
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+)
+
+// tinyQuota is full after some dozen large values.
+const tinyQuota = 4 << 20
+
+// fill writes large values until etcd takes no more.
+func fill(t *testing.T, m *Member, key func(i int) string) {
+	t.Helper()
+	value := strings.Repeat("x", 200_000)
+	for i := range 1000 {
+		_, err := m.Client().Put(t.Context(), key(i), value)
+		if errors.Is(err, rpctypes.ErrNoSpace) {
+			return
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	t.Fatal("the quota is never reached")
+}
+
+// A database that is full of what was overwritten takes writes again by itself, and has lost nothing.
+func TestFullOfHistory(t *testing.T) {
+	t.Parallel()
+	o := fast(t)
+	o.Quota = tinyQuota
+	m := start(t, t.TempDir(), o)
+	m.lookEvery = 10 * time.Millisecond
+	put(t, m, "/kept")
+	fill(t, m, func(int) string { return "/same" })
+	run(t, m.Run)
+	eventually(t, "it takes writes again", func() bool {
+		_, err := m.Client().Put(t.Context(), "/new", "1")
+		return err == nil
+	})
+	if m.full() {
+		t.Error("the alarm is still raised")
+	}
+	for _, key := range []string{"/kept", "/same", "/new"} {
+		wantKey(t, m, key)
+	}
+}
+
+// A database that is full of what is needed stays closed for writes until there is room, and the error says what to do: what is deleted
+// makes room.
+func TestFullOfData(t *testing.T) {
+	t.Parallel()
+	o := fast(t)
+	o.Quota = tinyQuota
+	m := start(t, t.TempDir(), o)
+	keys := 0
+	next := func(int) string { keys++; return fmt.Sprint("/", keys) }
+	var err error
+	for range 20 { // the file may be full before its pages are
+		fill(t, m, next)
+		if err = m.heal(t.Context()); err != nil {
+			break
+		}
+	}
+	if !errors.Is(err, ErrFull) || !strings.Contains(err.Error(), "--data-quota") {
+		t.Errorf("without anything to free: %v, want ErrFull with the remedy", err)
+	}
+	if _, err := m.Client().Put(t.Context(), "/new", "1"); !errors.Is(err, rpctypes.ErrNoSpace) || !m.full() {
+		t.Errorf("a write to a full database: %v, full %v", err, m.full())
+	}
+	for i := range keys / 2 {
+		if _, err := m.Client().Delete(t.Context(), fmt.Sprint("/", i+1)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := m.heal(t.Context()); err != nil {
+		t.Errorf("after half was deleted: %v", err)
+	}
+	put(t, m, "/new")
+}
