@@ -62,6 +62,10 @@ bench-scale: ## A master under a million tasks of a thousand workers, and under 
 	@go build -o '$(TMPDIR)/millrace-scale' ./cmd/internal/scale
 	@'$(TMPDIR)/millrace-scale' $(if $(TASKS),--tasks '$(TASKS)') $(SCALE); rm '$(TMPDIR)/millrace-scale'
 
+.PHONY: bench-faults
+bench-faults: ## What workers that die or are slow cost a job of sixteen workers: some six minutes, most of it waiting
+	@go test -run '^$$' -bench WorkersInTrouble -benchtime 1x -timeout 30m -v ./cmd/internal/e2e
+
 .PHONY: cluster
 cluster: build ## A demo: a real S3 server, a master, 4 workers, and a job submitted to them
 	@go build -o millrace-demo ./cmd/internal/demo

@@ -27,6 +27,7 @@ type cluster struct {
 	temp   string // parent of the workers' temporary folders
 	logs   string
 	data   string // of the master
+	lease  time.Duration
 	client *wire.Client
 	master *procs.Process
 
@@ -52,7 +53,13 @@ func startCluster(ctx context.Context, t testing.TB, s *servers.Server, n int) *
 // startClusterOf is startCluster of another binary.
 func startClusterOf(ctx context.Context, t testing.TB, s *servers.Server, n int, bin string) *cluster {
 	t.Helper()
-	c := &cluster{t: t, bin: bin, addr: "127.0.0.1:0", temp: t.TempDir(), logs: t.TempDir(), data: t.TempDir()}
+	return startClusterWith(ctx, t, s, n, bin, clusterLease)
+}
+
+// startClusterWith is startClusterOf with another lease than these tests' short one.
+func startClusterWith(ctx context.Context, t testing.TB, s *servers.Server, n int, bin string, lease time.Duration) *cluster {
+	t.Helper()
+	c := &cluster{t: t, bin: bin, addr: "127.0.0.1:0", temp: t.TempDir(), logs: t.TempDir(), data: t.TempDir(), lease: lease}
 	for _, e := range os.Environ() {
 		if name, _, _ := strings.Cut(e, "="); !strings.HasPrefix(name, "AWS_") && !strings.HasPrefix(name, "MILLRACE_") {
 			c.env = append(c.env, e)
@@ -71,7 +78,7 @@ func startClusterOf(ctx context.Context, t testing.TB, s *servers.Server, n int,
 func (c *cluster) startMaster(ctx context.Context) {
 	c.t.Helper()
 	var err error
-	c.master, err = c.start("master", "master", "--listen", c.addr, "--lease", clusterLease.String(), "--data-dir", c.data)
+	c.master, err = c.start("master", "master", "--listen", c.addr, "--lease", c.lease.String(), "--data-dir", c.data)
 	if err != nil {
 		c.t.Fatal(err)
 	}

@@ -33,7 +33,7 @@ import (
 
 // registry is the jobs that a cluster of these tests knows.
 func registry() (*program.Registry, error) {
-	return program.NewRegistry(millrace.Version, append(builtin.All(), sidesJob(), longLines(), bothWays())...)
+	return program.NewRegistry(millrace.Version, append(builtin.All(), sidesJob(), longLines(), bothWays(), pacedJob())...)
 }
 
 // runProcess is a process of a cluster, with the flags of the millrace command. It ends with its standard input.
@@ -64,7 +64,7 @@ func runProcess(kind string, args []string) int {
 		err = runMaster(term, reg, *listen, *data, *lease, log)
 	} else if err == nil {
 		err = runWorker(ctx, term, *masters, worker.Options{
-			Programs: reg, Store: backends.New(backends.Options{}), Slots: *slots, Memory: *memory, TempDir: *temp, Drain: *drain, Log: log,
+			Programs: reg, Store: backends.New(backends.Options{}), Slots: *slots, Memory: *memory, TempDir: *temp, Listen: *listen, Drain: *drain, Log: log,
 		})
 	}
 	if err != nil && ctx.Err() == nil && term.Err() == nil {
@@ -161,6 +161,26 @@ func longLines() *jobs.Job {
 			}
 			kept.Add(1)
 			emit(tally{l.Text, l.Offset})
+			return nil
+		}), nil
+	})
+}
+
+// pacedJob counts lines at a pace that is no matter of processors: each line takes its map a fixed time, and each key
+// its reduce.
+func pacedJob() *jobs.Job {
+	type pace struct {
+		Map    int `param:"map" help:"milliseconds a line"`
+		Reduce int `param:"reduce" help:"milliseconds a key"`
+	}
+	return jobs.Define("paced", func(_ *jobs.Task, p pace) (jobs.Code, error) {
+		return jobs.MapReduce(func(line string, emit func(string, int64)) error {
+			<-time.After(time.Duration(p.Map) * time.Millisecond)
+			emit(line, 1)
+			return nil
+		}, func(line string, ns jobs.Values[int64], emit func(tally)) error {
+			<-time.After(time.Duration(p.Reduce) * time.Millisecond)
+			emit(tally{line, jobs.Total(ns)})
 			return nil
 		}), nil
 	})

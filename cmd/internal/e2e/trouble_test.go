@@ -271,3 +271,38 @@ func TestKillInReducesKeepsRunsInBucket(t *testing.T) {
 	k.wantSame(ctx, t, w, out)
 	c.wantNoTemp()
 }
+
+// Workers that are stopped for longer than the default lease, one in the maps and one in the reduces, change nothing, whenever they
+// go on: the bytes are the same, and they come back as other workers.
+func TestPausedWorkers(t *testing.T) {
+	t.Parallel()
+	if testing.Short() {
+		t.Skip("LEFT OUT: two default leases of waiting: -short")
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), killBudget)
+	defer cancel()
+	w := killSort(t, smallSize)
+	k := stage(ctx, t, w)
+	c := startClusterWith(ctx, t, k.s, 3, buildBinary(t), 15*time.Second)
+	c.joined(ctx, 3)
+	out := k.p.root + "/out"
+	id := c.submit(ctx, w, millrace.Options{Inputs: []string{k.in}, Output: out, SplitSize: 500_000})
+	c.await(ctx, id, "some maps are done", func(s *wire.JobStatus) bool { return s.Map.Done >= 6 && s.Map.Done < s.Map.Tasks })
+	mapper, reducer := c.workers[0], c.workers[1]
+	pause(t, mapper) // its runs are needed: the reduces wait until it is lost, and its maps have run again
+	c.await(ctx, id, "it is lost, and reduces run", func(s *wire.JobStatus) bool {
+		return s.Workers == 2 && s.Map.Done == s.Map.Tasks && s.Reduce.Running > 0
+	})
+	pause(t, reducer)
+	c.finish(ctx, id)
+	k.wantSame(ctx, t, w, out)
+	for _, p := range []signaller{mapper, reducer} {
+		if err := p.Signal(syscall.SIGCONT); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c.logged(ctx, mapper, "starting anew")
+	c.logged(ctx, reducer, "starting anew")
+	k.wantSame(ctx, t, w, out)
+	c.wantNoTemp()
+}

@@ -1,0 +1,124 @@
+package e2e
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"os"
+	"testing"
+	"time"
+
+	"github.com/millrace/millrace"
+	"github.com/millrace/millrace/master/wire"
+	"github.com/millrace/millrace/storage/storagetest/servers"
+)
+
+// What workers in trouble cost a job, at the default lease. Sixteen processes share this machine's processors, so that two that die would
+// leave more for the others: the job's work is waiting, a fixed time a record, and what it costs is a matter of who is given what.
+const (
+	paceWorkers  = 16
+	paceLines    = 6400
+	paceLine     = 32 // bytes
+	paceSplit    = 20 // lines
+	paceMap      = 100 * time.Millisecond
+	paceReducers = 64
+	paceReduce   = 40 * time.Millisecond
+	paceLease    = 15 * time.Second
+	paceLimit    = 15 * time.Minute
+)
+
+// paced is the job and its input: 320 maps of 2 s and 64 reduces of 4 s.
+func paced() workload {
+	var b bytes.Buffer
+	for i := range paceLines {
+		fmt.Fprintf(&b, "%0*d\n", paceLine-1, i*7919%paceLines)
+	}
+	return workload{
+		name: "paced", job: pacedJob(), reducers: paceReducers, files: []file{{"lines", b.Bytes()}},
+		params: map[string]string{"map": fmt.Sprint(paceMap.Milliseconds()), "reduce": fmt.Sprint(paceReduce.Milliseconds())},
+	}
+}
+
+// disturbance is what happens to workers while the job runs.
+type disturbance struct {
+	name    string
+	shuffle string
+	dead    int // of the workers, killed when a quarter of the maps are done
+	slow    int // times slower that one worker is from the beginning
+}
+
+// BenchmarkWorkersInTrouble runs one job with all workers well, with two of sixteen killed, and with one of them 20 times slower, and says
+// how long each took beside what the lost share of the workers accounts for. It takes some six minutes, mostly of waiting: make bench-faults.
+func BenchmarkWorkersInTrouble(b *testing.B) {
+	ctx, cancel := context.WithTimeout(b.Context(), paceLimit)
+	defer cancel()
+	w := paced()
+	s := servers.MinIO(b)
+	k := killed{p: inBucket(b, "minio", s), s: s}
+	var err error
+	if k.in, err = w.write(ctx, k.p); err != nil {
+		b.Fatal(err)
+	}
+	for b.Loop() {
+		var base time.Duration
+		k.want = nil
+		for _, d := range []disturbance{
+			{"all well", "local", 0, 0},
+			{"two of sixteen killed", "local", 2, 0},
+			{"two of sixteen killed, runs in the bucket", "bucket", 2, 0},
+			{"one of sixteen 20 times slower", "local", 0, 20},
+		} {
+			took, left := d.run(ctx, b, w, &k)
+			if base == 0 {
+				base = took
+			}
+			// As long as before until the moment, and then by as much longer as there are fewer workers.
+			share := base
+			if d.dead > 0 {
+				share = took - left + time.Duration(float64(base-took+left)*paceWorkers/float64(paceWorkers-d.dead))
+			}
+			b.Logf("%-42s %6.1f s, %.2f times undisturbed; by the lost share %6.1f s: %+.1f %%",
+				d.name, took.Seconds(), took.Seconds()/base.Seconds(), share.Seconds(), 100*(took.Seconds()/share.Seconds()-1))
+		}
+	}
+}
+
+// run runs the job, and returns how long it took, and how much of that was after the kill. The first one's output is what the others'
+// must be.
+func (d disturbance) run(ctx context.Context, b *testing.B, w workload, k *killed) (took, left time.Duration) {
+	self, err := os.Executable()
+	if err != nil {
+		b.Fatal(err)
+	}
+	c := startClusterWith(ctx, b, k.s, paceWorkers, self, paceLease)
+	defer c.stop()
+	c.joined(ctx, paceWorkers)
+	if d.slow > 0 {
+		defer slowDown(b, c.workers[1], d.slow)()
+	}
+	out := fmt.Sprint(k.p.root, "/", c.addr)
+	begun := time.Now()
+	id := c.submit(ctx, w, millrace.Options{Inputs: []string{k.in}, Output: out, SplitSize: paceSplit * paceLine, Shuffle: d.shuffle})
+	if d.dead > 0 {
+		c.await(ctx, id, "a quarter of the maps are done", func(s *wire.JobStatus) bool { return s.Map.Done >= s.Map.Tasks/4 })
+		for range d.dead {
+			p := c.workers[0]
+			c.workers = c.workers[1:]
+			if err := p.Kill(); err != nil {
+				b.Fatal(err)
+			}
+		}
+		left = -time.Since(begun)
+	}
+	s := c.finish(ctx, id)
+	took = s.Ended.Sub(s.Submitted)
+	if left < 0 {
+		left += took
+	}
+	if got := w.read(ctx, b, k.p, out); k.want == nil {
+		k.want = got
+	} else {
+		k.wantSame(ctx, b, w, out)
+	}
+	return took, left
+}
