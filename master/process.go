@@ -44,8 +44,9 @@ const (
 	maxLogLines  = 10_000      // of one job; the oldest go first
 	maxPollWait  = time.Minute // of any long poll
 	commitLimit  = 16          // parts looked up or completed at the same time
-	// A replicated journal carries ten writes a second without effort. What a small job writes one after the other begins at once.
-	writeInterval = 100 * time.Millisecond
+	// A replicated journal carries ten writes a second without effort: these are fewer, with the bursts. What a small job writes one
+	// after the other begins at once.
+	writeInterval = 120 * time.Millisecond
 	writeBurst    = 20
 
 	sweepTimeout = 30 * time.Second       // for removing what an ended job left, also while the master stops

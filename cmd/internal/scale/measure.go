@@ -243,7 +243,7 @@ func (b *bed) change(ctx context.Context, f *figures, job wire.JobID) error {
 	if err := b.lead(ctx); err != nil {
 		return err
 	}
-	s, err := b.c.Watch(ctx, &wire.WatchArgs{Job: job})
+	s, err := persist(ctx, func() (*wire.JobStatus, error) { return b.c.Watch(ctx, &wire.WatchArgs{Job: job}) })
 	if err != nil {
 		return err
 	}
@@ -299,7 +299,7 @@ func (b *bed) submit(ctx context.Context, tasks int, name string) (wire.JobID, e
 		Job: "scale", Info: info(), Inputs: []string{fmt.Sprintf("pretend://%d/in/", tasks)}, Output: filepath.Join(b.o.Dir, fmt.Sprint(name, "-", tasks)),
 		Reducers: b.o.Reducers, SplitSize: splitBytes,
 	}
-	_, err := b.c.Submit(ctx, &wire.SubmitArgs{Job: job, Spec: spec})
+	_, err := persist(ctx, func() (*wire.SubmitReply, error) { return b.c.Submit(ctx, &wire.SubmitArgs{Job: job, Spec: spec}) })
 	return job, err
 }
 
@@ -312,7 +312,7 @@ func (b *bed) await(ctx context.Context, job wire.JobID, so func(*wire.JobStatus
 			return nil, fmt.Errorf("the workers are gone: %w", b.workers.err)
 		default:
 		}
-		s, err := b.c.Watch(ctx, args)
+		s, err := persist(ctx, func() (*wire.JobStatus, error) { return b.c.Watch(ctx, args) })
 		if err != nil {
 			return nil, err
 		}
