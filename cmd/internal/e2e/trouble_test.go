@@ -205,6 +205,7 @@ func TestSlowWorker(t *testing.T) {
 	w := killSort(t, smallSize)
 	k := stage(ctx, t, w)
 	c := startCluster(ctx, t, k.s, 3)
+	c.joined(ctx, 3)
 	out := k.p.root + "/out"
 	stop := slowDown(t, c.workers[0], 20)
 	id := c.submit(ctx, w, millrace.Options{Inputs: []string{k.in}, Output: out, SplitSize: 1 << 20})
