@@ -9,13 +9,14 @@ import (
 
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/millrace/millrace/master/journal"
 )
 
 // reign is a leader's hold on its term. A renewal asks the candidate whether it lives, writes the leader key anew if it is
 // still this reign's, and prolongs the lease: the write goes through the member that the client talks to, so one whose disk
-// hangs renews nothing. It is tried every quarter of the lease's length, and a try takes no longer.
+// hangs renews nothing. It is begun every quarter of the lease's length, also while those before are under way.
 //
 // Three goroutines run for it, until it ends: one renews, one watches the leader key, and one counts the time, so that a
 // candidate that never answers does not keep the others from seeing the end.
@@ -152,29 +153,61 @@ func (r *reign) keepTime() {
 	}
 }
 
-// keepUp renews the reign.
+// maxRenewals is how many renewals are under way at most: over a slow network one takes longer than the time between two.
+const maxRenewals = 4
+
+// keepUp renews the reign, every quarter of the lease's length, and soon again after a failure. It returns when no renewal is
+// under way.
 func (r *reign) keepUp(ctx context.Context) {
 	r.mu.Lock()
-	begun := r.until - r.validity()
+	next := r.until - r.validity() + r.length/4
 	r.mu.Unlock()
-	for sleep(ctx.Done(), begun+r.length/4-r.s.o.now()) && r.Lasts() {
-		begun = r.s.o.now()
-		limited, cancel := context.WithTimeout(ctx, r.length/4)
-		err := r.renew(limited)
-		cancel()
-		switch {
-		case ctx.Err() != nil:
+	var tries sync.WaitGroup
+	defer tries.Wait()
+	slots, failed := make(chan struct{}, maxRenewals), make(chan struct{}, 1)
+	for sleep(ctx.Done(), next-r.s.o.now()) && r.Lasts() {
+		select {
+		case slots <- struct{}{}:
+		case <-ctx.Done():
 			return
-		case errors.Is(err, errOver):
-			r.end(err)
-			return
-		case err != nil:
-			r.hinder(err)
-			begun = r.s.o.now() - r.length/4 + r.length/32 // soon again
-		default:
-			r.prolong(begun)
 		}
+		begun := r.s.o.now()
+		tries.Go(func() {
+			defer func() { <-slots }()
+			if !r.renewOnce(ctx, begun) {
+				select {
+				case failed <- struct{}{}:
+				default:
+				}
+			}
+		})
+		due := time.NewTimer(r.length / 4)
+		select {
+		case <-failed:
+			next = r.s.o.now() + r.length/32
+		case <-due.C:
+			next = begun + r.length/4
+		case <-ctx.Done():
+		}
+		due.Stop()
 	}
+}
+
+// renewOnce is one renewal, which was begun at that time. It says whether it went well.
+func (r *reign) renewOnce(ctx context.Context, begun time.Duration) bool {
+	limited, cancel := context.WithTimeout(ctx, r.validity())
+	defer cancel()
+	err := r.renew(limited)
+	switch {
+	case err == nil:
+		r.prolong(begun)
+	case ctx.Err() != nil:
+	case errors.Is(err, errOver):
+		r.end(err)
+	default:
+		r.hinder(err)
+	}
+	return err == nil
 }
 
 // prolong notes a renewal that was begun at that time. One that comes too late changes nothing.
@@ -204,10 +237,25 @@ func (r *reign) renewOnEtcd(ctx context.Context) error {
 	if err := r.askAlive(ctx); err != nil {
 		return err
 	}
-	if err := r.writeAnew(ctx); err != nil {
-		return err
+	// One after the other when the last renewal failed: while etcd is not reached, the library would try the second again and
+	// again without a pause.
+	r.mu.Lock()
+	hindered := r.cause != nil
+	r.mu.Unlock()
+	if hindered {
+		if err := r.writeAnew(ctx); err != nil {
+			return err
+		}
+		return r.keepLease(ctx)
 	}
-	// After the write: while etcd is not reached, the library would try this again and again without a pause.
+	var g errgroup.Group
+	g.Go(func() error { return r.writeAnew(ctx) })
+	g.Go(func() error { return r.keepLease(ctx) })
+	return g.Wait()
+}
+
+// keepLease prolongs the lease.
+func (r *reign) keepLease(ctx context.Context) error {
 	_, err := r.s.c.KeepAliveOnce(ctx, r.lease)
 	if errors.Is(err, rpctypes.ErrLeaseNotFound) {
 		return fmt.Errorf("%w: the lease has run out", errOver)

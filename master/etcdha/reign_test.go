@@ -105,6 +105,34 @@ func TestReignLastsWhileRenewed(t *testing.T) {
 	}
 }
 
+// Proves that renewals over a slow network overlap: each takes longer than the time between two and the term lasts, for as long
+// as they come in time; those that hang are not begun without bound.
+func TestReignSlowRenewals(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var under, most, begun atomic.Int64
+		hang := time.Now().Add(time.Minute)
+		q := newRuler(func(ctx context.Context) error {
+			begun.Add(1)
+			most.Store(max(most.Load(), under.Add(1)))
+			defer under.Add(-1)
+			if time.Now().After(hang) {
+				<-ctx.Done()
+				return ctx.Err()
+			}
+			time.Sleep(testTTL * 5 / 8) // 1.25 s of the 1.5 that a renewal is good for
+			return nil
+		}, nil)
+		time.Sleep(time.Minute - time.Second)
+		if !q.Lasts() || begun.Load() < 100 || most.Load() != 3 {
+			t.Errorf("lasts %v, after %d renewals, %d at a time: want true, after one every half second, 3", q.Lasts(), begun.Load(), most.Load())
+		}
+		<-q.done
+		if most.Load() > maxRenewals {
+			t.Errorf("%d renewals under way at a time, the limit is %d", most.Load(), maxRenewals)
+		}
+	})
+}
+
 // Proves that a process which stood still beyond its time is not the leader from the first moment on, before any of its
 // goroutines ran, and that a renewal which was under way does not bring the term back.
 func TestReignStoppedProcess(t *testing.T) {

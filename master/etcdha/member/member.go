@@ -39,7 +39,7 @@ type Options struct {
 	TLS     TLS    // needed unless all Peers are loopback addresses
 	Quota   int64  // bytes of the database; default 1 GiB
 	Log     *slog.Logger
-	Tick    time.Duration // between heartbeats, from the leader to the others; default 50 ms
+	Tick    time.Duration // between heartbeats, from the leader to the others; default 100 ms
 	Timeout time.Duration // without one, until a new leader is elected; default 10 ticks
 
 	// ReadyWithin bounds the start of a member that is alone; default 1 min. One that has peers waits for them until its context ends.
@@ -48,9 +48,9 @@ type Options struct {
 
 // Bounds of a member.
 const (
-	// defaultTick and ten of it as timeout: an election takes 0.5 to 1 s and lengthens leases by 0.5 s, so that another leads
-	// within 4 s. etcd's own values, twice these, make it 6. A disk that takes half a second for a write costs an election.
-	defaultTick  = 50 * time.Millisecond
+	// defaultTick and ten of it as timeout are etcd's own: an election takes 1 to 2 s. Half of that makes a failover little
+	// shorter, since a leader's term must run out first, and costs elections over networks that lose packets.
+	defaultTick  = 100 * time.Millisecond
 	defaultQuota = 1 << 30
 	maxRequest   = 3 << 19 // 1.5 MiB, etcd's own bound
 	// keepRevisions of history are enough for a watch that fell behind by minutes; older ones go every 5 minutes.
