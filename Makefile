@@ -45,6 +45,10 @@ check: ## Format, vet, staticcheck, and the rules of the house
 	go run $(STATICCHECK) ./... ./testdata/imports ./testdata/bench/byhand
 	go test ./cmd/internal/layering
 
+.PHONY: kills
+kills: ## 200 leaders killed by kill -9 in all phases of jobs, and 100 pairs of processes (KILLS=, PAIRS=, SEED= for others)
+	go test -v -vet=off -count=1 -timeout 3h -run 'TestLeadersDie$$|TestAnyTwoDie$$' ./cmd/internal/e2e -kills.leader $(or $(KILLS),200) -kills.pairs $(or $(PAIRS),100) -kills.seed $(or $(SEED),20)
+
 .PHONY: bench
 bench: ## Go benchmarks of the hot paths, compared with the baseline in testdata/bench: what is over 10 % slower is named
 	@PKG='$(if $(filter command%,$(origin PKG)),$(PKG))' .ci/bench

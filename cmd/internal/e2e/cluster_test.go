@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/millrace/millrace"
+	"github.com/millrace/millrace/cmd/internal/netns"
 	"github.com/millrace/millrace/cmd/internal/procs"
 	"github.com/millrace/millrace/master/wire"
 	"github.com/millrace/millrace/storage/storagetest/servers"
@@ -29,7 +30,8 @@ type cluster struct {
 	data   string // of the master
 	lease  time.Duration
 	client *wire.Client
-	master *procs.Process
+	master *procs.Process                   // of a cluster of one; nil in others
+	nodes  func(process string) *netns.Node // where a process runs; nil: here
 
 	mu      sync.Mutex // guards everything below
 	workers []*procs.Process
@@ -95,10 +97,19 @@ func (c *cluster) startMaster(ctx context.Context) {
 	}
 }
 
-func (c *cluster) start(name string, args ...string) (*procs.Process, error) {
-	return procs.Start(procs.Options{
-		Name: name, Bin: c.bin, Env: c.env, Log: filepath.Join(c.logs, name+".log"), Args: append(args, "--with-parent"),
-	})
+func (c *cluster) start(name string, args ...string) (p *procs.Process, err error) {
+	start := func() (err error) {
+		p, err = procs.Start(procs.Options{
+			Name: name, Bin: c.bin, Env: c.env, Log: filepath.Join(c.logs, name+".log"), Args: append(args, "--with-parent"),
+		})
+		return err
+	}
+	if c.nodes != nil {
+		err = c.nodes(name).Do(start)
+	} else {
+		err = start()
+	}
+	return p, err
 }
 
 // addWorker starts one more worker.
@@ -107,8 +118,12 @@ func (c *cluster) addWorker() *procs.Process {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.started++
-	p, err := c.start(fmt.Sprintf("worker-%d", c.started), "worker", "--master", c.addr, "--slots", "1",
-		"--memory", fmt.Sprint(clusterMemory), "--temp-dir", c.temp, "--drain", "100ms")
+	name := fmt.Sprintf("worker-%d", c.started)
+	args := []string{"worker", "--master", c.addr, "--slots", "1", "--memory", fmt.Sprint(clusterMemory), "--temp-dir", c.temp, "--drain", "100ms"}
+	if c.nodes != nil {
+		args = append(args, "--listen", c.nodes(name).Address+":0")
+	}
+	p, err := c.start(name, args...)
 	if err != nil {
 		c.t.Error(err) // not Fatal: a killer calls this from a goroutine of its own
 		return nil

@@ -122,7 +122,12 @@ func stage(ctx context.Context, t testing.TB, w workload) killed {
 // stageCut is stage with splits of a size, which shows in how many parts a job's maps write.
 func stageCut(ctx context.Context, t testing.TB, w workload, split int64) killed {
 	t.Helper()
-	s := servers.MinIO(t)
+	return stageAt(ctx, t, w, servers.MinIO(t), split)
+}
+
+// stageAt is stageCut on a server that runs.
+func stageAt(ctx context.Context, t testing.TB, w workload, s *servers.Server, split int64) killed {
+	t.Helper()
 	p := inBucket(t, "minio", s)
 	in, err := w.write(ctx, p)
 	if err != nil {
