@@ -1,6 +1,7 @@
 package etcdha
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -42,6 +43,8 @@ type reign struct {
 	until time.Duration // by Options.now: the reign lasts until then
 	over  bool
 	cause error     // why it is over, or what hindered the last renewal
+	stage error     // what a renewal that does not come back has waited for
+	slow  error     // the same of one that has taken longer than the time between two; nil once one has succeeded
 	value termValue // of the term key, when this master writes
 	lost  bool      // a write under value may happen later
 }
@@ -67,7 +70,7 @@ func (r *reign) Lasts() bool {
 	now := r.s.o.now()
 	r.mu.Lock()
 	over, late := r.over, now >= r.until
-	why := r.cause
+	why := cmp.Or(r.cause, r.slow)
 	r.mu.Unlock()
 	if late && !over {
 		if why == nil {
@@ -187,6 +190,11 @@ func (r *reign) keepUp(ctx context.Context) {
 			next = r.s.o.now() + r.length/32
 		case <-due.C:
 			next = begun + r.length/4
+			if len(slots) > 0 {
+				r.mu.Lock()
+				r.slow = r.stage
+				r.mu.Unlock()
+			}
 		case <-ctx.Done():
 		}
 		due.Stop()
@@ -218,6 +226,7 @@ func (r *reign) prolong(begun time.Duration) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.until = max(r.until, begun+r.validity())
+	r.slow = nil
 	if !r.over {
 		r.cause = nil
 	}
@@ -234,9 +243,11 @@ func (r *reign) hinder(err error) {
 
 // renewOnEtcd is one renewal.
 func (r *reign) renewOnEtcd(ctx context.Context) error {
+	r.wait(errors.New("this master does not answer"))
 	if err := r.askAlive(ctx); err != nil {
 		return err
 	}
+	r.wait(r.s.explain(context.DeadlineExceeded))
 	// One after the other when the last renewal failed: while etcd is not reached, the library would try the second again and
 	// again without a pause.
 	r.mu.Lock()
@@ -252,6 +263,13 @@ func (r *reign) renewOnEtcd(ctx context.Context) error {
 	g.Go(func() error { return r.writeAnew(ctx) })
 	g.Go(func() error { return r.keepLease(ctx) })
 	return g.Wait()
+}
+
+// wait notes what a renewal waits for.
+func (r *reign) wait(what error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.stage = what
 }
 
 // keepLease prolongs the lease.
