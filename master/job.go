@@ -241,7 +241,7 @@ func (m *Master) statusLocked(j *job) *wire.JobStatus {
 	if j.swept { // not earlier: a client that sees the end may look into the output at once
 		s.Ended = j.ended
 	}
-	if v, ok := m.sched.Job(j.id); ok {
+	if v, ok := m.durableLocked(j); ok {
 		s.Map, s.Reduce = phaseStatus(v.Map), phaseStatus(v.Reduce)
 		if s.Reduce.Tasks > 0 && s.Reduce.Done == s.Reduce.Tasks { // workers tell of bytes now and then: short attempts tell of few
 			s.Reduce.Bytes, s.Reduce.BytesDone = j.total.shuffled, j.total.shuffled
@@ -262,6 +262,30 @@ func (m *Master) statusLocked(j *job) *wire.JobStatus {
 		}
 	}
 	return s
+}
+
+// durableLocked is the scheduler's view of a job without what the journal does not hold yet: the next master may not know it, and
+// what people were told stays true.
+func (m *Master) durableLocked(j *job) (sched.JobView, bool) {
+	v, ok := m.sched.Job(j.id)
+	for _, r := range m.pending {
+		if r.Job != j.id {
+			continue
+		}
+		phase := []*sched.PhaseView{sched.Sample: &v.Sample, sched.Map: &v.Map, sched.Reduce: &v.Reduce}[r.Attempt.Task.Phase]
+		switch r.Kind {
+		case sched.RecordSelected:
+			phase.Done--
+		case sched.RecordLost:
+			phase.Done++
+		case sched.RecordState:
+			v.State = sched.Running
+			if r.State.Ended() && !j.decided.IsZero() {
+				v.State = sched.Committing
+			}
+		}
+	}
+	return v, ok
 }
 
 func phaseStatus(v sched.PhaseView) wire.PhaseStatus {

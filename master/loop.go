@@ -114,6 +114,11 @@ func (m *Master) stepAll(at time.Duration, batch []request) (effects []sched.Eff
 			effects = append(effects, m.sched.Step(at, r.event)...)
 		}
 	}
+	for _, e := range effects {
+		if r, is := e.(sched.Record); is {
+			m.pending = append(m.pending, r)
+		}
+	}
 	return effects
 }
 
@@ -137,6 +142,7 @@ func (m *Master) carryOut(ctx context.Context, effects []sched.Effect) {
 		m.carryOutLocked(ctx, e)
 	}
 	m.forgetLostLocked(effects)
+	m.pending = nil
 	clear(m.results)
 }
 

@@ -36,6 +36,7 @@ type Master struct {
 	workers  map[sched.WorkerID]*workerState
 	planning map[sched.JobID]*newcomer         // submissions under way
 	results  map[sched.AttemptID]*wire.Outcome // successes of the events being stepped
+	pending  []sched.Record                    // what the scheduler knows and the journal does not yet
 
 	chains     chan *job       // chains to start
 	stopped    chan struct{}   // closed when the loop takes no more events

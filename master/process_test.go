@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -300,6 +301,45 @@ func TestUnclearWrite(t *testing.T) {
 			h.c.Close()
 		})
 	}
+}
+
+// While a write to the journal is under way, a job's status tells what the next leader would know: tasks that the write is
+// about are not done, and a decision that is in it has not been made.
+func TestStatusIsDurable(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newTown(t)
+		_, stop := w.start("a:1", nil)
+		l := &leader{world: w.world, c: w.dial(wire.RoleClient, time.Minute, "a:1")}
+		l.mustSubmit(jobA, spec())
+		h := w.hire("w", 4, "a:1")
+		h.l = l
+		h.work(wire.Map, 1)
+		var told []string
+		w.set(func() {
+			w.write = func(_ context.Context, write func() error) error {
+				s, err := l.c.Watch(t.Context(), &wire.WatchArgs{Job: jobA})
+				if err != nil {
+					t.Error(err)
+				}
+				if err := write(); err != nil {
+					return err
+				}
+				told = append(told, fmt.Sprintf("%v %d+%d", s.State, s.Map.Done, s.Reduce.Done))
+				return nil
+			}
+		})
+		h.work(wire.Map, 2)
+		h.work(wire.Reduce, 2)
+		l.status(jobA, wire.Done)
+		want := []string{"running 1+0", "running 3+0", "running 3+2", "committing 3+2", "committed 3+2"}
+		if got := slices.Compact(told); !slices.Equal(got, want) {
+			t.Errorf("during the writes the status was %q, want %q", got, want)
+		}
+		stop()
+		w.ended.Wait()
+		l.c.Close()
+		h.c.Close()
+	})
 }
 
 // A leader is alive while its loop gets on and while the journal that it loads brings something new, and not when either is stuck.
