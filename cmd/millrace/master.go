@@ -34,6 +34,7 @@ type masterFlags struct {
 	dataDir string
 	last    bool
 	quota   int64
+	term    uint64 // that the next must be above
 
 	masters   []string
 	advertise string
@@ -78,6 +79,7 @@ docs/operations.md is about running masters, replacing them, and what their mess
 	fs.StringVar(&f.etcd.Cert, "etcd-cert", "", "file with the client certificate, PEM")
 	fs.StringVar(&f.etcd.Key, "etcd-key", "", "file with its key, PEM")
 	fs.StringVar(&f.prefix, "etcd-prefix", "", "what all keys begin with; one for each cluster (default /millrace/)")
+	fs.Uint64Var(&f.term, "bump-term", 0, "begin above term N, the highest that workers have heard of: after an older copy of what must survive was put in place")
 	leaseFlag(fs, &f.lease, 15*time.Second)
 	limitFlags(fs, &f.limits)
 	fs.BoolVar(&f.last, "last", false, "when told to end, remove what unfinished jobs left in their outputs: nobody goes on with them")
@@ -116,7 +118,31 @@ func (f *masterFlags) run(ctx context.Context, reg *program.Registry) error {
 		}
 		return fmt.Errorf("master: %w", err)
 	}
-	return errors.Join(f.serve(ctx, reg, l, st, log), st.Close())
+	if err = raiseTerm(ctx, st, f.term); err == nil {
+		err = f.serve(ctx, reg, l, st, log)
+	}
+	return errors.Join(err, st.Close())
+}
+
+// raiseWithin is how long a master that was killed may seem to lead: its key goes with its lease.
+const raiseWithin = 10 * time.Second
+
+// raiseTerm makes the next term higher than one.
+func raiseTerm(ctx context.Context, st *state.State, above uint64) error {
+	ctx, cancel := context.WithTimeout(ctx, raiseWithin)
+	defer cancel()
+	for above > 0 {
+		err := st.BumpTerm(ctx, above)
+		if err == nil {
+			break
+		}
+		select {
+		case <-time.After(raiseWithin / 20):
+		case <-ctx.Done():
+			return fmt.Errorf("--bump-term: %w", err)
+		}
+	}
+	return nil
 }
 
 // report logs what nobody else hears.

@@ -1,8 +1,10 @@
 package main
 
 import (
+	"os"
 	"strings"
 	"testing"
+	"time"
 )
 
 // The default data directory is one for each address, in the user's folder for state; without a fixed port there is none.
@@ -41,5 +43,33 @@ func TestTwoMastersOneFolder(t *testing.T) {
 	}
 	if got := cli(t, dir, 0, "list", "--master", addr); got.errout != "" && !strings.Contains(got.out+got.errout, "no jobs") {
 		t.Errorf("list of the first: %+v", got)
+	}
+}
+
+// A master on an older copy of its data directory is told to begin above the terms that workers have heard of, also right after the
+// one before was killed.
+func TestBumpTerm(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	addr := "127.0.0.1:0"
+	for _, want := range []string{"term=1", "term=42", "term=43"} {
+		args := []string{"master", "--listen", addr, "--data-dir", dir}
+		if want == "term=42" {
+			args = append(args, "--bump-term", "41")
+		}
+		p := startProcess(t, want, args...)
+		_, err := p.FirstLine(t.Context())
+		must(t, err)
+		for log := ""; !strings.Contains(log, "msg=elected "+want+"\n"); {
+			select {
+			case <-p.Done():
+				t.Fatalf("it ended: %v", p.Err())
+			case <-time.After(10 * time.Millisecond):
+			}
+			b, err := os.ReadFile(p.Log)
+			must(t, err)
+			log = string(b)
+		}
+		must(t, p.Kill())
 	}
 }
