@@ -199,7 +199,13 @@ var badWords = []badRow{
 	{name: "master on a foreign folder", args: []string{"master", "--listen", "127.0.0.1:0", "--data-dir", "%D/in"}, code: 1, want: []string{"not a data directory", "/in holds ", "--data-dir"}},
 	{name: "master on a file", args: []string{"master", "--listen", "127.0.0.1:0", "--data-dir", "%D/in.txt"}, code: 1, want: []string{"/in.txt", "--data-dir"}},
 	{name: "cluster at no address", args: []string{"cluster", "--listen", "here"}, code: 2, want: []string{"--listen here", "HOST:PORT"}},
-	{name: "two masters", args: []string{"cluster", "--masters", "2"}, code: 2, want: []string{"--masters 2", "runs one"}},
+	{name: "two masters", args: []string{"cluster", "--masters", "2"}, code: 2, want: []string{"--masters 2", "give 1, 3 or 5", "of 2 no more may die than of 1"}},
+	{name: "four masters", args: []string{"cluster", "--masters", "4"}, code: 2, want: []string{"--masters 4", "of 4 no more may die than of 3"}},
+	{name: "seven masters", args: []string{"cluster", "--masters", "7"}, code: 2, want: []string{"--masters 7", "give 1, 3 or 5"}},
+	{name: "no ports for masters", args: []string{"cluster", "--masters", "5", "--listen", "127.0.0.1:65527"}, code: 2, want: []string{"--listen 127.0.0.1:65527", "at most 65526"}},
+	{name: "masters kept nowhere", args: []string{"cluster", "--masters", "3", "--listen", "127.0.0.1:0", "--data-dir", "%D/new"}, code: 2, want: []string{"--listen 127.0.0.1:0: give a port", "/new needs the same"}},
+	{name: "three masters on one's folder", args: []string{"cluster", "--masters", "3", "--data-dir", "%D/in"}, code: 2, want: []string{"--data-dir ", "/in: it is the data directory of a single master"},
+		setup: func(t *testing.T, c *call) { write(t, c.dir+"/in/millrace.json", "{}") }},
 }
 
 // bad runs a job of the test program badjobs over in.txt.

@@ -33,31 +33,35 @@ func clusterCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "cluster",
 		Short: "Run a cluster of processes on this machine",
-		Long: "Start a master and workers as processes of this machine and keep them up: one that dies is started again, and jobs go on. " +
-			"Ctrl-C ends them all, and the jobs with them, unless --data-dir keeps what is known of the jobs for the next cluster.",
-		Example: "  millrace cluster --workers 4",
+		Long: `Start a master and workers as processes of this machine and keep them up: one that dies is started again, and jobs go on.
+Ctrl-C ends them all, and the jobs with them, unless --data-dir keeps what is known of the jobs for the next cluster.
+
+With three masters jobs go on at once when one of them dies, with five when two do. They take the ports PORT, PORT+2, PORT+4 from that of
+--listen, and the port after each for each other. When Ctrl-C ends several masters, their unfinished jobs go on only in the next
+cluster on the same --data-dir, at the same --listen; without one 'millrace gc' removes what they left in their outputs.`,
+		Example: "  millrace cluster --workers 4\n  millrace cluster --masters 3 --data-dir state",
 		Args:    millrace.Arguments(0, ""),
 		RunE:    func(c *cobra.Command, _ []string) error { return f.run(c.Context()) },
 	}
 	fs := c.Flags()
 	fs.SortFlags = false
 	fs.Var(millrace.AtLeast{N: &f.workers, Least: 1}, "workers", "worker processes")
-	fs.Var(millrace.AtLeast{N: &f.masters, Least: 1}, "masters", "master processes; this version runs one")
+	fs.Var(millrace.AtLeast{N: &f.masters, Least: 1}, "masters", "master processes: 1, or 3, of which one may die, or 5, of which two may")
 	fs.Var(millrace.AtLeast{N: &f.slots, Least: 1}, "slots", "tasks at a time, of each worker (default: the CPUs, shared out)")
 	millrace.SizeFlag(fs, &f.memory, "memory", "memory for buffers, of all workers together (default: half of what there is)")
-	fs.StringVar(&f.listen, "listen", f.listen, "the master's address; port 0 chooses a free one")
+	fs.StringVar(&f.listen, "listen", f.listen, "the address of the master, or of the first of several; port 0 chooses free ones")
 	leaseFlag(fs, &f.lease, clusterLease)
-	fs.StringVar(&f.dataDir, "data-dir", "", "folder for what is known of the jobs; kept (default: a temporary one, removed at the end)")
+	fs.StringVar(&f.dataDir, "data-dir", "", "folder for what is known of the jobs, master-N in it for each of several masters; kept (default: a temporary one, removed at the end)")
 	fs.StringVar(&f.logDir, "log-dir", "", "folder for the logs; kept (default: a temporary one, removed at the end)")
 	return c
 }
 
 func (f *clusterFlags) check() error {
-	if f.masters != 1 {
-		return millrace.Usage(fmt.Errorf("--masters %d: this version runs one master", f.masters))
-	}
 	if err := loopback(f.listen); err != nil {
 		return err
+	}
+	if err := f.checkMasters(); err != nil {
+		return millrace.Usage(err)
 	}
 	if err := checkLease(f.lease); err != nil {
 		return err
@@ -115,7 +119,7 @@ func childEnv(env []string) []string {
 type local struct {
 	*clusterFlags
 	bin, dir, logs string
-	addr           string // of the master
+	addrs          []string // of the masters
 	env            []string
 }
 
@@ -124,44 +128,30 @@ func (l *local) start(name string, args ...string) (*procs.Process, error) {
 }
 
 func (l *local) run(ctx context.Context) error {
-	m, addr, err := l.startMaster(ctx, l.listen)
+	masters, err := l.startMasters(ctx)
 	if err != nil {
 		return err
 	}
-	l.addr = addr
-	fmt.Printf("master   %s\nworkers  %d, each of %d slots, %s of memory in all\nlogs     %s\n\nTry:\n  millrace submit wordcount INPUT -o OUTPUT --master %s\n\nCtrl-C ends the cluster.\n",
-		l.addr, l.workers, l.slots, humanize.IBytes(uint64(l.memory)), l.logs, l.addr)
+	title, addrs := "master ", strings.Join(l.addrs, ",")
+	if l.masters > 1 {
+		title = "masters"
+	}
+	fmt.Printf("%s  %s\nworkers  %d, each of %d slots, %s of memory in all\nlogs     %s\n\nTry:\n  millrace submit wordcount INPUT -o OUTPUT --master %s\n\nCtrl-C ends the cluster.\n",
+		title, addrs, l.workers, l.slots, humanize.IBytes(uint64(l.memory)), l.logs, addrs)
 
-	workers, wctx := errgroup.WithContext(ctx) // they drain, for which the master is needed
+	workers, wctx := errgroup.WithContext(ctx) // they drain, for which the masters are needed
 	for i := range l.workers {
 		workers.Go(func() error { return l.keepWorker(wctx, i+1) })
 	}
 	mctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
-	var master errgroup.Group
-	master.Go(func() error { return l.keepMaster(mctx, m) })
+	var kept errgroup.Group
+	for i, m := range masters {
+		kept.Go(func() error { return l.keepMaster(mctx, i, m) })
+	}
 	err = workers.Wait()
 	cancel()
-	return errors.Join(err, master.Wait())
-}
-
-// startMaster starts the master, or another in the place of one that died: on the same folder, and at its address.
-func (l *local) startMaster(ctx context.Context, listen string) (m *procs.Process, addr string, err error) {
-	args := []string{"master", "--with-parent", "--listen", listen, "--lease", l.lease.String()}
-	if l.dataDir == "" {
-		args = append(args, "--data-dir", filepath.Join(l.dir, "master"), "--last")
-	} else {
-		args = append(args, "--data-dir", l.dataDir)
-	}
-	if m, err = l.start("master", args...); err != nil {
-		return nil, "", err
-	}
-	ready, cancel := context.WithTimeout(ctx, readyWithin)
-	defer cancel()
-	if addr, err = m.FirstLine(ready); err != nil {
-		return nil, "", errors.Join(why(ctx, err, m), m.Stop(stopGrace))
-	}
-	return m, addr, nil
+	return errors.Join(err, kept.Wait())
 }
 
 // why is the error of a process that ended early: what it said itself, if it did, since its log may go with the cluster.
@@ -177,29 +167,6 @@ func why(ctx context.Context, err error, p *procs.Process) error {
 	return err
 }
 
-// keepMaster keeps a master that runs up, until ctx ends.
-func (l *local) keepMaster(ctx context.Context, m *procs.Process) error {
-	for {
-		select {
-		case <-ctx.Done():
-			return m.Stop(stopGrace)
-		case <-m.Done():
-			fmt.Fprintf(os.Stderr, "the master ended (%v): starting another\n", why(ctx, m.Err(), m))
-		}
-		for m = nil; m == nil; {
-			pause(ctx, restartWait)
-			next, _, err := l.startMaster(ctx, l.addr)
-			switch {
-			case ctx.Err() != nil:
-				return nil
-			case err != nil:
-				fmt.Fprintf(os.Stderr, "the master does not start (%v): trying again\n", err)
-			}
-			m = next
-		}
-	}
-}
-
 // pause returns after d, or when ctx ends.
 func pause(ctx context.Context, d time.Duration) {
 	select {
@@ -212,7 +179,7 @@ func pause(ctx context.Context, d time.Duration) {
 func (l *local) keepWorker(ctx context.Context, n int) error {
 	name := fmt.Sprintf("worker-%d", n)
 	for ctx.Err() == nil {
-		p, err := l.start(name, "worker", "--with-parent", "--master", l.addr, "--slots", fmt.Sprint(l.slots), "--temp-dir", l.dir,
+		p, err := l.start(name, "worker", "--with-parent", "--master", strings.Join(l.addrs, ","), "--slots", fmt.Sprint(l.slots), "--temp-dir", l.dir,
 			"--memory", fmt.Sprint(l.memory/int64(l.workers)), "--drain", clusterDrain.String())
 		if err != nil {
 			return err

@@ -28,7 +28,7 @@ import (
 type cluster struct {
 	cmd  *exec.Cmd
 	temp string
-	addr string // of its master
+	addr string // of its master; of several with commas
 	dir  string // where its clients run
 
 	mu     sync.Mutex // guards what it has printed
@@ -66,7 +66,7 @@ func startCluster(t *testing.T, args ...string) *cluster {
 			t.Errorf("the cluster left the processes %v", left)
 		}
 	})
-	line := c.waitFor(t, &c.stdout, "master ")
+	line := c.waitFor(t, &c.stdout, "master")
 	c.addr = strings.Fields(line)[1]
 	c.waitFor(t, &c.stdout, "Ctrl-C ends the cluster")
 	return c
@@ -136,7 +136,7 @@ func (c *cluster) client(t *testing.T) *wire.Client { return dialTest(t, c.addr)
 
 func dialTest(t *testing.T, addr string) *wire.Client {
 	t.Helper()
-	cl, err := wire.Dial(t.Context(), []string{addr}, wire.ClientOptions{Role: wire.RoleClient, RetryFor: 10 * time.Second})
+	cl, err := wire.Dial(t.Context(), strings.Split(addr, ","), wire.ClientOptions{Role: wire.RoleClient, RetryFor: 10 * time.Second})
 	must(t, err)
 	t.Cleanup(func() { cl.Close() })
 	return cl
