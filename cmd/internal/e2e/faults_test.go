@@ -17,6 +17,7 @@ import (
 	"github.com/millrace/millrace/jobs/sortrecords"
 	"github.com/millrace/millrace/storage"
 	"github.com/millrace/millrace/storage/localstore"
+	"github.com/millrace/millrace/storage/manifest"
 	"github.com/millrace/millrace/storage/memstore"
 	"github.com/millrace/millrace/storage/storagetest"
 )
@@ -145,12 +146,17 @@ func (b *faultBench) run(ctx context.Context, plan ...storagetest.Fault) faulty 
 var errHangs = errors.New("the job hangs")
 
 // judge says what is wrong with the end of a run. mends says that the job must not fail, orphans that the faults may have kept
-// the master from removing pending uploads, which nobody sees.
+// the master from removing pending uploads, which nobody sees, and its claim, which readers do not see.
 func (b *faultBench) judge(ctx context.Context, r faulty, mends, orphans bool) error {
 	switch {
 	case errors.Is(r.err, errHangs):
 		return r.err
 	case r.err == nil:
+		if orphans { // nor the claim, after the commit: whoever sees it is told how to remove it
+			if err := b.place.store.Remove(ctx, r.folder+"/"+manifest.ClaimName); err != nil {
+				return err
+			}
+		}
 		got, err := readProduct(ctx, b.place, r.folder, b.schema)
 		if err != nil {
 			return fmt.Errorf("the job was committed, but %w", err)
