@@ -14,8 +14,8 @@ import (
 )
 
 var (
-	leaderKills = flag.Int("kills.leader", 6, "how many leaders TestLeadersDie kills")
-	pairKills   = flag.Int("kills.pairs", 4, "how many pairs of processes TestAnyTwoDie kills")
+	leaderKills = flag.Int("kills.leader", 3, "how many leaders TestLeadersDie kills")
+	pairKills   = flag.Int("kills.pairs", 2, "how many pairs of processes TestAnyTwoDie kills")
 	killsSeed   = flag.Uint64("kills.seed", killSeed, "chooses the moments and the victims of these tests")
 )
 

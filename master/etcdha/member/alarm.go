@@ -64,6 +64,8 @@ var ErrFull = errors.New("what must be kept fills the database")
 // heal drops the database's history, gives the space back, and allows writing again if that was enough. Nothing that is needed is
 // lost: only what was overwritten or deleted goes.
 func (m *Member) heal(ctx context.Context) error {
+	m.healing.Lock() // one that comes second would find the history dropped, and not wait until it is gone
+	defer m.healing.Unlock()
 	ctx, cancel := context.WithTimeout(ctx, healAgain)
 	defer cancel()
 	now, err := m.client.Get(ctx, "/", clientv3.WithCountOnly())

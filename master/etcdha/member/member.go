@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"go.etcd.io/etcd/client/pkg/v3/transport"
@@ -122,6 +123,7 @@ type Member struct {
 	sink   *sink
 
 	lookEvery time.Duration // at alarms
+	healing   sync.Mutex    // held while space is freed
 }
 
 // Start starts the member of a data directory, and returns when it answers: when it is one of a majority that does. On a first
