@@ -48,7 +48,7 @@ type options struct {
 	IdleFor  time.Duration
 	Readers  int // of the reduce tasks, how many read the whole run log; -1: all
 	Strict   bool
-	Profile  string // folder for CPU and heap profiles of the master
+	Profile  string // folder for CPU and heap profiles of the masters and the workers
 	Journal  string // file
 	Dir      string // of everything, in children
 }
@@ -72,7 +72,7 @@ func (o *options) define(fs *pflag.FlagSet) {
 	fs.DurationVar(&o.IdleFor, "idle-for", o.IdleFor, "for how long they are measured")
 	fs.IntVar(&o.Readers, "readers", o.Readers, "how many reduce tasks read the whole run log; -1: all of them")
 	fs.BoolVar(&o.Strict, "strict", false, "fail when a target is missed")
-	fs.StringVar(&o.Profile, "profile", "", "folder for CPU and heap profiles of the master")
+	fs.StringVar(&o.Profile, "profile", "", "folder for CPU and heap profiles of the masters and the workers")
 	fs.StringVar(&o.Dir, "dir", "", "of a child: where everything lies")
 	fs.StringVar(&o.Journal, "journal", "", "of a child: the journal's file")
 	for _, name := range []string{"dir", "journal"} {

@@ -39,7 +39,7 @@ func serveMaster(ctx context.Context, o options, in io.Reader, out io.Writer) er
 	if err != nil {
 		return err
 	}
-	profile, err := startProfile(o)
+	profile, err := startProfile(o, masterChild)
 	if err != nil {
 		return err
 	}
@@ -89,12 +89,12 @@ func sampleMaster(address string, log *logFile) (masterSample, error) {
 	return s, nil
 }
 
-// startProfile begins a CPU profile, if one is wanted; what it returns ends that and writes one of the heap.
-func startProfile(o options) (end func() error, err error) {
+// startProfile begins a CPU profile of a child, if one is wanted; what it returns ends that and writes one of the heap.
+func startProfile(o options, child string) (end func() error, err error) {
 	if o.Profile == "" {
 		return func() error { return nil }, nil
 	}
-	name := filepath.Join(o.Profile, fmt.Sprintf("master-%d", os.Getpid()))
+	name := filepath.Join(o.Profile, fmt.Sprintf("%s-%d", child, os.Getpid()))
 	cpu, err := os.Create(name + ".cpu")
 	if err != nil {
 		return nil, fmt.Errorf("profile: %w", err)

@@ -224,11 +224,23 @@ func (b *bed) maps(ctx context.Context, f *figures, tasks int) (wire.JobID, erro
 	}
 	f.CPU, f.Heap = after.CPU-before.CPU, after.Heap-before.Heap
 	f.Peak, f.Writes, f.Bytes = after.Peak, after.Writes-before.Writes, after.Bytes-before.Bytes
-	if err == nil && b.o.Profile != "" {
-		var yes bool
-		err = b.master.ask("profile", &yes)
+	if err == nil {
+		err = b.profile(b.master, b.workers)
 	}
 	return job, err
+}
+
+// profile ends the profiles of children, if there are any.
+func (b *bed) profile(children ...*child) error {
+	for _, c := range children {
+		if b.o.Profile == "" {
+			break
+		}
+		if err := c.ask("profile", new(bool)); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // change kills the master and starts the next one.
@@ -252,6 +264,9 @@ func (b *bed) change(ctx context.Context, f *figures, job wire.JobID) error {
 		return fmt.Errorf("the next master knows of %d finished maps of %d", s.Map.Done, f.Tasks)
 	}
 	next, err := b.sample()
+	if err == nil {
+		err = b.profile(b.master)
+	}
 	if err == nil {
 		err = b.workers.ask("to "+next.Address, new(bool))
 	}

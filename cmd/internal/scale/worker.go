@@ -55,6 +55,10 @@ func serveWorkers(ctx context.Context, o options, addr string, in io.Reader, out
 	if _, err := manyFiles(); err != nil {
 		return err
 	}
+	profile, err := startProfile(o, workersChild)
+	if err != nil {
+		return err
+	}
 	f := &fleet{o: o, store: newStore(o.Splits)}
 	f.addr.Store(&addr)
 	f.hold.Store(true)
@@ -74,6 +78,7 @@ func serveWorkers(ctx context.Context, o options, addr string, in io.Reader, out
 		}
 		return obey(gctx, in, out, map[string]func(string) (any, error){
 			"sample":  func(string) (any, error) { return f.sample() },
+			"profile": func(string) (any, error) { return true, profile() },
 			"release": yes(func(string) { f.hold.Store(false) }),
 			"full":    yes(func(string) { f.pace.Store(0) }),
 			"paced": yes(func(string) {
