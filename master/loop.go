@@ -66,6 +66,8 @@ func (m *Master) loop(ctx context.Context) error {
 			batch = append(batch, request{event: sched.Tick{}, done: make(chan struct{})})
 		case r := <-m.requests:
 			batch = append(batch, r)
+		case <-m.probes:
+			continue
 		}
 		if !m.term.Lasts() { // Done may be late, after a stop of the whole process
 			return journal.ErrFenced
@@ -82,12 +84,37 @@ func (m *Master) loop(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if err := m.journal.AppendAll(ctx, records); err != nil {
+		if err := m.append(ctx, records); err != nil {
 			return err
 		}
 		m.carryOut(ctx, effects)
 		for _, r := range batch {
 			close(r.done)
+		}
+	}
+}
+
+// writePatience is for how long the loop counts as alive while it waits for one write. One over a slow network that loses packets
+// takes a second or two.
+const writePatience = 5 * time.Second
+
+// append makes records durable. Meanwhile who asks whether the loop is alive hears that it is: otherwise a term could be renewed
+// only as often as the journal is written, and whether that can be written is asked by the renewal itself.
+func (m *Master) append(ctx context.Context, records []journal.Batch) error {
+	if len(records) == 0 {
+		return nil
+	}
+	done := make(chan error, 1)
+	go func() { done <- m.journal.AppendAll(ctx, records) }()
+	probes, patience := m.probes, time.NewTimer(writePatience)
+	defer patience.Stop()
+	for {
+		select {
+		case err := <-done:
+			return err
+		case <-probes:
+		case <-patience.C:
+			probes = nil
 		}
 	}
 }

@@ -21,6 +21,7 @@ type Master struct {
 	o        Options
 	term     journal.Term
 	requests chan request
+	probes   chan struct{}    // taken by the loop, to show that it gets on
 	journal  *journal.Journal // of the term
 	life     context.Context  // ends with the reign; set before ready is closed
 	ready    chan struct{}    // closed when the journal has been loaded
@@ -52,6 +53,7 @@ func newMaster(o Options, term journal.Term) *Master {
 		term:       term,
 		codec:      records.NewCodec(),
 		requests:   make(chan request),
+		probes:     make(chan struct{}),
 		ready:      make(chan struct{}),
 		jobs:       map[sched.JobID]*job{},
 		workers:    map[sched.WorkerID]*workerState{},
@@ -116,12 +118,19 @@ func (m *Master) reign(ctx context.Context) error {
 	return err
 }
 
-// alive says whether the master gets on: its loop takes an event and carries it out, or the journal that it loads brings
-// something new.
+// alive says whether the master gets on: its loop has come to its end and begins anew, or waits for the journal, or the journal
+// that it loads brings something new.
 func (m *Master) alive(ctx context.Context) error {
 	select {
 	case <-m.ready:
-		return m.step(ctx, nil, func() bool { return false })
+		select {
+		case m.probes <- struct{}{}:
+			return nil
+		case <-m.stopped:
+			return errStopped
+		case <-ctx.Done():
+			return ctx.Err()
+		}
 	case <-m.stopped:
 		return errStopped
 	default:

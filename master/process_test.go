@@ -379,7 +379,11 @@ func TestAlive(t *testing.T) {
 			}
 		})
 		synctest.Wait()
-		wantError(t, "a loop that waits for the journal", alive(p), context.DeadlineExceeded)
+		if err := alive(p); err != nil {
+			t.Errorf("while it waits for the journal: %v", err)
+		}
+		time.Sleep(writePatience)
+		wantError(t, "a loop that waits for the journal for long", alive(p), context.DeadlineExceeded)
 		close(release)
 		synctest.Wait()
 		if err := alive(p); err != nil {

@@ -124,8 +124,9 @@ func (f *masterFlags) run(ctx context.Context, reg *program.Registry) error {
 	return errors.Join(err, st.Close())
 }
 
-// raiseWithin is how long a master that was killed may seem to lead: its key goes with its lease.
-const raiseWithin = 10 * time.Second
+// raiseWithin is how long a master that was killed may seem to lead: its key goes with its lease, of 10 s at most, which begins anew
+// when etcd elects a leader.
+const raiseWithin = 20 * time.Second
 
 // raiseTerm makes the next term higher than one.
 func raiseTerm(ctx context.Context, st *state.State, above uint64) error {
@@ -137,7 +138,7 @@ func raiseTerm(ctx context.Context, st *state.State, above uint64) error {
 			break
 		}
 		select {
-		case <-time.After(raiseWithin / 20):
+		case <-time.After(raiseWithin / 40):
 		case <-ctx.Done():
 			return fmt.Errorf("--bump-term: %w", err)
 		}

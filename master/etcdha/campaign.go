@@ -10,14 +10,25 @@ import (
 
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/millrace/millrace/master/journal"
+)
+
+// A lease is leaseRounds times as long as etcd takes to answer, if that is more than Options.TTL, but at most longestLease TTLs:
+// so that a term outlasts a lost packet or two and an election of etcd's also where members are far from each other. Whoever
+// stands by waits for that length, which the leader key tells, when the leader dies.
+const (
+	leaseRounds  = 12
+	longestLease = 5
 )
 
 // candidacy is one call of Campaign.
 type candidacy struct {
 	s *Store
 	c journal.Candidate
+
+	patience time.Duration // for the answer to a request, until it is tried anew; 0 before the first
 
 	// The leader key's last change that was seen, and when. It outlives a time in which etcd does not answer.
 	change int64
@@ -98,29 +109,96 @@ func (n *candidacy) stand(ctx context.Context) (*reign, error) {
 	if err := n.vacancy(ctx); err != nil {
 		return nil, err
 	}
-	begun := n.s.o.now()
-	limited, cancel := context.WithTimeout(ctx, n.s.o.TTL*3/4)
-	defer cancel()
-	lease, err := n.s.c.Grant(limited, int64(n.s.o.TTL/time.Second))
+	r, err := n.prepare(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("get a lease: %w", n.s.explain(err))
+		return nil, err
 	}
-	r := n.s.newReign(n.c, rand.Text(), lease.ID, time.Duration(lease.TTL)*time.Second, begun)
+	limited, cancel := context.WithTimeout(ctx, r.until-n.s.o.now())
+	defer cancel()
 	if err := r.seize(limited); err != nil {
 		// Whatever has become of the key, it goes with the lease, and cannot come any more.
-		return nil, errors.Join(err, n.s.revoke(lease.ID))
+		return nil, errors.Join(err, r.release())
 	}
 	n.s.mu.Lock()
 	n.s.reign, n.s.heard = r, n.c.Address
 	n.s.mu.Unlock()
-	n.s.o.Log.Info("leads", "term", r.n)
+	n.s.o.Log.Info("leads", "term", r.n, "lease", r.length)
 	go r.run(context.WithoutCancel(ctx))
 	return r, nil
 }
 
-// revoke ends a lease, and with it the leader key that is bound to it. Twice does no harm, so it is tried for a while.
-func (s *Store) revoke(lease clientv3.LeaseID) error {
-	ctx, cancel := context.WithTimeout(context.Background(), s.o.TTL/4)
+// prepare makes a reign with a lease that fits the time that etcd takes to answer.
+func (n *candidacy) prepare(ctx context.Context) (*reign, error) {
+	r, took, err := n.grant(ctx, n.s.o.TTL)
+	if err != nil || leaseFor(took, n.s.o.TTL) <= r.length {
+		return r, err
+	}
+	// It may have been this answer only that was slow, as while etcd elects a leader.
+	begun := n.s.o.now()
+	if _, err := n.look(ctx); err != nil {
+		return nil, errors.Join(err, r.release())
+	}
+	length := leaseFor(min(took, n.s.o.now()-begun), n.s.o.TTL)
+	if length <= r.length {
+		return r, nil
+	}
+	if err := r.release(); err != nil { // nothing is bound to it: it only takes some memory until it has run out
+		n.s.o.Log.Debug("a lease that was not used", "cause", err)
+	}
+	r, _, err = n.grant(ctx, length)
+	return r, err
+}
+
+// leaseFor is how long a lease should be when a request takes so long: whole seconds.
+func leaseFor(took, ttl time.Duration) time.Duration {
+	length := (leaseRounds*took + time.Second - 1).Truncate(time.Second)
+	return min(max(length, ttl), longestLease*ttl)
+}
+
+// grant makes a reign with a lease that is so long, or longer if etcd wants it, and says how long that took.
+func (n *candidacy) grant(ctx context.Context, length time.Duration) (r *reign, took time.Duration, err error) {
+	begun := n.s.o.now()
+	err = n.patiently(ctx, func(ctx context.Context) error {
+		lease, err := n.s.c.Grant(ctx, int64(length/time.Second))
+		if err != nil {
+			return fmt.Errorf("get a lease: %w", n.s.explain(err))
+		}
+		r = n.s.newReign(n.c, rand.Text(), lease.ID, time.Duration(lease.TTL)*time.Second, begun)
+		return nil
+	})
+	return r, n.s.o.now() - begun, err
+}
+
+// look reads the leader key and the term.
+func (n *candidacy) look(ctx context.Context) (st state, err error) {
+	err = n.patiently(ctx, func(ctx context.Context) error {
+		st, err = n.s.look(ctx)
+		return err
+	})
+	return st, err
+}
+
+// patiently makes a request. The next one has twice the time for its answer if this one has too little, up to half of the longest
+// lease, and the usual time again once one needs no more.
+func (n *candidacy) patiently(ctx context.Context, ask func(context.Context) error) error {
+	usual := n.s.o.TTL / 2
+	n.patience = max(n.patience, usual)
+	begun := n.s.o.now()
+	limited, cancel := context.WithTimeout(ctx, n.patience)
+	defer cancel()
+	err := ask(limited)
+	switch {
+	case limited.Err() != nil:
+		n.patience = min(2*n.patience, longestLease*n.s.o.TTL/2)
+	case err == nil && n.s.o.now()-begun < usual/2:
+		n.patience = usual
+	}
+	return err
+}
+
+// revoke ends a lease of some length, and with it the leader key that is bound to it. Twice does no harm, so it is tried for a while.
+func (s *Store) revoke(lease clientv3.LeaseID, length time.Duration) error {
+	ctx, cancel := context.WithTimeout(context.Background(), length/4)
 	defer cancel()
 	for pause := firstPause; ; pause *= 2 {
 		_, err := s.c.Revoke(ctx, lease)
@@ -136,9 +214,7 @@ func (s *Store) revoke(lease clientv3.LeaseID) error {
 // vacancy waits until nobody leads.
 func (n *candidacy) vacancy(ctx context.Context) error {
 	for {
-		limited, cancel := context.WithTimeout(ctx, n.s.o.TTL/2)
-		st, err := n.s.look(limited)
-		cancel()
+		st, err := n.look(ctx)
 		if err != nil {
 			return err
 		}
@@ -226,11 +302,13 @@ func (n *candidacy) brokenOff(ctx context.Context, err error) error {
 
 // depose removes the leader key, unless it has changed.
 func (n *candidacy) depose(ctx context.Context, k *leaderKey) error {
-	limited, cancel := context.WithTimeout(ctx, n.s.o.TTL/2)
-	defer cancel()
-	resp, err := n.s.c.Txn(limited).
-		If(clientv3.Compare(clientv3.ModRevision(n.s.k.leader()), "=", k.change)).
-		Then(clientv3.OpDelete(n.s.k.leader())).Commit()
+	var resp *clientv3.TxnResponse
+	err := n.patiently(ctx, func(ctx context.Context) (err error) {
+		resp, err = n.s.c.Txn(ctx).
+			If(clientv3.Compare(clientv3.ModRevision(n.s.k.leader()), "=", k.change)).
+			Then(clientv3.OpDelete(n.s.k.leader())).Commit()
+		return err
+	})
 	if err != nil {
 		return fmt.Errorf("remove the leader that is gone: %w", n.s.explain(err))
 	}
@@ -266,7 +344,7 @@ func (r *reign) seize(ctx context.Context) error {
 		return errBeaten
 	}
 	r.created = st.leader.created
-	if err := r.raise(ctx, st.term); err != nil {
+	if err := r.begin(ctx, st.term); err != nil {
 		return fmt.Errorf("begin a term after %d: %w", st.term.n, err)
 	}
 	if ctx.Err() != nil || !r.Lasts() {
@@ -275,7 +353,24 @@ func (r *reign) seize(ctx context.Context) error {
 	return nil
 }
 
-// raise raises the term from what it was, for as long as the leader key is this reign's.
+// begin raises the term from what it was, and renews the reign by the way: over a slow network half of its first lease is over.
+func (r *reign) begin(ctx context.Context, was termValue) error {
+	begun := r.s.o.now()
+	var kept error
+	var g errgroup.Group
+	g.Go(func() error {
+		kept = r.keepLease(ctx)
+		return nil
+	})
+	g.Go(func() error { return r.raise(ctx, was) })
+	err := g.Wait()
+	if err == nil && kept == nil {
+		r.prolong(begun)
+	}
+	return err
+}
+
+// raise raises the term from what it was, and writes the leader key anew, for as long as that is this reign's.
 func (r *reign) raise(ctx context.Context, was termValue) error {
 	if was.n >= maxTerm {
 		return fmt.Errorf("key %s can count no further", r.s.k.term())
@@ -283,7 +378,7 @@ func (r *reign) raise(ctx context.Context, was termValue) error {
 	next := termValue{n: was.n + 1}
 	for pause := firstPause; ; pause = min(2*pause, maxPause) {
 		resp, err := r.s.c.Txn(ctx).If(r.holds(), r.s.termIs(was)).
-			Then(clientv3.OpPut(r.s.k.term(), next.String())).
+			Then(clientv3.OpPut(r.s.k.term(), next.String()), clientv3.OpPut(r.s.k.leader(), "", clientv3.WithIgnoreValue(), clientv3.WithIgnoreLease())).
 			Else(r.s.looks()...).Commit()
 		if refused(err) {
 			return r.s.explain(err)

@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
@@ -38,7 +40,7 @@ func TestCampaignIsNotBelieved(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	const put, raise, readBack = "txn put leader", "txn put term", "txn get leader, get term"
+	const put, raise, readBack = "txn put leader", "txn put term, put leader", "txn get leader, get term"
 	for name, c := range map[string]struct {
 		after   string // the request after which it happens
 		nth     int
@@ -97,7 +99,7 @@ func TestCampaignIsNotBelieved(t *testing.T) {
 // neither the leader nor the term.
 func TestCampaignLostAnswers(t *testing.T) {
 	t.Parallel()
-	for _, request := range []string{"grant", "txn put leader", "txn put term", "txn get leader, get term", "revoke", "watch leader"} {
+	for _, request := range []string{"grant", "txn put leader", "txn put term, put leader", "txn get leader, get term", "revoke", "watch leader"} {
 		for _, what := range []fault{unsent, lost, late} {
 			t.Run(fmt.Sprintf("%s %d", request, what), func(t *testing.T) {
 				t.Parallel()
@@ -266,4 +268,92 @@ func TestCompactionPastWatch(t *testing.T) {
 	}
 	<-first.Done
 	resign(t, second)
+}
+
+// Proves that a lease is longer where etcd is slow to answer, up to a limit, and that the leader key tells its length to those who
+// wait for its end; that one slow answer, as while etcd elects a leader, makes none longer; and that a lease too short is given up.
+func TestLeaseFitsTheNetwork(t *testing.T) {
+	t.Parallel()
+	const ttl = 5 * time.Second
+	for name, c := range map[string]struct {
+		takes  func(request string) time.Duration
+		want   time.Duration
+		grants int
+	}{
+		"near":            {func(string) time.Duration { return ttl / leaseRounds }, ttl, 1},
+		"far":             {func(string) time.Duration { return ttl/leaseRounds + time.Millisecond }, ttl + time.Second, 2},
+		"farther":         {func(string) time.Duration { return time.Second }, leaseRounds * time.Second, 2},
+		"beyond the moon": {func(string) time.Duration { return 3 * time.Second }, longestLease * ttl, 2},
+		"one slow answer": {func(request string) time.Duration {
+			if request == "grant" {
+				return time.Second
+			}
+			return 0
+		}, ttl, 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s, f, other := openFaulty(t, Options{TTL: ttl})
+			var passed atomic.Int64
+			s.o.now = func() time.Duration { return time.Duration(passed.Load()) } // nothing else takes any time
+			f.set(func(request string) fault {
+				passed.Add(int64(c.takes(request)))
+				return pass
+			}, nil)
+			term := lead(t, s)
+			if asked := f.requests(); count(asked, "grant") != c.grants || count(asked, "revoke") != c.grants-1 {
+				t.Errorf("asked %q, want %d grants of which the last is kept", asked, c.grants)
+			}
+			f.set(nil, nil)
+			got, err := other.Get(t.Context(), s.k.leader())
+			if err != nil || len(got.Kvs) != 1 {
+				t.Fatalf("the leader key: %v, %v", got, err)
+			}
+			key := readLeader(got.Kvs[0])
+			lease, err := other.TimeToLive(t.Context(), key.lease)
+			if err != nil {
+				t.Fatal(err)
+			}
+			r := term.Reign.(*reign)
+			if granted := time.Duration(lease.GrantedTTL) * time.Second; r.length != c.want || key.ttl() != c.want || granted != c.want {
+				t.Errorf("the reign counts on %v, the key tells %v, etcd granted %v: want %v", r.length, key.ttl(), granted, c.want)
+			}
+			resign(t, term)
+		})
+	}
+}
+
+// Proves that a candidate whom etcd does not answer in time waits longer for the next answer, up to a limit, and no longer than
+// usual again once answers come soon.
+func TestPatience(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		begun := time.Now()
+		n := &candidacy{s: &Store{o: Options{TTL: 2 * time.Second, now: func() time.Duration { return time.Since(begun) }}}}
+		waits := func() time.Duration {
+			asked := time.Now()
+			err := n.patiently(t.Context(), func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() })
+			if !errors.Is(err, context.DeadlineExceeded) {
+				t.Errorf("got %v", err)
+			}
+			return time.Since(asked)
+		}
+		answers := func(after time.Duration) {
+			if err := n.patiently(t.Context(), func(context.Context) error { time.Sleep(after); return nil }); err != nil {
+				t.Errorf("an answer after %v: %v", after, err)
+			}
+		}
+		for i, want := range []time.Duration{1, 2, 4, 5, 5} {
+			if got := waits(); got != want*time.Second {
+				t.Errorf("try %d waits %v, want %v s", i, got, want)
+			}
+		}
+		answers(700 * time.Millisecond)
+		if got := waits(); got != 5*time.Second {
+			t.Errorf("after an answer that was slow: waits %v, want 5 s", got)
+		}
+		answers(100 * time.Millisecond)
+		if got := waits(); got != time.Second {
+			t.Errorf("after one that was not: waits %v, want 1 s", got)
+		}
+	})
 }

@@ -68,9 +68,9 @@ func (s *Store) advice(err error) string {
 		return "the lease has run out"
 	case errors.Is(err, rpctypes.ErrCompacted):
 		return "etcd has forgotten that revision"
-	case errors.Is(err, context.DeadlineExceeded):
+	case isOneOf(err, []error{context.DeadlineExceeded, rpctypes.ErrTimeout}): // the second when our deadline passed amid etcd's work
 		return "etcd did not answer in time" + s.whereToLook()
-	case isOneOf(err, []error{rpctypes.ErrNoLeader, rpctypes.ErrLeaderChanged, rpctypes.ErrTimeout, rpctypes.ErrTimeoutDueToLeaderFail,
+	case isOneOf(err, []error{rpctypes.ErrNoLeader, rpctypes.ErrLeaderChanged, rpctypes.ErrTimeoutDueToLeaderFail,
 		rpctypes.ErrTimeoutDueToConnectionLost}):
 		return "etcd has no leader" + s.whereToLook()
 	case status.Code(err) == codes.Unavailable:

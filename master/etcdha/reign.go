@@ -58,7 +58,7 @@ func (s *Store) newReign(c journal.Candidate, nonce string, lease clientv3.Lease
 		settling: make(chan struct{}, 1), done: make(chan struct{}), released: make(chan struct{})}
 	r.until = start + r.validity()
 	r.renew, r.follow = r.renewOnEtcd, r.watchEtcd
-	r.release = func() error { return s.revoke(lease) }
+	r.release = func() error { return s.revoke(lease, length) }
 	return r
 }
 

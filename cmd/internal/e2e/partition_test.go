@@ -111,9 +111,9 @@ var scenes = []scene{
 		p.net.Set(netns.Quality{Cut: true}, []*netns.Node{p.node("worker-1")}, []*netns.Node{p.node("worker-2")})
 		return nil
 	}},
-	{name: "every cable loses 5 % and takes 200 ms there and back", slow: true, cut: func(_ context.Context, p *partitioned) func() {
+	{name: "every cable loses 5 % and takes 200 ms each way", slow: true, cut: func(_ context.Context, p *partitioned) func() {
 		all := append(p.others("master"), p.others("worker")...)
-		p.net.Set(netns.Quality{Loss: 0.05, Delay: 100 * time.Millisecond}, all, all)
+		p.net.Set(netns.Quality{Loss: 0.05, Delay: 200 * time.Millisecond}, all, all)
 		return nil
 	}},
 }
