@@ -136,7 +136,8 @@ func TestInterruptTwice(t *testing.T) {
 	}
 }
 
-// TestExit proves that a program whose own function ends the process leaves nothing visible, and that a new run takes over.
+// TestExit proves that a program whose own function ends the process leaves nothing visible, and that a new run takes over, also
+// if the process ended just when it began with a part: the file is what it leaves now and then.
 func TestExit(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -145,7 +146,11 @@ func TestExit(t *testing.T) {
 	if r.code != 77 || r.out != "" {
 		t.Errorf("got %+v", r)
 	}
+	write(t, dir+"/out/.part-00000.arrow.19de1bfefb30831f6dfac999496a5177.pending.parts", "")
 	cli(t, dir, 0, "run", "wordcount", "in.txt", "-o", "out", "-q")
+	if got := names(t, dir+"/out"); !slices.Equal(got, []string{"_SUCCESS", "part-00000.arrow"}) {
+		t.Errorf("the output holds %v", got)
+	}
 }
 
 // TestRun proves what a run prints: the summary and rows on stdout and progress on stderr, one JSON object with --json,

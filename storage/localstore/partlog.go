@@ -21,7 +21,9 @@ import (
 //	millrace-upload 1 BEGUN NAME      Unix nanoseconds; the object's last name, quoted as in Go
 //	NUMBER OFFSET SIZE ETAG           one line per part, after its bytes; the last line of a number counts
 //
-// A line counts when its newline is there: what a crash left of a line is cut off by the next part.
+// A line counts when its newline is there: what a crash left of a line is cut off by the next part. A log without its first line
+// is what is left of a Create that was not finished, or what a power failure left of a log that was not sealed: nobody can have
+// been promised anything of such an upload. It is listed, so that it gets aborted, and is none otherwise.
 
 const (
 	logMagic   = "millrace-upload"
@@ -54,7 +56,10 @@ func (e extent) line() string {
 	return fmt.Sprintf("%d %d %d %s\n", e.number, e.off, e.size, e.etag)
 }
 
-// readLog reads a log. The error wraps storage.ErrNotFound if there is none.
+// errTorn is that a log's first line is not whole.
+var errTorn = fmt.Errorf("%w: its log is without its first line", storage.ErrNotFound)
+
+// readLog reads a log. The error wraps storage.ErrNotFound if there is none, and is errTorn as well if there is not enough of it.
 func readLog(name string) (*partLog, error) {
 	data, err := os.ReadFile(name)
 	if err != nil {
@@ -71,8 +76,11 @@ func readLog(name string) (*partLog, error) {
 func parseLog(data []byte) (*partLog, error) {
 	first, rest, whole := bytes.Cut(data, []byte("\n"))
 	l := &partLog{bytes: int64(len(first)) + 1}
+	if !whole {
+		return nil, errTorn
+	}
 	fields := strings.SplitN(string(first), " ", 4)
-	if !whole || len(fields) != 4 || fields[0] != logMagic {
+	if len(fields) != 4 || fields[0] != logMagic {
 		return nil, errors.New("not the log of a pending upload")
 	}
 	if fields[1] != strconv.Itoa(logVersion) {

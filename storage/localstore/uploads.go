@@ -21,7 +21,7 @@ func (b *Backend) Uploads() storage.Uploads { return uploads{b} }
 
 // uploads is the pending uploads below the root, as partlog.go lays them out. It also is a storage.Sealer and InOrder.
 //
-//	Create     log, then data           an upload is there while both are
+//	Create     log, then data           an upload is there while both are; half a log alone is listed, so it gets aborted
 //	Part       data, then log           what the log does not name does not count
 //	Complete   rename data, remove log  a log alone is what a crash left in between; it is listed, so it gets aborted
 type uploads struct{ b *Backend }
@@ -301,7 +301,18 @@ func (u uploads) list(ctx context.Context, prefix string, yield func(storage.Par
 	var failed error
 	err := u.b.walk(ctx, &walker{logs: true}, prefix, "", func(o storage.Object) bool {
 		name := u.b.o.Root + "/" + o.Key
+		dir, base := path.Split(o.Key)
+		id, suffix, _ := splitHidden(base)
 		l, err := readLog(name)
+		if errors.Is(err, errTorn) {
+			// Perhaps cut, but as good as the whole name: both lead to the same files.
+			l = &partLog{base: strings.TrimSuffix(base[len("."):], "."+id+suffix)}
+			var fi os.FileInfo
+			if fi, err = os.Stat(name); err == nil {
+				l.begun = fi.ModTime()
+			}
+			err = explain(err)
+		}
 		if errors.Is(err, storage.ErrNotFound) {
 			return true // ended meanwhile
 		}
@@ -309,8 +320,6 @@ func (u uploads) list(ctx context.Context, prefix string, yield func(storage.Par
 			failed = err
 			return false
 		}
-		dir, base := path.Split(o.Key)
-		id, _, _ := splitHidden(base)
 		key := dir + l.base
 		return !strings.HasPrefix(key, prefix) || yield(storage.Part{Key: key, ID: id, Begun: l.begun})
 	})

@@ -11,6 +11,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/millrace/millrace/storage"
 )
@@ -218,6 +219,49 @@ func TestCompleteRaced(t *testing.T) {
 			}
 			if got := names(t, root); !slices.Equal(got, []string{"k"}) {
 				t.Fatalf("order %v: left are %q", order, got)
+			}
+		}
+	}
+}
+
+// A process that dies while it begins an upload, or a power failure, leaves a log without a whole first line. That must not keep
+// anybody from listing and aborting uploads, this one among them, and it is no upload otherwise.
+func TestTornLog(t *testing.T) {
+	t.Parallel()
+	whole := header(time.Now(), "part")
+	for _, base := range []string{"part", strings.Repeat("p", 230)} {
+		for _, text := range []string{"", "millrace-up", strings.TrimSuffix(whole, "\n"), strings.Repeat("\x00", len(whole))} {
+			for _, data := range []bool{false, true} {
+				root := t.TempDir()
+				b := New(Options{Root: root, NoSync: true})
+				key, id := "out/"+base, newID()
+				other := begin(t, b, "out/qart", map[int]string{1: "x"}, 1)
+				for suffix, content := range map[string]string{partsSuffix: text, pendingSuffix: "y"} {
+					if !data && suffix == pendingSuffix {
+						continue
+					}
+					if err := os.WriteFile(hiddenName(filepath.Join(root, key), id, suffix), []byte(content), 0o600); err != nil {
+						t.Fatal(err)
+					}
+				}
+				listed := partsOf(t, b, "out/", "")
+				if len(listed) != 2 || listed[0].ID != id || !strings.HasPrefix(key, listed[0].Key) || time.Since(listed[0].Begun) > time.Minute || listed[1].ID != other {
+					t.Fatalf("log %q: uploads are %+v", text, listed)
+				}
+				_, err := b.Uploads().Part(t.Context(), key, id, 1, []byte("y"))
+				_, completed := b.Uploads().Complete(t.Context(), key, id, nil)
+				parts := b.Uploads().List(t.Context(), key, id, func(storage.Part) bool { return true })
+				for _, err := range []error{err, completed, parts} {
+					if !errors.Is(err, storage.ErrNotFound) {
+						t.Errorf("log %q, data %v: %v, want not found", text, data, err)
+					}
+				}
+				if err := b.Uploads().Abort(t.Context(), listed[0].Key, id); err != nil {
+					t.Error(err)
+				}
+				if got := names(t, filepath.Join(root, "out")); len(got) != 2 || len(partsOf(t, b, "out/", "")) != 1 {
+					t.Errorf("log %q, data %v: left are %q", text, data, got)
+				}
 			}
 		}
 	}
