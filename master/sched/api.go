@@ -69,6 +69,10 @@ type Progress struct {
 	Attempt AttemptID
 	Bytes   int64 // of its input
 	Total   int64 // expected; 0 while unknown
+	// Slow is a run that a reduce attempt waits for, of a worker whose runs come far more slowly to it than all others', and Left
+	// how long it takes until they are all there, as far as can be told. No such run: 0.
+	Slow AttemptID
+	Left time.Duration
 }
 
 // Outcome is an attempt's end.

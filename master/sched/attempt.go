@@ -17,8 +17,12 @@ type attempt struct {
 	place  int // in job.running; -1 when ending
 	since  time.Duration
 	moved  time.Duration // when its progress last changed
+	told   time.Duration // when it was last heard of
+	marks  [2]mark       // Invariant: each after at least twice the time that it had run at the one before
 	bytes  int64
-	total  int64 // 0: unknown
+	total  int64         // 0: unknown
+	slow   AttemptID     // see Progress
+	left   time.Duration // the same
 	backup bool
 	unseen int  // reports of its worker in a row that did not show it
 	ending bool // killed: it holds its slot, and its result counts no more
@@ -30,11 +34,22 @@ func (a *attempt) id() AttemptID {
 
 func (a *attempt) task() *task { return &a.phase.tasks[a.index] }
 
+// mark is how far an attempt was at a time.
+type mark struct {
+	at    time.Duration
+	bytes int64
+}
+
 func (a *attempt) progress(now time.Duration, pr Progress) {
 	if pr.Bytes > a.bytes {
 		a.bytes, a.moved = pr.Bytes, now
 	}
+	a.told = now
+	if now-a.since >= 2*(a.marks[1].at-a.since) {
+		a.marks = [2]mark{a.marks[1], {now, a.bytes}}
+	}
 	a.total = max(pr.Total, 0)
+	a.slow, a.left = pr.Slow, pr.Left
 	a.unseen = 0
 }
 
@@ -63,7 +78,7 @@ func (s *State) adopt(w *worker, id AttemptID) *attempt {
 	if t == nil || t.state != waiting || id.N < int(t.next) {
 		return nil
 	}
-	a := &attempt{job: j, phase: p, worker: w, index: int32(id.Task.Index), n: int32(id.N), since: s.now, moved: s.now}
+	a := &attempt{job: j, phase: p, worker: w, index: int32(id.Task.Index), n: int32(id.N), since: s.now, moved: s.now, told: s.now}
 	p.adopt(a)
 	s.attach(a)
 	s.note(j, w, "%v goes on from an earlier term", id)

@@ -176,8 +176,8 @@ func (s *State) typical(j *job, p *phase) (time.Duration, bool) {
 	return list[(len(list)-1)/2], true
 }
 
-// left estimates how much longer an attempt runs: at its rate so far, but no less than it has stood still. Without any
-// figures, as long again as it has run.
+// left estimates how much longer an attempt runs: at its rate so far or at the lower one of late, since a worker may be in trouble only
+// now, but no less than it has stood still. Without any figures, as long again as it has run.
 func (s *State) left(a *attempt) time.Duration {
 	ran := s.now - max(a.since, a.phase.ready)
 	total := a.total
@@ -188,7 +188,20 @@ func (s *State) left(a *attempt) time.Duration {
 	if total <= 0 || a.bytes <= 0 {
 		return max(ran, stood)
 	}
-	done := min(float64(a.bytes)/float64(total), 1)
-	estimate := float64(ran) * (1 - done) / done
-	return max(time.Duration(min(estimate, math.MaxInt64/4)), stood)
+	rest := max(total-a.bytes, 0)
+	return max(atRate(rest, a.bytes, ran), s.leftOfLate(a, rest), stood)
+}
+
+// leftOfLate is the same by the half or so of its time in which the attempt ran last. Two heartbeats are too few to tell a rate.
+func (s *State) leftOfLate(a *attempt, rest int64) time.Duration {
+	from := a.marks[0]
+	if from.at < max(a.since, a.phase.ready) || a.told-from.at < s.o.BackupMinRuntime || a.bytes <= from.bytes {
+		return 0
+	}
+	return atRate(rest, a.bytes-from.bytes, a.told-from.at)
+}
+
+// atRate is how long so many bytes take where some took a known time.
+func atRate(rest, bytes int64, took time.Duration) time.Duration {
+	return time.Duration(min(float64(took)*float64(rest)/float64(bytes), math.MaxInt64/4))
 }

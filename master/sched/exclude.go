@@ -12,6 +12,7 @@ type strike struct {
 	n      int           // those that count towards MaxWorkerFailures
 	doubt  bool          // it failed, and none of its attempts has succeeded since
 	sure   bool          // it is left out because of what cannot be the job's fault
+	again  bool          // its runs were given up because they came slowly: once is enough
 	rests  int           // how often it was left out
 	until  time.Duration // it is left out until then
 }

@@ -1,6 +1,7 @@
 package sched
 
 import (
+	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -316,7 +317,32 @@ func (c *script) poll(w WorkerID, a args) (Event, error) {
 			p.Running = append(p.Running, Progress{Attempt: id})
 		}
 	}
+	for _, text := range a.list("slow") {
+		if err := setSlow(p.Running, text); err != nil {
+			return nil, err
+		}
+	}
 	return p, nil
+}
+
+// setSlow reads attempt:run:time into the progress of an attempt that runs.
+func setSlow(running []Progress, text string) error {
+	parts := strings.Split(text, ":")
+	if len(parts) != 3 {
+		return fmt.Errorf("slow %q: want attempt:run:time", text)
+	}
+	id, err := parseAttempt(parts[0])
+	run, err1 := parseAttempt(parts[1])
+	left, err2 := time.ParseDuration(parts[2])
+	i := slices.IndexFunc(running, func(p Progress) bool { return p.Attempt == id })
+	if i < 0 {
+		err = errors.New("it does not run")
+	}
+	if err = errors.Join(err, err1, err2); err != nil {
+		return fmt.Errorf("slow %q: %w", text, err)
+	}
+	running[i].Slow, running[i].Left = run, left
+	return nil
 }
 
 // parseFailure reads attempt:kind:text, where the text of a failed fetch is the run.

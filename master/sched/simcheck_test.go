@@ -382,7 +382,8 @@ func (c *checker) effect(r *reign, e sched.Effect, ev sched.Event, all []sched.E
 var notes = []struct {
 	part string
 	stat int
-}{{"goes on from", statAdopted}, {"would need", statBackups}, {"won", statBackupWins}, {"left out", statExcluded}, {"given up", statAllRunsGivenUp}}
+}{{"goes on from", statAdopted}, {"would need", statBackups}, {"won", statBackupWins}, {"left out", statExcluded},
+	{"its runs are given up", statAllRunsGivenUp}, {"come slowly", statSlowRunsGivenUp}}
 
 // because says whether a run was taken back for a reason: its worker is gone, a reduce attempt could not read just this
 // run, several of its worker's runs could not be read, or parts that came with it are gone.

@@ -21,6 +21,7 @@ type chances struct {
 	refuse, late, lostAnswer   float64 // of calls to etcd and the bucket
 	torn                       float64 // of journal writes
 	failTask, failFetch, slow  float64 // of attempts
+	slowRuns                   float64 // of runs that a reduce waits for
 	stopInCommit, killInCommit float64 // of leaders, at each change of the storage
 	expire                     float64 // of uploads
 	drift                      float64 // of clocks, at most so much faster or slower
@@ -42,8 +43,8 @@ func (w *world) draw() {
 		loss: sometimes(0.1), double: sometimes(0.2), slowNet: sometimes(0.05), restless: sometimes(0.1),
 		refuse: sometimes(0.05), late: sometimes(0.05), lostAnswer: sometimes(0.05), torn: sometimes(0.03),
 		stopInCommit: sometimes(0.3), killInCommit: sometimes(0.1),
-		failTask: sometimes(0.1), failFetch: sometimes(0.05), slow: sometimes(0.3), expire: sometimes(0.5), drift: sometimes(0.05),
-		clocksStop: w.rng.IntN(8) == 0, unordered: w.rng.IntN(4) == 0, masterFaults: w.rng.IntN(5), workerFaults: w.rng.IntN(5),
+		failTask: sometimes(0.1), failFetch: sometimes(0.15), slow: sometimes(0.3), expire: sometimes(0.5), drift: sometimes(0.05),
+		slowRuns: sometimes(0.8), clocksStop: w.rng.IntN(8) == 0, unordered: w.rng.IntN(4) == 0, masterFaults: w.rng.IntN(5), workerFaults: w.rng.IntN(5),
 		faultsEnd: w.between(40*time.Second, 200*time.Second),
 	}
 	if w.rng.IntN(2) == 0 { // impatient masters
@@ -289,6 +290,7 @@ const (
 	statNonDeterministic
 	statFetchFailed
 	statAllRunsGivenUp
+	statSlowRunsGivenUp
 	statKinds
 )
 
@@ -296,7 +298,7 @@ var statNames = [statKinds]string{"seeds", "steps", "simulated seconds", "commit
 	"refused workers", "terms", "reigns given up", "master crashes", "master pauses", "stops in a commit", "kills in a commit", "clock jumps", "clocks that stood still", "answers and changes held back", "higher terms heard by leaders",
 	"old terms heard by workers", "fenced writes", "torn writes", "late calls", "lost answers", "refused calls", "lost messages", "slow messages", "doubled messages",
 	"cuts", "slow disks", "etcd elections", "expired uploads", "orphan claims", "removals waited out", "adopted", "runs lost", "preempted", "backups", "backup wins",
-	"parts-lost", "map parts lost", "maps only", "excluded", "non-deterministic", "fetch failures", "workers given up"}
+	"parts-lost", "map parts lost", "maps only", "excluded", "non-deterministic", "fetch failures", "workers given up", "slow runs given up"}
 
 func (s *simStats) add(o *simStats) {
 	for i := range s.counts {

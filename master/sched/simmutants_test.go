@@ -76,16 +76,16 @@ const mutationSeeds = 1500
 
 // hints are seeds that notice soon what few do: they are tried first, so that the test is short. Others do as well.
 var hints = map[string]uint64{
-	guardNames[lateChanges]:                              1187,
-	guardNames[hastyAccept]:                              727,
-	guardNames[acceptedOldTerms]:                         895,
-	guardNames[blindToChecksums]:                         36,
-	guardNames[hastyManifest]:                            19,
-	"fetch failures are not charged":                     1109,
-	"a cancel after the decision has no effect":          42,
-	"a killed attempt's result does not count":           20,
-	"a map that repeats itself differently ends its job": 36,
-	"the runs of a lost worker are lost":                 31,
+	guardNames[lateChanges]:                              615,
+	guardNames[hastyAccept]:                              4879,
+	guardNames[acceptedOldTerms]:                         50,
+	guardNames[blindToChecksums]:                         8,
+	guardNames[hastyManifest]:                            318,
+	"fetch failures are not charged":                     579,
+	"a cancel after the decision has no effect":          333,
+	"a killed attempt's result does not count":           8,
+	"a map that repeats itself differently ends its job": 8,
+	"the runs of a lost worker are lost":                 6,
 }
 
 // TestSimulationMisses proves that the simulation notices when any one guard is missing: without each, some seed fails.

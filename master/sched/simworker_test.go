@@ -439,7 +439,7 @@ func (k *simWorker) poll() {
 	k.lastPoll = k.clock()
 	args := &pollArgs{worker: k.id, seq: k.seq, slots: k.slots, draining: k.draining, done: slices.Clone(k.done)}
 	for _, a := range k.attempts {
-		args.running = append(args.running, sched.Progress{Attempt: a.id, Bytes: int64(a.bytes), Total: int64(a.total)})
+		args.running = append(args.running, k.progress(a))
 	}
 	for _, j := range k.w.jobs {
 		if k.lists[j.id()] != nil || len(k.had) > 0 && k.hadOf(j.id()) {
@@ -457,6 +457,22 @@ func (k *simWorker) poll() {
 			}
 			k.take(args, a, host)
 		})
+}
+
+// progress is what a poll says of an attempt. Of a run that a reduce waits for it may say that it comes slowly.
+func (k *simWorker) progress(a *simAttempt) sched.Progress {
+	w, pr := k.w, sched.Progress{Attempt: a.id, Bytes: int64(a.bytes), Total: int64(a.total)}
+	list := k.lists[a.id.Task.Job]
+	if list == nil || a.id.Task.Phase != sched.Reduce || !w.fault(w.chances.slowRuns) {
+		return pr
+	}
+	for i := range w.job(a.id.Task.Job).submit.Maps {
+		if run, ok := list.visible[i]; ok && a.read[i] == (attemptID{}) {
+			pr.Slow, pr.Left = run, w.between(time.Second, 5*time.Minute)
+			return pr
+		}
+	}
+	return pr
 }
 
 func (k *simWorker) hadOf(id jobID) bool {

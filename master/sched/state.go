@@ -53,6 +53,7 @@ func (s *State) Step(at time.Duration, ev Event) []Effect {
 	if !s.holding() {
 		_, tick := ev.(Tick)
 		if tick {
+			s.giveUpSlowRuns()
 			s.findLate()
 		}
 		s.assign()
