@@ -67,7 +67,7 @@ bench-scale: ## A master under a million tasks of a thousand workers, and under 
 	@'$(TMPDIR)/millrace-scale' $(if $(TASKS),--tasks '$(TASKS)') $(SCALE); rm '$(TMPDIR)/millrace-scale'
 
 .PHONY: bench-faults
-bench-faults: ## What workers that die or are slow cost a job of sixteen workers: some six minutes, most of it waiting
+bench-faults: ## What workers that die or are slow cost a job of sixteen workers: some eight minutes, most of it waiting
 	@go test -run '^$$' -bench WorkersInTrouble -benchtime 1x -timeout 30m -v ./cmd/internal/e2e
 
 .PHONY: cluster
