@@ -132,10 +132,16 @@ func (m *Master) finishAgain(ctx context.Context, j *job) error {
 	}
 }
 
+// commitWarns is the try, from 0, of which people are told: what passes by itself has passed then.
+const commitWarns = 3
+
 // commitTry tells of a try that failed and is followed by another.
 func (m *Master) commitTry(j *job, try int, err error) {
 	m.mu.Lock()
 	j.logf(m.o.Now(), "", "", fmt.Sprintf("commit, try %d: %v", try+1, err))
+	if try == commitWarns {
+		j.warn(m.o.Now(), fmt.Sprintf("the commit fails, and is tried until it succeeds: %v", err))
+	}
 	m.mu.Unlock()
 	m.o.Log.Error("commit", "job", j.id, "try", try+1, "error", err)
 }

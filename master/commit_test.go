@@ -115,6 +115,9 @@ func TestOverwriteManifestFirst(t *testing.T) {
 		h.work(wire.Reduce, 2)
 		l.status(jobA, wire.Committing)
 		time.Sleep(time.Minute)
+		if ws := l.status(jobA, wire.Committing).Warnings; len(ws) != 1 || !strings.Contains(ws[0], "the commit fails") || !strings.Contains(ws[0], "injected") {
+			t.Errorf("warnings %q, want one that says why the commit takes so long", ws)
+		}
 		l.want("out/", manifest.ClaimName, "part-00007.arrow", "pending part-00000.arrow", "pending part-00001.arrow")
 		l.bad.Plan()
 		l.status(jobA, wire.Done)

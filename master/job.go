@@ -78,11 +78,19 @@ const maxWarnings = 20
 
 // warn tells people once of something that does not stop the job.
 func (j *job) warn(now time.Time, text string) {
-	if text != "" && !slices.Contains(j.warnings, text) {
-		if len(j.warnings) < maxWarnings {
-			j.warnings = append(j.warnings, text)
-		}
-		j.logf(now, "", "", "warning: "+text)
+	if text == "" || slices.Contains(j.warnings, text) {
+		return
+	}
+	j.keepWarning(text)
+	if j.parent != nil {
+		j.parent.keepWarning(fmt.Sprintf("stage %s: %s", stageName(j), text))
+	}
+	j.logf(now, "", "", "warning: "+text)
+}
+
+func (j *job) keepWarning(text string) {
+	if len(j.warnings) < maxWarnings {
+		j.warnings = append(j.warnings, text)
 	}
 }
 

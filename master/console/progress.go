@@ -3,6 +3,7 @@ package console
 import (
 	"fmt"
 	"io"
+	"slices"
 	"time"
 
 	"github.com/millrace/millrace/master/wire"
@@ -42,6 +43,7 @@ type Progress struct {
 	stripes  int          // columns of the bar itself: only fewer while the terminal keeps its width, so that it does not jump
 	screen   int          // columns of the terminal when it was last drawn
 	stage    int          // stages of a chain that were reported as done
+	warned   []string     // warnings that were written
 	ended    bool
 }
 
@@ -65,6 +67,7 @@ func (p *Progress) Update(st wire.JobStatus) {
 		return
 	}
 	p.stages(st)
+	p.warnings(st)
 	now := p.o.Now()
 	p.observe(st, now)
 	p.ended = st.State.Ended()
@@ -76,6 +79,17 @@ func (p *Progress) Update(st wire.JobStatus) {
 		p.shown = now
 	case !p.o.TTY:
 		p.lines(st, now)
+	}
+}
+
+// warnings writes those that are new while the job runs: it may be held up by what they say. At its end the summary has them.
+func (p *Progress) warnings(st wire.JobStatus) {
+	for _, w := range st.Warnings {
+		if !st.State.Ended() && !slices.Contains(p.warned, w) {
+			p.warned = append(p.warned, w)
+			p.erase()
+			fmt.Fprintf(p.out, "warning: %s\n", Line(w))
+		}
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"math/rand/v2"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -76,6 +77,34 @@ func TestBar(t *testing.T) {
 		}
 		if last := strings.TrimSpace(strings.TrimSuffix(frames[len(frames)-1], "\x1b[K")); last != "" {
 			t.Errorf("%s: %q is left on the terminal", name, last)
+		}
+	}
+}
+
+// A warning is written once, on a line of its own, when it comes: also when the next master knows fewer than the last one.
+func TestProgressWarns(t *testing.T) {
+	t.Parallel()
+	for _, tty := range []bool{false, true} {
+		var out bytes.Buffer
+		clock := &fakeClock{at: start}
+		p := New(&out, Options{TTY: tty, Now: clock.now})
+		for _, ws := range [][]string{{"one\x1b"}, {"one\x1b", "two"}, {}, {"three"}, {"three", "one\x1b"}} {
+			st := running(20)
+			st.Warnings = ws
+			p.Update(st)
+			clock.advance(time.Second)
+		}
+		last := finished()
+		last.Warnings = []string{"for the summary"}
+		p.Update(last)
+		var got []string
+		for l := range strings.FieldsFuncSeq(out.String(), func(r rune) bool { return r == '\n' || r == '\r' }) {
+			if w, ok := strings.CutPrefix(strings.TrimPrefix(l, "\x1b[K"), "warning: "); ok {
+				got = append(got, w)
+			}
+		}
+		if want := []string{Line("one\x1b"), "two", "three"}; !slices.Equal(got, want) {
+			t.Errorf("terminal %v: warned of %q, want %q:\n%q", tty, got, want, out.String())
 		}
 	}
 }

@@ -18,7 +18,7 @@ func (p *Progress) stages(st wire.JobStatus) {
 		}
 		p.erase()
 		fmt.Fprintf(p.out, "stage %s done: %s\n", stageLabel(s), stageWork(s))
-		*p = Progress{out: p.out, o: p.o, stage: s.N + 1}
+		*p = Progress{out: p.out, o: p.o, stage: s.N + 1, warned: p.warned}
 	}
 }
 
