@@ -36,8 +36,9 @@ type jobLog struct {
 	decidedAt time.Duration
 	failures  map[taskID]int
 	failsJob  bool
-	lookedAt  time.Duration // when a master began to look the uploads up
-	expired   bool          // an upload that counts expired after that
+	looks     map[uint64]time.Duration // when the master of a term began to look the uploads up for the last time
+	lookedAt  time.Duration            // the same of the term that decided
+	expired   map[int]time.Duration    // when its uploads expired, by their ids
 }
 
 // outputLog is what an output holds that is complete.
@@ -54,7 +55,7 @@ func newChecker(w *world) *checker {
 func (c *checker) job(id jobID) *jobLog { return c.jobs[id[0]-'a'] }
 
 // recorded sees a record in the moment in which it becomes durable. I1, I3: the records tell a sane story.
-func (c *checker) recorded(l *logged) {
+func (c *checker) recorded(term uint64, l *logged) {
 	w, r := c.w, l.Record
 	w.mix(uint64(r.Kind)<<32 | uint64(r.Attempt.Task.Index)<<16 | uint64(r.Attempt.N))
 	if r.Kind == sched.RecordSubmit {
@@ -94,16 +95,17 @@ func (c *checker) recorded(l *logged) {
 			w.fail("%v is made anew, and selected is %v, %v", r.Attempt, was, j.chosen[r.Attempt.Task])
 		}
 	case sched.RecordState:
-		c.recordedState(j, r)
+		c.recordedState(term, j, r)
 	}
 }
 
-func (c *checker) recordedState(j *jobLog, r sched.Record) {
+func (c *checker) recordedState(term uint64, j *jobLog, r sched.Record) {
 	if c.w.out != nil {
 		c.w.log("durable: job %s is %v %s", j.id(), r.State, r.Reason)
 	}
 	switch {
 	case r.State == sched.Committing && j.state == sched.Running:
+		j.lookedAt = j.looks[term]
 		c.decided(j)
 	case r.State == sched.Done && j.state == sched.Committing:
 		c.committed(j)
@@ -251,10 +253,10 @@ func (c *checker) aborted(u *upload, by jobID) {
 	}
 }
 
-// expired sees the bucket end an upload. One that counts may be missed only from the look before the decision on.
+// expired sees the bucket end an upload. It may be missed only from the look of the master that decided on.
 func (c *checker) expired(u *upload) {
 	j := c.job(u.by.Task.Job)
-	j.expired = j.expired || j.lookedAt > 0 && !j.state.Ended()
+	j.expired[u.id] = c.w.now
 }
 
 // began sees a term begin. I5: terms increase.
@@ -462,6 +464,18 @@ func (c *checker) verify() {
 	}
 }
 
+// missed says whether an upload that counts expired after it was looked up for the decision.
+func (j *jobLog) missed() bool {
+	for _, parts := range j.parts {
+		for _, p := range parts {
+			if at, ok := j.expired[p.id]; ok && j.decidedAt > 0 && at >= j.lookedAt {
+				return true
+			}
+		}
+	}
+	return false
+}
+
 func (c *checker) explained(j *jobLog) bool {
 	switch {
 	case strings.Contains(j.reason, "not deterministic"):
@@ -470,7 +484,7 @@ func (c *checker) explained(j *jobLog) bool {
 	case strings.Contains(j.reason, "none can succeed"):
 		return j.failsJob
 	case strings.Contains(j.reason, errPendingLost.Error()):
-		return j.expired
+		return j.missed()
 	}
 	for task, n := range j.failures {
 		if n >= j.submit.MaxAttempts && strings.HasPrefix(j.reason, fmt.Sprintf("%s-%05d failed ", task.Phase, task.Index)) {

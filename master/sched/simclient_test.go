@@ -130,7 +130,7 @@ func (w *world) addJob(id jobID) {
 	j.client = w.newProc("client of "+string(id), atClients)
 	w.jobs = append(w.jobs, j)
 	w.check.jobs = append(w.check.jobs, &jobLog{simJob: j, selected: map[taskID]attemptID{}, chosen: map[taskID]attemptID{},
-		parts: map[taskID][]pending{}, failures: map[taskID]int{}})
+		parts: map[taskID][]pending{}, failures: map[taskID]int{}, looks: map[uint64]time.Duration{}, expired: map[int]time.Duration{}})
 	j.client.root.after(w.between(0, w.chances.faultsEnd/3), func() { j.client.root.start(func(t *thread) { j.live(t) }) })
 	if w.rng.IntN(8) == 0 {
 		j.client.root.after(w.between(0, w.chances.faultsEnd), func() { j.client.root.start(func(t *thread) { j.cancel(t) }) })

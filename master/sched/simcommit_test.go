@@ -164,7 +164,7 @@ func (j *mjob) placed() (list []pending) {
 func (r *reign) lookup(t *thread, j *mjob) (lost []attemptID, err error) {
 	b := r.m.w.bucket
 	c := r.m.w.check.job(j.id())
-	c.lookedAt, c.expired = r.m.w.now, false
+	c.looks[r.term.N] = r.m.w.now
 	for _, id := range j.leavers() {
 		l := j.left[id]
 		for _, p := range l.parts {

@@ -148,7 +148,7 @@ func (c *client) Append(_ context.Context, term uint64, entries []journal.Entry)
 			}
 			c.e.entries[n.Job] = append(c.e.entries[n.Job], n)
 			for _, r := range n.Records {
-				w.check.recorded(decode(w, r))
+				w.check.recorded(term, decode(w, r))
 			}
 		}
 		return nil
