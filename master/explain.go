@@ -141,7 +141,7 @@ func (j *job) counterSpreads() []wire.CounterSpread {
 	list := make([]wire.CounterSpread, len(j.counters.names))
 	at := map[string]*wire.CounterSpread{}
 	for i, name := range j.counters.names {
-		list[i] = wire.CounterSpread{Name: name, Total: j.counters.total[name]}
+		list[i] = wire.CounterSpread{Name: name, Total: j.counters.sums[i]}
 		at[name] = &list[i]
 	}
 	for phase, shares := range map[sched.Phase][]share{sched.Map: j.maps, sched.Reduce: j.reduces} {

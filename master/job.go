@@ -5,7 +5,6 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
-	"maps"
 	"slices"
 	"time"
 
@@ -95,12 +94,7 @@ func (j *job) keepWarning(text string) {
 }
 
 // counted is the user's counters by name.
-func (j *job) counted() map[string]int64 {
-	if j.counters.total == nil {
-		return map[string]int64{}
-	}
-	return maps.Clone(j.counters.total)
-}
+func (j *job) counted() map[string]int64 { return j.counters.totals() }
 
 // share is what one task's selected attempt contributes to the job's totals. A task that is selected again replaces its
 // share, so that counters are exact under retries.
@@ -199,6 +193,7 @@ func (j *job) runLost(e sched.RunLost) {
 
 func (j *job) end(now time.Time, state sched.JobState, reason string) {
 	j.ended, j.state, j.reason = now, state, reason
+	j.runs.packed() // when it is replayed
 	j.explained = j.explain()
 	j.remember()
 	j.account = &account{meter: j.account.meter, in: j.account.in, pairs: j.account.pairs}

@@ -35,8 +35,8 @@ type submission struct {
 func cutsOf(p *plan.Plan) uint64 {
 	h := fnv.New64a()
 	var b [8]byte
-	for i := range p.Maps {
-		binary.LittleEndian.PutUint64(b[:], uint64(p.SplitBytes(i)))
+	for _, size := range p.SplitSizes() {
+		binary.LittleEndian.PutUint64(b[:], uint64(size))
 		_, _ = h.Write(b[:]) // never fails
 	}
 	return h.Sum64()

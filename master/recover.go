@@ -116,29 +116,32 @@ func (m *Master) replayLocked(ctx context.Context, replay *sched.Replaying, l *l
 	if l.broken != nil {
 		return m.replayBrokenLocked(replay, l)
 	}
-	tasks := records.NewReader(l.id)
+	defer func() {
+		if j := m.jobs[l.id]; j != nil {
+			j.runs.packed()
+		}
+	}()
 	var broken error
-	for i, b := range l.blocks {
-		kind, body, far, err := l.kind, l.doc, l.far, error(nil)
-		if i > 0 {
-			kind, body, far, err = m.openBlock(ctx, b)
+	err := m.eachBlock(ctx, l, func(i int, b block) error {
+		switch {
+		case b.far != nil && errors.Is(b.err, errBulk): // of a stage of a chain; its end may follow
+			broken = b.err
+			return nil
+		case b.far != nil && b.err != nil && !errors.Is(b.err, records.ErrDamaged) && !errors.Is(b.err, records.ErrNewer):
+			return fmt.Errorf("%w: %w", errLoad, b.err)
+		case b.err == nil:
+			b.err = m.replayBlockLocked(replay, l.id, b)
 		}
-		if far != nil && errors.Is(err, errBulk) { // of a stage of a chain; its end may follow
-			broken = err
-			continue
+		if b.err != nil {
+			return fmt.Errorf("record %d: %w", i, b.err)
 		}
-		if far != nil && err != nil && !errors.Is(err, records.ErrDamaged) && !errors.Is(err, records.ErrNewer) {
-			return fmt.Errorf("%w: %w", errLoad, err)
-		}
-		if err == nil {
-			err = m.replayBlockLocked(replay, l.id, tasks, kind, body)
-		}
-		if err != nil {
-			return fmt.Errorf("record %d: %w", i, err)
-		}
-		if far != nil {
+		if b.far != nil {
 			m.jobs[l.id].bulky = true
 		}
+		return nil
+	})
+	if err != nil {
+		return err
 	}
 	j := m.jobs[l.id]
 	if !j.ended.IsZero() {
@@ -196,34 +199,35 @@ func (m *Master) replayBrokenLocked(replay *sched.Replaying, l *log) error {
 	return replay.Apply(sched.Record{Kind: sched.RecordEnded, Job: l.id, State: last.State, Reason: last.Reason})
 }
 
-func (m *Master) replayBlockLocked(replay *sched.Replaying, id sched.JobID, tasks *records.Reader, kind records.Kind, body []byte) error {
+func (m *Master) replayBlockLocked(replay *sched.Replaying, id sched.JobID, b block) error {
 	j := m.jobs[id]
 	switch {
-	case kind == records.Submission:
-		return m.replaySubmissionLocked(replay, id, body)
-	case kind == records.Summary && j == nil:
-		j, err := restore(id, body)
+	case b.kind == records.Submission:
+		return m.replaySubmissionLocked(replay, id, b.body)
+	case b.kind == records.Summary && j == nil:
+		j, err := restore(id, b.body)
 		if err != nil {
 			return err
 		}
 		m.jobs[id] = j
 		m.order = append(m.order, id)
 		return replay.Apply(sched.Record{Kind: sched.RecordEnded, Job: id, State: j.state, Reason: j.reason})
-	case kind == records.Chain:
-		return m.replayChainLocked(id, body)
-	case kind == records.Tasks && j.summed == nil:
-		return tasks.Tasks(body, func(at time.Time, r sched.Record, o *wire.Outcome) error {
+	case b.kind == records.Chain:
+		return m.replayChainLocked(id, b.body)
+	case b.kind == records.Tasks && j.summed == nil:
+		j.runs.packAhead()
+		for i, r := range b.tasks.Records {
 			if err := replay.Apply(r); err != nil {
 				return err
 			}
-			j.replay(at, r, o)
-			return nil
-		})
-	case kind == records.Cleaned && j.summed != nil:
+			j.replay(b.tasks.At, r, b.tasks.Outcomes[i])
+		}
+		return nil
+	case b.kind == records.Cleaned && j.summed != nil:
 		j.swept, j.clean = true, true
 		return nil
 	}
-	return fmt.Errorf("%w: a %s does not belong there", records.ErrDamaged, kind)
+	return fmt.Errorf("%w: a %s does not belong there", records.ErrDamaged, b.kind)
 }
 
 func (m *Master) replaySubmissionLocked(replay *sched.Replaying, id sched.JobID, body []byte) error {

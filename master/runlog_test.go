@@ -3,6 +3,7 @@ package master
 import (
 	"fmt"
 	"reflect"
+	"slices"
 	"testing"
 
 	"github.com/millrace/millrace/master/sched"
@@ -87,5 +88,32 @@ func TestRunLogReplyStays(t *testing.T) {
 	}
 	if !reply.Events[0].Lost || cap(reply.Events) != 1 {
 		t.Errorf("the reply is %+v now", reply.Events)
+	}
+}
+
+// A log that packs its pages ahead, as while a journal is replayed, is the one that packs them as they fill, however many events come
+// and whatever comes after; one that is dropped in between leaves no goroutine behind.
+func TestRunLogPacksAhead(t *testing.T) {
+	t.Parallel()
+	for _, n := range []int{0, 1, runPage - 1, runPage, runPage + 1, 4*runPage + 100} {
+		plain, ahead := runLog{job: jobA}, runLog{job: jobA}
+		add := func(i int) {
+			e := wire.RunEvent{Attempt: sched.AttemptID{Task: sched.TaskID{Job: jobA, Phase: sched.Map, Index: i}}, Run: wire.MapResult{URL: fmt.Sprint("http://h/", i), Size: 1}}
+			plain.add(e)
+			ahead.add(e)
+		}
+		ahead.packed() // of a log that does not: nothing
+		ahead.packAhead()
+		for i := range n {
+			add(i)
+		}
+		ahead.packed()
+		for i := range runPage {
+			add(n + i)
+		}
+		ahead.packed()
+		if ahead.packing != nil || plain.len() != ahead.len() || !reflect.DeepEqual(plain.pages, ahead.pages) || !slices.Equal(plain.tail, ahead.tail) {
+			t.Errorf("%d events: %d in %d pages, want %d in %d", n, ahead.len(), len(ahead.pages), plain.len(), len(plain.pages))
+		}
 	}
 }

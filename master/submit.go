@@ -124,8 +124,8 @@ func (j *job) submitEvent() sched.Submit {
 		Job: j.id, Weight: max(1, j.spec.Weight), Sample: !j.sampled,
 		Reducers: j.plan.Reducers, MaxAttempts: j.spec.MaxAttempts, Backup: j.spec.Backup, Durable: j.spec.Shuffle == "bucket",
 	}
-	for i := range j.plan.Maps {
-		ev.Maps = append(ev.Maps, j.plan.SplitBytes(i))
+	if j.plan.Maps > 0 {
+		ev.Maps = j.plan.SplitSizes()
 	}
 	return ev
 }

@@ -275,9 +275,8 @@ func TestSummaryBound(t *testing.T) {
 			j.warnings = slicesOf(1000, func(int) string { return noise(10_000) })
 			j.reason = noise(16 << 10)
 			j.log = slicesOf(500, func(int) wire.LogLine { return wire.LogLine{Text: noise(16 << 10)} })
-			j.counters.total = map[string]int64{}
 			for range jobs.MaxCounters {
-				j.counters.total[noise(200)] = 1
+				j.counters.add(map[string]int64{noise(200): 1}, false)
 			}
 		},
 	} {

@@ -82,7 +82,7 @@ func TestMake(t *testing.T) {
 }
 
 // Whatever the listing and the split size: every byte is in exactly one piece, in order; splits keep to their limits;
-// pieces of records begin at records; SplitBytes agrees with Split.
+// pieces of records begin at records; SplitBytes and SplitSizes agree with Split.
 func TestEveryByteOnce(t *testing.T) {
 	t.Parallel()
 	rnd := rand.New(rand.NewPCG(1, 2))
@@ -111,6 +111,7 @@ func checkCover(t *testing.T, p *plan.Plan, sizes []int64) {
 		limit = max(1, limit/int64(f.Length)) * int64(f.Length)
 	}
 	object, at := 0, int64(0) // the next byte to come
+	all := p.SplitSizes()
 	for i := range p.Maps {
 		s := p.Split(i)
 		var sum int64
@@ -127,8 +128,8 @@ func checkCover(t *testing.T, p *plan.Plan, sizes []int64) {
 			}
 			at, sum = at+piece.Length, sum+piece.Length
 		}
-		if sum != p.SplitBytes(i) {
-			t.Errorf("split %d: SplitBytes %d, pieces hold %d", i, p.SplitBytes(i), sum)
+		if sum != p.SplitBytes(i) || sum != all[i] {
+			t.Errorf("split %d: SplitBytes %d, SplitSizes %d, pieces hold %d", i, p.SplitBytes(i), all[i], sum)
 		}
 		if one := len(s.Pieces) == 1; !one && sum > limit || one && f.Kind != jobs.FormatFile && sum > limit+limit/10 {
 			t.Errorf("split %d: %d bytes in %d pieces, limit %d", i, sum, len(s.Pieces), limit)

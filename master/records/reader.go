@@ -21,6 +21,9 @@ type Reader struct {
 	runs   map[sched.WorkerID]string
 	id     string
 	names  []string
+
+	into *Batch // what is read into; nil: what is yielded is new
+	slot *slot  // of the last outcome there
 }
 
 // NewReader returns the reader of a job's blocks.
@@ -35,7 +38,7 @@ func (r *Reader) Tasks(body []byte, yield func(at time.Time, rec sched.Record, o
 	case flags > anew:
 		return fmt.Errorf("tasks with the mark %d: %w", flags, ErrNewer)
 	case flags == anew:
-		*r = Reader{job: r.job, texts: new(texts), runs: map[sched.WorkerID]string{}}
+		*r = Reader{job: r.job, texts: new(texts), runs: map[sched.WorkerID]string{}, into: r.into}
 	case r.texts == nil:
 		return damaged("its first tasks go on from others, which are missing")
 	}
@@ -102,7 +105,8 @@ func (r *Reader) outcome(d *decoder, rec *sched.Record) *wire.Outcome {
 		}
 		return nil
 	}
-	o := &wire.Outcome{Attempt: rec.Attempt, Records: d.varint(), CountersCut: fields&hasCountersOf != 0}
+	o := r.newOutcome()
+	o.Attempt, o.Records, o.CountersCut = rec.Attempt, d.varint(), fields&hasCountersOf != 0
 	index := rec.Attempt.Task.Index
 	if fields&hasRun != 0 {
 		o.Map = r.run(d, rec, fields)
@@ -139,7 +143,7 @@ func (r *Reader) outcome(d *decoder, rec *sched.Record) *wire.Outcome {
 }
 
 func (r *Reader) run(d *decoder, rec *sched.Record, fields uint64) *wire.MapResult {
-	m := new(wire.MapResult)
+	m := r.newRun()
 	if fields&hasRunLike != 0 {
 		var digits [32]byte
 		hex.Encode(digits[:], d.take(16))
@@ -189,7 +193,7 @@ func (r *Reader) counters(d *decoder, o *wire.Outcome, fields uint64) {
 		return
 	}
 	if fields&hasSameNames != 0 {
-		o.Counters = make(map[string]int64, len(r.names))
+		o.Counters = r.newCounters()
 		for _, name := range r.names {
 			o.Counters[name] = d.varint()
 		}
@@ -197,10 +201,13 @@ func (r *Reader) counters(d *decoder, o *wire.Outcome, fields uint64) {
 	}
 	n := d.count(leastCounter)
 	r.names = make([]string, 0, n)
-	o.Counters = make(map[string]int64, n)
+	var values []int64
 	for range n {
-		name := r.texts.text(d, -1)
-		r.names = append(r.names, name)
-		o.Counters[name] = d.varint()
+		r.names = append(r.names, r.texts.text(d, -1))
+		values = append(values, d.varint())
+	}
+	o.Counters = r.newCounters()
+	for i, name := range r.names {
+		o.Counters[name] = values[i]
 	}
 }

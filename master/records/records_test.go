@@ -380,7 +380,7 @@ func FuzzOpen(f *testing.F) {
 		if err != nil || k != Tasks {
 			return
 		}
-		_ = NewReader(job).Tasks(body, func(time.Time, sched.Record, *wire.Outcome) error { return nil })
+		_ = readBoth(t, NewReader(job), NewReader(job), new(Batch), body)
 	})
 }
 
