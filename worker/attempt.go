@@ -33,11 +33,20 @@ type attempt struct {
 	total  atomic.Int64 // expected, 0 while unknown
 	laps   *laps.Watch  // of the goroutine that runs the task's body
 	meter  storage.Meter
-	only   *int // of a replay: the one partition whose pairs a map attempt keeps
+	slow   atomic.Pointer[shuffle.SlowRun] // of a reduce attempt: what it waits for
+	only   *int                            // of a replay: the one partition whose pairs a map attempt keeps
 }
 
 func (a *attempt) progress() wire.Progress {
-	return wire.Progress{Attempt: a.task.Attempt, Bytes: a.bytes.Load(), Total: a.total.Load()}
+	pr := wire.Progress{Attempt: a.task.Attempt, Bytes: a.bytes.Load(), Total: a.total.Load()}
+	if s := a.slow.Load(); s != nil {
+		pr.Slow, pr.Left = mapRun(pr.Attempt.Task.Job, s.Map, s.Attempt), s.Left
+	}
+	return pr
+}
+
+func mapRun(job wire.JobID, index, n int) wire.AttemptID {
+	return wire.AttemptID{Task: wire.TaskID{Job: job, Phase: wire.Map, Index: index}, N: n}
 }
 
 // work completes what an attempt tells of its time and requests.
@@ -207,7 +216,7 @@ func failure(ctx context.Context, a *attempt, dir string, err error) *wire.Failu
 		if fetch.Unreached {
 			f.Kind = wire.FailReach
 		}
-		f.Run = wire.AttemptID{Task: wire.TaskID{Job: a.task.Attempt.Task.Job, Phase: wire.Map, Index: fetch.Map}, N: fetch.Attempt}
+		f.Run = mapRun(a.task.Attempt.Task.Job, fetch.Map, fetch.Attempt)
 	case errors.Is(err, storage.ErrChanged):
 		f.Kind = wire.FailJob
 		f.Text = err.Error() + ": run the job again when nothing writes to its input"

@@ -23,6 +23,8 @@ const (
 	runsWait       = 10 * time.Second
 	runsPause      = 50 * time.Millisecond
 	runsPauseShare = 10
+	// slowPause is the time between two looks for runs that come too slowly.
+	slowPause = 3 * time.Second
 )
 
 // runReduce is the reduce task:
@@ -41,6 +43,7 @@ func (w *Worker) runReduce(ctx context.Context, a *attempt, job loaded) (out *wi
 	defer stop(nil)
 	g, gctx := errgroup.WithContext(serving)
 	g.Go(guard(func() error { return w.followRuns(gctx, a, pairs) }))
+	g.Go(guard(func() error { return watchPace(gctx, a, pairs) }))
 	g.Go(guard(func() error {
 		err := pairs.Run(gctx)
 		if context.Cause(serving) == errReduced { // it was cut off, and not missed
@@ -95,6 +98,24 @@ func (w *Worker) followRuns(ctx context.Context, a *attempt, pairs *shuffle.Read
 			}
 		}
 		args.Cursor, args.Term = reply.Cursor, reply.Term
+	}
+}
+
+// watchPace keeps an eye on runs that come too slowly, of which the attempt's progress tells.
+func watchPace(ctx context.Context, a *attempt, pairs *shuffle.Reader) error {
+	tick := time.NewTicker(slowPause)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+		if s, ok := pairs.Slow(); ok {
+			a.slow.Store(&s)
+		} else {
+			a.slow.Store(nil)
+		}
 	}
 }
 

@@ -61,14 +61,16 @@ func unreached(err error) bool {
 type fetcher struct {
 	r       *Reader
 	run     Run
+	coming  *arriving
 	section *runfile.Reader // nil before the first answer
 	source  *source
 	buf     []byte // for blocks that are not kept in memory
 }
 
 // fetch returns the run's section, verified, in memory or in a file.
-func (r *Reader) fetch(ctx context.Context, run Run) (*source, error) {
-	f := &fetcher{r: r, run: run}
+func (r *Reader) fetch(ctx context.Context, m *mapRun) (*source, error) {
+	run := m.run
+	f := &fetcher{r: r, run: run, coming: &m.arriving}
 	for failures, verified, since := 0, int64(0), time.Now(); ; {
 		err := f.try(ctx)
 		if err == nil {
@@ -130,7 +132,8 @@ func (f *fetcher) try(ctx context.Context) (err error) {
 	if opened.Checksum != f.run.Checksum {
 		return errOtherRun
 	}
-	var body io.Reader = watched{opened.Body, watch, f.r.o.Stall}
+	f.coming.begin(opened.Section.Length, f.verified())
+	var body io.Reader = watched{opened.Body, watch, f.r.o.Stall, f.coming}
 	if f.section == nil {
 		if f.source, err = f.r.place(f.run, opened); err != nil {
 			return err
@@ -175,14 +178,16 @@ func (f *fetcher) blocks() error {
 // watched keeps a stall timer off as long as bytes come.
 type watched struct {
 	io.Reader
-	timer *time.Timer
-	stall time.Duration
+	timer  *time.Timer
+	stall  time.Duration
+	coming *arriving
 }
 
 func (w watched) Read(b []byte) (int, error) {
 	n, err := w.Reader.Read(b)
 	if n > 0 {
 		w.timer.Reset(w.stall)
+		w.coming.add(n)
 	}
 	return n, err
 }

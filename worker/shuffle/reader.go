@@ -52,10 +52,12 @@ type Reader struct {
 	mu      sync.Mutex
 	total   int // number of maps; -1: not known yet
 	maps    map[int]*mapRun
-	pending []*mapRun // to fetch, lost ones among them
-	got     int       // maps whose section is here
-	memory  int64     // bytes of the sections in memory
-	temp    *os.File  // sections on disk, end to end; nil before the first one
+	pending []*mapRun        // to fetch, lost ones among them
+	paces   map[string]*pace // of the workers that serve runs, by host
+	added   time.Time        // when the last run became known
+	got     int              // maps whose section is here
+	memory  int64            // bytes of the sections in memory
+	temp    *os.File         // sections on disk, end to end; nil before the first one
 	tempEnd int64
 
 	sources []*source // to merge, in map order; set before done is closed
@@ -65,7 +67,9 @@ type Reader struct {
 
 // mapRun is a map's run, of the attempt that counts now. Lost takes it out of Reader.maps unless it is got.
 type mapRun struct {
-	run    Run
+	run  Run
+	pace *pace // of the worker that serves it
+	arriving
 	source *source            // once fetched
 	cancel context.CancelFunc // while it is fetched
 	lost   bool
@@ -86,7 +90,7 @@ func NewReader(o ReaderOptions) *Reader {
 	if o.Rand == nil {
 		o.Rand = rand.Float64
 	}
-	return &Reader{o: o, total: -1, maps: map[int]*mapRun{}, done: make(chan struct{}), changed: make(chan struct{}, 1)}
+	return &Reader{o: o, total: -1, maps: map[int]*mapRun{}, paces: map[string]*pace{}, done: make(chan struct{}), changed: make(chan struct{}, 1)}
 }
 
 func sleep(ctx context.Context, d time.Duration) error {
@@ -117,6 +121,10 @@ func (r *Reader) Add(index, attempt int, url string, size int64, checksum uint64
 		return
 	}
 	m := &mapRun{run: Run{Map: index, Attempt: attempt, URL: url, Size: size, Checksum: checksum}}
+	if m.pace = r.paceOf(m.run); m.pace != nil {
+		m.pace.runs++
+	}
+	r.added = time.Now()
 	r.maps[index] = m
 	r.pending = append(r.pending, m)
 	r.notify()
@@ -133,6 +141,9 @@ func (r *Reader) Lost(index, attempt int) {
 	m.lost = true
 	if m.cancel != nil {
 		m.cancel()
+	}
+	if m.pace != nil {
+		m.pace.runs--
 	}
 	delete(r.maps, index)
 }
@@ -205,20 +216,32 @@ func (r *Reader) complete() bool {
 	return r.got == r.total
 }
 
-// take picks a run to fetch, any one: in the order of the log, all reducers would ask the same worker at once.
+// takeChoices is of how many runs drawn by chance the next one is taken.
+const takeChoices = 4
+
+// take picks a run to fetch, any one: in the order of the log, all reducers would ask the same worker at once. Of a few it takes that of
+// the worker which is asked for the fewest now, so that one that sends slowly does not have all fetches wait for it.
 func (r *Reader) take() *mapRun {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for len(r.pending) > 0 {
-		i, last := int(r.o.Rand()*float64(len(r.pending))), len(r.pending)-1
+		i, last := r.draw(), len(r.pending)-1
+		for range takeChoices - 1 {
+			if k := r.draw(); r.pending[k].pace.asked() < r.pending[i].pace.asked() {
+				i = k
+			}
+		}
 		m := r.pending[i]
 		r.pending[i], r.pending = r.pending[last], r.pending[:last]
 		if !m.lost {
+			m.pace.begin()
 			return m
 		}
 	}
 	return nil
 }
+
+func (r *Reader) draw() int { return int(r.o.Rand() * float64(len(r.pending))) }
 
 // fetchMap fetches a run, unless it is lost.
 func (r *Reader) fetchMap(ctx context.Context, m *mapRun) error {
@@ -228,12 +251,14 @@ func (r *Reader) fetchMap(ctx context.Context, m *mapRun) error {
 	lost := m.lost
 	m.cancel = cancel
 	r.mu.Unlock()
-	if lost {
-		return nil
+	var s *source
+	var err error
+	if !lost {
+		s, err = r.fetch(ctx, m)
 	}
-	s, err := r.fetch(ctx, m.run)
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	m.pace.end()
 	if m.lost {
 		if s != nil {
 			r.releaseLocked(s)
@@ -244,6 +269,7 @@ func (r *Reader) fetchMap(ctx context.Context, m *mapRun) error {
 		return err
 	}
 	m.source, m.cancel = s, nil
+	m.pace.came(s)
 	r.got++
 	r.notify()
 	return nil

@@ -103,6 +103,9 @@ func runWorker(ctx, term context.Context, masters []string, o worker.Options) er
 	}
 	defer c.Close()
 	o.Master = c
+	if err := withDisk(ctx, &o); err != nil {
+		return err
+	}
 	w, err := worker.New(o)
 	if err != nil {
 		return err

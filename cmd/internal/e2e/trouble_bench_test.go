@@ -28,15 +28,15 @@ const (
 	paceLimit    = 15 * time.Minute
 )
 
-// paced is the job and its input: 320 maps of 2 s and 64 reduces of 4 s.
-func paced() workload {
+// paced is a job that waits for a time for each of its lines and keys, and its input.
+func paced(lines, reducers int, perLine, perKey time.Duration) workload {
 	var b bytes.Buffer
-	for i := range paceLines {
-		fmt.Fprintf(&b, "%0*d\n", paceLine-1, i*7919%paceLines)
+	for i := range lines {
+		fmt.Fprintf(&b, "%0*d\n", paceLine-1, i*7919%lines)
 	}
 	return workload{
-		name: "paced", job: pacedJob(), reducers: paceReducers, files: []file{{"lines", b.Bytes()}},
-		params: map[string]string{"map": fmt.Sprint(paceMap.Milliseconds()), "reduce": fmt.Sprint(paceReduce.Milliseconds())},
+		name: "paced", job: pacedJob(), reducers: reducers, files: []file{{"lines", b.Bytes()}},
+		params: map[string]string{"map": fmt.Sprint(perLine.Milliseconds()), "reduce": fmt.Sprint(perKey.Milliseconds())},
 	}
 }
 
@@ -54,7 +54,7 @@ type disturbance struct {
 func BenchmarkWorkersInTrouble(b *testing.B) {
 	ctx, cancel := context.WithTimeout(b.Context(), paceLimit)
 	defer cancel()
-	w := paced()
+	w := paced(paceLines, paceReducers, paceMap, paceReduce) // 320 maps of 2 s and 64 reduces of 4 s
 	s := servers.MinIO(b)
 	k := killed{p: inBucket(b, "minio", s), s: s}
 	var err error
