@@ -27,6 +27,7 @@ const (
 var (
 	ErrInUse   = errors.New("another process uses this data directory")
 	ErrForeign = errors.New("this is not a data directory of a millrace master")
+	ErrLost    = errors.New("what the cluster knows is gone from this data directory")
 )
 
 // Identity is what a data directory says of itself.
@@ -54,7 +55,7 @@ type Dir struct {
 	id Identity
 }
 
-// OpenDir makes or opens a data directory and locks it. It fails with ErrInUse or ErrForeign.
+// OpenDir makes or opens a data directory and locks it. It fails with ErrInUse, ErrForeign or ErrLost.
 func OpenDir(path string) (*Dir, error) {
 	path, err := filepath.Abs(path)
 	if err != nil {
@@ -134,6 +135,12 @@ func (d *Dir) readIdentity() error {
 	}
 	if d.id.Format != format {
 		return fmt.Errorf("%w: %s says format %q, this program knows %q: use the version of millrace that wrote it", ErrForeign, file, d.id.Format, format)
+	}
+	// With empty files it would be the same member in etcd's eyes, which has forgotten what it has agreed to: decisions that a
+	// majority with it had made could be made otherwise. One with an empty folder joins as another member.
+	if d.id.Cluster != "" && !d.Initialized() {
+		return fmt.Errorf("%w: %s is of cluster %s, and holds no files of etcd in %s: put them back (is a disk not mounted?), or begin with an empty folder",
+			ErrLost, d.path, d.id.Cluster, filepath.Join(etcdName, "member"))
 	}
 	return nil
 }

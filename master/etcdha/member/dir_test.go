@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// A new folder gets an identity, which it keeps; an emptied one gets another.
+// A new folder gets an identity, which it keeps; an emptied one gets another. One that has lost only etcd's files is refused.
 func TestDirIdentity(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "deep", "data")
@@ -24,6 +24,14 @@ func TestDirIdentity(t *testing.T) {
 		t.Errorf("another cluster: error %v, want one that names both", err)
 	}
 	d.Close()
+	// Without etcd's files it would forget what it has agreed to with the others.
+	if _, err := OpenDir(path); !errors.Is(err, ErrLost) || !strings.Contains(err.Error(), path) || !strings.Contains(err.Error(), "c1") {
+		t.Errorf("of a cluster, and etcd's files are gone: %v, want ErrLost with the folder and the cluster", err)
+	}
+	wal := filepath.Join(path, etcdName, "member", "wal")
+	if err := errors.Join(os.MkdirAll(wal, 0o700), os.WriteFile(filepath.Join(wal, "0.wal"), nil, 0o600)); err != nil {
+		t.Fatal(err)
+	}
 	d = openDir(t, path)
 	if got := d.Identity(); got.Master != first.Master || got.Cluster != "c1" {
 		t.Errorf("opened again: %+v, want the master of %+v and cluster c1", got, first)

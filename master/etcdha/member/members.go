@@ -46,31 +46,22 @@ func statuses(members []*etcdserverpb.Member) (all []Status) {
 }
 
 // Add lets another member join; list is who shall be a member in the end. The new one takes the place of the one with the same
-// address, which has lost its data directory, or of one that is on the list no more, and does not answer. It returns all members,
-// for the other's Options.Peers. The new one counts for no majority until it is promoted.
+// address, which has lost its data directory, or of one that is on the list no more; neither answers. It returns all members,
+// for the other's Options.Peers. The new one counts for no majority until it is promoted. One joins at a time.
 //
-// Invariant: a member is taken away only while the rest is a majority that answers: etcd refuses it otherwise.
+// Invariant: a member is taken away only while the rest is a majority that answers, as etcd sees to, and only when nothing that is
+// known beforehand hinders the new one from taking its place.
 func (m *Member) Add(ctx context.Context, p Peer, list []Peer) ([]Peer, error) {
 	now, err := m.Status(ctx)
 	if err != nil {
 		return nil, err
 	}
-	var gone []Status
-	for _, old := range now {
-		switch {
-		case old.Address == p.Address && old.Learner && old.Name == "": // added before, by a call whose answer was lost
-			return peersOf(now, p), nil
-		case old.Address == p.Address:
-			gone = append(gone, old)
-		case slices.ContainsFunc(list, func(l Peer) bool { return l.Address == old.Address }):
-		case answers(ctx, old.Address):
-			return nil, fmt.Errorf("%w: %s would take the place of %s: stop that one first, or name it in --masters", ErrStillRuns, p.Name, old.Name)
-		default:
-			gone = append(gone, old)
-		}
+	if slices.ContainsFunc(now, func(old Status) bool { return old.Address == p.Address && old.Learner && old.Name == "" }) {
+		return peersOf(now, p), nil // added before, by a call whose answer was lost
 	}
-	if len(gone) > 1 {
-		return nil, fmt.Errorf("%w: %s would take the places of %s and %s: give it a list of masters that lacks one", ErrTooMany, p.Name, gone[0].Name, gone[1].Name)
+	gone, err := replaced(ctx, now, p, list)
+	if err != nil {
+		return nil, err
 	}
 	for _, old := range gone {
 		if err := m.Remove(ctx, old.ID); err != nil {
@@ -86,11 +77,41 @@ func (m *Member) Add(ctx context.Context, p Peer, list []Peer) ([]Peer, error) {
 	return peersOf(statuses(got.Members), p), nil
 }
 
-// Why a member does not take the place of another.
+// Why a member does not join.
 var (
 	ErrStillRuns = errors.New("a master cannot be replaced while it runs")
 	ErrTooMany   = errors.New("a master replaces one at a time")
+	ErrJoining   = errors.New("another master is joining")
 )
+
+// replaced lists whose place p takes among the members, one at the most.
+func replaced(ctx context.Context, now []Status, p Peer, list []Peer) (gone []Status, err error) {
+	var joining []Status
+	for _, old := range now {
+		listed := slices.ContainsFunc(list, func(l Peer) bool { return l.Address == old.Address })
+		switch {
+		case old.Address == p.Address && answers(ctx, old.Address):
+			return nil, fmt.Errorf("%w: %s listens at %s already, and %s with an empty data directory would take its place: stop that one first, or give this one another address",
+				ErrStillRuns, old.Name, old.Address, p.Name)
+		case old.Address == p.Address:
+			gone = append(gone, old)
+		case listed && old.Learner:
+			joining = append(joining, old)
+		case listed:
+		case answers(ctx, old.Address):
+			return nil, fmt.Errorf("%w: %s would take the place of %s: stop that one first, or name it in --masters", ErrStillRuns, p.Name, old.Name)
+		default:
+			gone = append(gone, old)
+		}
+	}
+	switch {
+	case len(gone) > 1:
+		return nil, fmt.Errorf("%w: %s would take the places of %s and %s: give it a list of masters that lacks one", ErrTooMany, p.Name, gone[0].Name, gone[1].Name)
+	case len(joining) > 0:
+		return nil, fmt.Errorf("%w: %s can when the one at %s has caught up: start that one, or name another in its place in --masters", ErrJoining, p.Name, joining[0].Address)
+	}
+	return gone, nil
+}
 
 // answers says whether somebody listens at an address.
 func answers(ctx context.Context, address string) bool {

@@ -3,7 +3,9 @@ package member
 import (
 	"context"
 	"errors"
+	"net"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -90,6 +92,9 @@ func TestFromOneToThree(t *testing.T) {
 	if _, err := first.Add(t.Context(), peers[1], peers); err != nil { // its answer is lost
 		t.Fatal(err)
 	}
+	if _, err := first.Add(t.Context(), peers[2], peers); !errors.Is(err, ErrJoining) || !strings.Contains(err.Error(), peers[1].Address) {
+		t.Errorf("a third one while the second joins: %v, want ErrJoining with its address", err)
+	}
 	second := join(t, first, path(1), peers[1], peers)
 	eventually(t, "the second member is promoted", func() bool { return voters(t, first) == 2 })
 	third := join(t, second, path(2), peers[2], peers)
@@ -97,6 +102,45 @@ func TestFromOneToThree(t *testing.T) {
 	wantKey(t, third, "/a")
 	stop(t, first)
 	put(t, third, "/b")
+}
+
+// Whose place a member takes that joins: of the one at its address, or of the one that its list lacks, and only of one that is gone.
+// Nobody is taken away for one who could not join then.
+func TestReplaced(t *testing.T) {
+	t.Parallel()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	alive, gone := l.Addr().String(), freePeers(t, 4)
+	a := Status{Peer: Peer{"a", alive}, ID: 1}
+	b := Status{Peer: Peer{"b", gone[0].Address}, ID: 2}
+	c := Status{Peer: Peer{"c", gone[1].Address}, ID: 3}
+	learner := Status{Peer: Peer{"d", gone[2].Address}, ID: 4, Learner: true}
+	e := Peer{"e", gone[3].Address}
+	for _, x := range []struct {
+		name string
+		now  []Status
+		p    Peer
+		list []Peer
+		want []Status
+		err  error
+	}{
+		{"one more", []Status{a, b}, e, []Peer{a.Peer, b.Peer, e}, nil, nil},
+		{"an emptied folder", []Status{a, b, c}, c.Peer, []Peer{a.Peer, b.Peer, c.Peer}, []Status{c}, nil},
+		{"the address of one that runs", []Status{a, b, c}, a.Peer, []Peer{a.Peer, b.Peer, c.Peer}, nil, ErrStillRuns},
+		{"another in place of one", []Status{a, b, c}, e, []Peer{a.Peer, b.Peer, e}, []Status{c}, nil},
+		{"another in place of one that runs", []Status{a, b, c}, e, []Peer{e, b.Peer, c.Peer}, nil, ErrStillRuns},
+		{"another in place of two", []Status{a, b, c}, e, []Peer{a.Peer, e}, nil, ErrTooMany},
+		{"while one joins", []Status{a, b, c, learner}, c.Peer, []Peer{a.Peer, b.Peer, c.Peer, learner.Peer}, nil, ErrJoining},
+		{"in place of one that was joining", []Status{a, b, learner}, e, []Peer{a.Peer, b.Peer, e}, []Status{learner}, nil},
+	} {
+		got, err := replaced(t.Context(), x.now, x.p, x.list)
+		if !errors.Is(err, x.err) || !slices.Equal(got, x.want) {
+			t.Errorf("%s: %v, %v, want %v, %v", x.name, got, err, x.want, x.err)
+		}
+	}
 }
 
 // Three members are one store. Two of them go on without the third, which catches up when it is back. One whose folder is lost
