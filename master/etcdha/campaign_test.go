@@ -218,12 +218,23 @@ func TestCandidateReplacesSilentLeader(t *testing.T) {
 	resign(t, term)
 }
 
-// Proves that a master which has etcd for itself does not wait for a leader that has died, and does for itself.
+// Proves that a master which has etcd for itself does not wait for a leader that has died, neither to lead nor to raise the term,
+// and does for itself.
 func TestSole(t *testing.T) {
 	t.Parallel()
 	s, f, other := openFaulty(t, Options{Sole: true})
 	putLeader(t, other, s.k.leader(), time.Hour)
+	if err := s.BumpTerm(t.Context(), 41); err != nil {
+		t.Error(err)
+	}
+	putLeader(t, other, s.k.leader(), time.Hour)
 	first := lead(t, s)
+	if p, err := s.Position(t.Context()); err != nil || first.N != 42 || p.Term != 42 || p.Revision == 0 {
+		t.Errorf("term %d, position %+v, %v", first.N, p, err)
+	}
+	if err := s.BumpTerm(t.Context(), 99); err == nil {
+		t.Error("the term was raised while this master leads")
+	}
 	next := campaign(t, s)
 	f.wait("watch leader", 2) // the leader's own, and the candidate's
 	if !first.Lasts() {

@@ -64,6 +64,8 @@ type Options struct {
 	// Sole says that no other process can reach this etcd, as with a single embedded member whose folder is locked. A leader key
 	// that is found is then that of a process which has died, and is not waited for.
 	Sole bool
+	// Existing says that there must be a cluster already: none is made.
+	Existing bool
 	// Log hears of terms that begin and end, and of what hinders a candidate. nil: nobody.
 	Log *slog.Logger
 
@@ -150,6 +152,9 @@ func (s *Store) identify(ctx context.Context) error {
 		}
 		if len(got.Kvs) > 0 {
 			return s.adopt(got.Kvs[0].Value)
+		}
+		if s.o.Existing {
+			return fmt.Errorf("there is no key %s: this is no state of a millrace master", key)
 		}
 		_, err = s.c.Txn(ctx).If(absent(key)).Then(clientv3.OpPut(key, string(value))).Commit()
 		if permanent(err) || ctx.Err() != nil {

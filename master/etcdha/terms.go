@@ -16,6 +16,22 @@ func (s *Store) Terms(ctx context.Context) (uint64, error) {
 	return st.term.n, nil
 }
 
+// Position is how far the state has come: of two copies of one cluster's state the one with the higher term is newer, and of two of
+// one term the one with the higher revision.
+type Position struct {
+	Term     uint64 // the last
+	Revision int64  // of etcd
+}
+
+// Position is how far the state had come when it was called, or later.
+func (s *Store) Position(ctx context.Context) (Position, error) {
+	st, err := s.look(ctx)
+	if err != nil {
+		return Position{}, fmt.Errorf("read the term: %w", err)
+	}
+	return Position{st.term.n, st.rev}, nil
+}
+
 // BumpTerm raises the number of the last term to at least that, so that the next is higher than any that there was, also after
 // an old snapshot was restored. It does so only while nobody leads.
 func (s *Store) BumpTerm(ctx context.Context, atLeast uint64) error {
@@ -29,6 +45,11 @@ func (s *Store) BumpTerm(ctx context.Context, atLeast uint64) error {
 			return fmt.Errorf("raise the term to %d: %w", atLeast, err)
 		case st.term.n >= atLeast:
 			return nil
+		case st.leader != nil && s.o.Sole && !s.reigns(st.leader):
+			if err := (&candidacy{s: s}).depose(ctx, st.leader); err != nil {
+				return fmt.Errorf("raise the term to %d: %w", atLeast, err)
+			}
+			continue
 		case st.leader != nil:
 			return fmt.Errorf("raise the term from %d to %d: the master at %q leads: stop all masters first", st.term.n, atLeast, st.leader.Address)
 		}
