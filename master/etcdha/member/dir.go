@@ -38,6 +38,8 @@ type Identity struct {
 
 	// Founders are the masters that this one has decided to found a cluster with. Invariant: once there, they stay.
 	Founders []Founder `json:"founders,omitempty"`
+
+	Restored *Restored `json:"restored,omitempty"` // what the folder was made from; nil: it began empty
 }
 
 // Founder is one of the masters that found a cluster.
@@ -91,7 +93,9 @@ func claimable(path string) error {
 	}
 	for _, e := range entries {
 		switch e.Name() {
-		case identityName, lockName, etcdName, identityName + ".new":
+		case identityName, lockName, etcdName, identityName + ".new", spoolName:
+		case stageName:
+			return fmt.Errorf("%w: a snapshot was being restored to %s, and that was cut off: run millrace master restore again, or empty the folder", ErrForeign, path)
 		default:
 			return fmt.Errorf("%w: %s holds %s: give an empty folder, or one that does not exist, with --data-dir", ErrForeign, path, e.Name())
 		}

@@ -9,6 +9,8 @@
 //	millrace.json  Identity: the format, who this master is, and the cluster it belongs to
 //	lock           held by the process that uses the folder (flock)
 //	etcd/          etcd's own files
+//	snapshot.new   for a moment, while a snapshot is made
+//	restore.new/   while a snapshot is restored
 //
 // A folder that holds other things is refused, and so is one of another format.
 //

@@ -52,6 +52,7 @@ const (
 	// defaultTick and ten of it as timeout are etcd's own: an election takes 1 to 2 s. Half of that makes a failover little
 	// shorter, since a leader's term must run out first, and costs elections over networks that lose packets.
 	defaultTick  = 100 * time.Millisecond
+	defaultName  = "master"
 	defaultQuota = 1 << 30
 	maxRequest   = 3 << 19 // 1.5 MiB, etcd's own bound
 	// keepRevisions of history are enough for a watch that fell behind by minutes; older ones go every 5 minutes.
@@ -68,7 +69,7 @@ const (
 
 func (o Options) withDefaults() (Options, error) {
 	if o.Name == "" {
-		o.Name = "master"
+		o.Name = defaultName
 	}
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
