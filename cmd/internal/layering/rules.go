@@ -48,7 +48,8 @@ const edges = `
 	master/memha             < master/journal
 	master/etcdha            < master/journal
 	master/etcdha/member     < none
-	master/etcdha/state      < master/etcdha master/etcdha/member master/journal master/wire
+	master/etcdha/backup     < master/journal storage
+	master/etcdha/state      < master/etcdha master/etcdha/backup master/etcdha/member master/journal master/wire storage
 	master/records           < jobs jobs/plan master/sched master/wire storage
 	master                   < jobs jobs/plan master/journal master/records master/sched master/wire storage storage/arrowfile storage/encoding storage/manifest storage/output
 	master/status            < jobs/plan master master/sched master/wire
