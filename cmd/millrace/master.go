@@ -42,6 +42,8 @@ type masterFlags struct {
 
 	etcd   etcdha.External
 	prefix string
+
+	snapshots snapshotFlags
 }
 
 func masterCommand(reg *program.Registry) *cobra.Command {
@@ -56,19 +58,24 @@ same directory goes on with the jobs: nothing that was done is done again, and w
 
 Three masters, each with a data directory and all with the same --masters, are one cluster that goes on when one of them is lost;
 of five, two may be. With --etcd masters use an etcd that runs already, and need no data directory.
+
+With --snapshots the master that leads copies what it knows to a bucket or another folder from time to time, and a master whose
+data directory is lost, or older than the bucket says, refuses to begin as if nothing had been: see millrace master restore.
 docs/operations.md is about running masters, replacing them, and what their messages mean.`,
 		Example: `  millrace master
-  millrace master --listen 127.0.0.1:7800 --data-dir /var/lib/millrace
+  millrace master --listen 127.0.0.1:7800 --data-dir /var/lib/millrace --snapshots s3://bucket/millrace-snapshots
   millrace master --listen 127.0.0.1:7800 --masters 127.0.0.1:7800,127.0.0.1:7802,127.0.0.1:7804
   millrace master --etcd https://etcd-1:2379,https://etcd-2:2379 --etcd-ca ca.pem --etcd-cert millrace.pem --etcd-key millrace-key.pem`,
 		Args: millrace.Arguments(0, ""),
-		RunE: func(c *cobra.Command, _ []string) error { return f.run(c.Context(), reg) },
+		RunE: func(c *cobra.Command, _ []string) error { return f.run(c, reg) },
 	}
+	c.AddCommand(restoreCommand(), snapshotsCommand())
 	fs := c.Flags()
 	fs.SortFlags = false
 	f.define(fs, "127.0.0.1:7800", "address for workers and clients; port 0 chooses a free one")
 	fs.StringVar(&f.dataDir, "data-dir", "", "folder for what must survive, for this master alone (default: ~/.local/state/millrace/master-HOST-PORT)")
 	millrace.SizeFlag(fs, &f.quota, "data-quota", "size up to which its database may grow; at the limit nothing is taken on (default: 1GiB)")
+	f.snapshots.define(c)
 	fs.StringSliceVar(&f.masters, "masters", nil, "all masters of the cluster, three or five of HOST:PORT, the same list for each; they talk to each other on PORT+1, or on PEERPORT if it is HOST:PORT/PEERPORT")
 	fs.StringVar(&f.advertise, "advertise", "", "this master in --masters (default: --listen)")
 	fs.StringVar(&f.peerTLS.CA, "peer-ca", "", "file with the authority's certificates for mutual TLS between masters, PEM; needed beyond this machine")
@@ -87,7 +94,7 @@ docs/operations.md is about running masters, replacing them, and what their mess
 	return c
 }
 
-func (f *masterFlags) run(ctx context.Context, reg *program.Registry) error {
+func (f *masterFlags) run(c *cobra.Command, reg *program.Registry) error {
 	log, err := f.logger()
 	if err != nil {
 		return err
@@ -99,10 +106,13 @@ func (f *masterFlags) run(ctx context.Context, reg *program.Registry) error {
 		return err
 	}
 	o, err := f.state()
+	if err == nil {
+		o.Snapshots, err = f.snapshots.options(c)
+	}
 	if err != nil {
 		return millrace.Usage(err)
 	}
-	ctx, cancel := f.bind(ctx)
+	ctx, cancel := f.bind(c.Context())
 	defer cancel()
 	l, err := net.Listen("tcp", f.listen)
 	if err != nil {
@@ -119,6 +129,9 @@ func (f *masterFlags) run(ctx context.Context, reg *program.Registry) error {
 		return fmt.Errorf("master: %w", err)
 	}
 	if err = raiseTerm(ctx, st, f.term); err == nil {
+		err = st.Vet(ctx, f.term)
+	}
+	if err == nil {
 		err = f.serve(ctx, reg, l, st, log)
 	}
 	return errors.Join(err, st.Close())
@@ -158,6 +171,9 @@ func (f *masterFlags) state() (o state.Options, err error) {
 	if len(f.etcd.Endpoints) > 0 {
 		if f.dataDir != "" || f.masters != nil {
 			return o, errors.New("--etcd: what must survive lies there: leave --data-dir and --masters out")
+		}
+		if f.snapshots.url != "" {
+			return o, errors.New("--snapshots are of a master's own etcd: with --etcd, back that etcd up (etcdctl snapshot save)")
 		}
 		o.External, o.Prefix = &f.etcd, f.prefix
 		return o, nil

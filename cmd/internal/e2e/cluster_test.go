@@ -27,7 +27,8 @@ type cluster struct {
 	addr   string // of the master
 	temp   string // parent of the workers' temporary folders
 	logs   string
-	data   string // of the master
+	data   string   // of the master
+	more   []string // flags of the master
 	lease  time.Duration
 	client *wire.Client
 	master *procs.Process                   // of a cluster of one; nil in others
@@ -80,7 +81,8 @@ func startClusterWith(ctx context.Context, t testing.TB, s *servers.Server, n in
 func (c *cluster) startMaster(ctx context.Context) {
 	c.t.Helper()
 	var err error
-	c.master, err = c.start("master", "master", "--listen", c.addr, "--lease", c.lease.String(), "--data-dir", c.data)
+	args := []string{"master", "--listen", c.addr, "--lease", c.lease.String(), "--data-dir", c.data}
+	c.master, err = c.start("master", append(args, c.more...)...)
 	if err != nil {
 		c.t.Fatal(err)
 	}

@@ -16,6 +16,7 @@ import (
 type decision struct {
 	join    []string         // one of these lets it join
 	found   []member.Founder // it founds a cluster with these
+	own     bool             // of found: by what it has asked itself, not by another's example
 	propose []member.Founder // it will, if the next answers say the same
 	wait    string           // none of these, for this reason
 }
@@ -35,7 +36,7 @@ func (s *search) decide(replies map[string]*wire.MeetReply) decision {
 		s.proposed = d.propose
 		return d
 	}
-	return decision{found: d.propose}
+	return decision{found: d.propose, own: true}
 }
 
 // judge says what one round of answers means.

@@ -71,6 +71,7 @@ func (s *State) gather(ctx context.Context) (member.Options, error) {
 	id := s.dir.Identity()
 	look := search{self: member.Founder{Address: o.Name, Master: id.Master}, masters: s.o.Masters}
 	said, saidAt := "", time.Time{}
+	var begins error // why this master may not begin a new cluster
 	for ; ; id = s.dir.Identity() {
 		if s.dir.Initialized() {
 			return o, nil
@@ -81,6 +82,13 @@ func (s *State) gather(ctx context.Context) (member.Options, error) {
 			return o, err
 		}
 		d := look.decide(s.meetAll(ctx))
+		if d.propose != nil {
+			// The others are asked once more after this: if they are new then, the cluster that the bucket knows is none of theirs.
+			begins = s.mayFound(ctx)
+		}
+		if d.own && begins != nil {
+			return o, begins
+		}
 		if d.found != nil {
 			if err := s.dir.SetFounders(d.found); err != nil {
 				return o, err
@@ -101,7 +109,7 @@ func (s *State) gather(ctx context.Context) (member.Options, error) {
 		}
 		if d.wait != "" && (d.wait != said || time.Since(saidAt) > sayAgain) {
 			said, saidAt = d.wait, time.Now()
-			s.o.Log.Info("waiting for the other masters", "reason", d.wait)
+			s.o.Log.Info("waiting for the other masters", "reason", d.wait+s.remedy(ctx))
 		}
 		wait(ctx, meetEvery)
 	}

@@ -53,11 +53,17 @@ type tenant struct {
 // move starts to open a state; it serves other masters until it is stopped.
 func (h house) move(t *testing.T, masters []member.Peer) *tenant {
 	t.Helper()
+	return h.moveWith(t, masters, func(o Options) Options { return o })
+}
+
+// moveWith is move with other options.
+func (h house) moveWith(t *testing.T, masters []member.Peer, with func(Options) Options) *tenant {
+	t.Helper()
 	listener, err := net.Listen("tcp", h.peer.Name)
 	if err != nil {
 		t.Fatal(err)
 	}
-	o := fast(t, h.dir)
+	o := with(fast(t, h.dir))
 	o.Masters, o.Member.Name, o.Listener = masters, h.peer.Name, listener.(*net.TCPListener)
 	ctx, cancel := context.WithCancel(context.Background())
 	x := &tenant{open: make(chan error, 1)}

@@ -38,8 +38,10 @@ import (
 	"time"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/millrace/millrace/master/etcdha"
+	"github.com/millrace/millrace/master/etcdha/backup"
 	"github.com/millrace/millrace/master/etcdha/member"
 	"github.com/millrace/millrace/master/wire"
 )
@@ -56,7 +58,10 @@ type Options struct {
 	Listener *net.TCPListener
 	Server   wire.ServerOptions // for that
 	Member   member.Options     // Name is this master's address in Masters; Peers, Token, Join and Log are set from here
-	Log      *slog.Logger       // default: none
+	// Snapshots says to which bucket snapshots go: Bucket, Every and Kept; the rest is set from here. With Bucket nil there are none.
+	// Not for an outside etcd.
+	Snapshots backup.Options
+	Log       *slog.Logger // default: none
 }
 
 // State is an open state.
@@ -65,6 +70,7 @@ type State struct {
 	o      Options
 	dir    *member.Dir      // nil: an outside etcd
 	client *clientv3.Client // of an outside etcd
+	keeper *backup.Keeper   // nil: there are no snapshots
 
 	mu     sync.Mutex
 	member *member.Member // nil until it is ready
@@ -76,6 +82,9 @@ func Open(ctx context.Context, o Options) (_ *State, err error) {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
 	o.Member.Log = o.Log
+	if o.External != nil && o.Snapshots.Bucket != nil {
+		return nil, errors.New("no snapshots are taken of an outside etcd")
+	}
 	if o.Masters != nil && !slices.ContainsFunc(o.Masters, func(p member.Peer) bool { return p.Name == o.Member.Name }) {
 		return nil, fmt.Errorf("this master, %s, is not among the masters %v", o.Member.Name, texts(o.Masters))
 	}
@@ -99,6 +108,11 @@ func Open(ctx context.Context, o Options) (_ *State, err error) {
 		return nil, err
 	}
 	if o.Masters == nil {
+		if !s.dir.Initialized() {
+			if err := s.mayFound(ctx); err != nil {
+				return s, err
+			}
+		}
 		return s, s.start(ctx, o.Member)
 	}
 	stop := s.receive(ctx, o.Listener, o.Server)
@@ -135,8 +149,14 @@ func (s *State) start(ctx context.Context, o member.Options) error {
 	if s.Store, err = etcdha.New(ctx, m.Client(), etcdha.Options{Log: s.o.Log, Sole: s.o.Masters == nil}); err != nil {
 		return err
 	}
+	s.keep()
+	return s.dir.SetCluster(s.cluster())
+}
+
+// cluster is the cluster's id as text.
+func (s *State) cluster() string {
 	id := s.Cluster()
-	return s.dir.SetCluster(hex.EncodeToString(id[:]))
+	return hex.EncodeToString(id[:])
 }
 
 // started is the member, once it is ready.
@@ -160,7 +180,12 @@ func (s *State) Run(ctx context.Context) error {
 		<-ctx.Done()
 		return nil
 	}
-	if err := s.member.Run(ctx); err != nil {
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return s.member.Run(ctx) })
+	if s.keeper != nil {
+		g.Go(func() error { return s.keeper.Run(ctx) })
+	}
+	if err := g.Wait(); err != nil {
 		return fmt.Errorf("the master's state: %w", err)
 	}
 	return nil

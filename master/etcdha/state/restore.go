@@ -1,0 +1,102 @@
+package state
+
+import (
+	"context"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"time"
+
+	"github.com/millrace/millrace/master/etcdha"
+	"github.com/millrace/millrace/master/etcdha/backup"
+	"github.com/millrace/millrace/master/etcdha/member"
+	"github.com/millrace/millrace/master/journal"
+	"github.com/millrace/millrace/storage"
+)
+
+// RestoreOptions say what is restored and where to. All but Log are required.
+type RestoreOptions struct {
+	Store   *storage.Store
+	URL     string // of a snapshot, or of what holds some: the newest
+	DataDir string // a folder that is empty or not there
+	Log     *slog.Logger
+}
+
+// Restored is what a restored state is.
+type Restored struct {
+	Cluster string // its id
+	backup.Snapshot
+	Jobs   int            // that it knows, also ended ones
+	Bucket *backup.Bucket // nil: the snapshot lay by itself
+	// Older is nil, or a NewerError: the bucket tells of a later time, and the master must be started with that term.
+	Older error
+}
+
+// restoreTick makes the member that reads the restored state for the first time ready at once; it is alone.
+const restoreTick = 10 * time.Millisecond
+
+// Restore makes a data directory from a snapshot. A master that is started on it is alone; with a list of masters, the others join
+// it. What is restored was opened and read to the end before, so that a master can start on it.
+func Restore(ctx context.Context, o RestoreOptions) (_ Restored, err error) {
+	found, err := backup.Find(ctx, o.Store, o.URL)
+	if err != nil {
+		return Restored{}, err
+	}
+	if found.Snapshot == nil {
+		return Restored{}, fmt.Errorf("%s has no snapshot of cluster %s", found.Bucket, found.Contents.Cluster)
+	}
+	m, err := member.Restore(o.DataDir)
+	if err != nil {
+		return Restored{}, err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, m.Abort())
+		}
+	}()
+	r := Restored{Snapshot: *found.Snapshot, Bucket: found.Bucket}
+	fetch := func(w io.Writer) error { return found.Fetch(ctx, o.Store, w) }
+	if err = m.Build(fetch); err == nil {
+		err = r.open(ctx, m.Dir(), o.Log)
+	}
+	if err == nil && found.Bucket != nil && found.Contents.Cluster != r.Cluster {
+		err = fmt.Errorf("it is of cluster %s, and lies where snapshots of %s do", r.Cluster, found.Contents.Cluster)
+	}
+	if err != nil {
+		return r, fmt.Errorf("restore %s: %w", r.URL, err)
+	}
+	r.Older = found.Contents.Older(r.Term, r.Revision)
+	return r, m.Commit(r.Cluster, member.Restored{Snapshot: r.URL, Term: r.Term, Revision: r.Revision})
+}
+
+// open reads a restored state for the first time.
+func (r *Restored) open(ctx context.Context, dir *member.Dir, log *slog.Logger) (err error) {
+	m, err := member.Start(ctx, dir, member.Options{Tick: restoreTick, Log: log})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, m.Close()) }()
+	s, err := etcdha.New(ctx, m.Client(), etcdha.Options{Existing: true, Log: log, Sole: true})
+	if err != nil {
+		return err
+	}
+	id := s.Cluster()
+	r.Cluster = hex.EncodeToString(id[:])
+	p, err := s.Position(ctx)
+	if err != nil {
+		return err
+	}
+	if r.Taken.IsZero() { // its name does not say
+		r.Revision = p.Revision
+	}
+	r.Term = p.Term
+	jobs := map[journal.JobID]bool{}
+	err = s.Load(ctx, func(e journal.Entry) bool {
+		jobs[e.Job] = true
+		return true
+	})
+	r.Jobs = len(jobs)
+	return err
+}
