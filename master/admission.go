@@ -37,8 +37,9 @@ func (l Limits) filled() Limits {
 
 // newcomer is a submission that is being planned.
 type newcomer struct {
-	user string
-	over chan struct{} // closed at its end
+	user   string
+	output string        // of a chain whose record is on its way
+	over   chan struct{} // closed at its end
 }
 
 // roomLocked refuses a user's next job when there are as many as the master takes. Those that are being planned count.
@@ -137,7 +138,7 @@ func (m *Master) enterLocked(id sched.JobID, user string) (known bool, done func
 	if err := m.roomLocked(user); err != nil {
 		return false, nil, err
 	}
-	mine := &newcomer{user, make(chan struct{})}
+	mine := &newcomer{user: user, over: make(chan struct{})}
 	m.planning[id] = mine
 	return false, func() { m.endSubmit(id, mine) }, nil
 }

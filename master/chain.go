@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/millrace/millrace/jobs"
@@ -47,11 +48,9 @@ type chain struct {
 	done    []jobs.StageResult
 	stages  []wire.StageStatus // of done
 	current *job               // the stage under way, nil between two
-	stopped bool               // its user wants it to end
+	stopped bool               // its user wants it to end, durably
+	ending  sync.Mutex         // held while it is noted that the chain is to end, or has; taken before Master.mu
 }
-
-// errCancelled ends a chain at its user's wish.
-var errCancelled = errors.New("cancelled")
 
 // stageID is the id of the job that runs a chain's stage n. People count stages from 1.
 func stageID(chain sched.JobID, n int) sched.JobID {
@@ -83,15 +82,18 @@ func (m *Master) submitChain(ctx context.Context, args *wire.SubmitArgs) error {
 	if err != nil {
 		return errors.Join(err, m.release(ctx, j.spec.Output, j.id))
 	}
-	m.mu.Lock()
-	err = m.nestedLocked(j.spec.Output)
-	m.mu.Unlock()
-	if err == nil {
-		err = m.noteChain(ctx, j, chainEntry{At: j.submitted, User: j.user, Objects: j.objects, Bytes: j.plan.InBytes, Digest: j.chain.digest}, spec)
-	}
-	if err != nil {
-		m.removeBulk(ctx, j)
+	if err := m.reserve(j); err != nil {
 		return errors.Join(err, m.release(ctx, j.spec.Output, j.id))
+	}
+	block, err := m.chainBlock(ctx, j, chainEntry{At: j.submitted, User: j.user, Objects: j.objects, Bytes: j.plan.InBytes, Digest: j.chain.digest}, spec)
+	if err != nil {
+		return errors.Join(asRefusal(err), m.giveUp(ctx, j))
+	}
+	if err := m.note(ctx, j.id, block); err != nil { // it may be durable all the same: see Submit
+		if m.o.Volatile {
+			_ = m.giveUp(ctx, j)
+		}
+		return refuse(wire.ErrShuttingDown, "submit", "the master is stopping")
 	}
 	m.mu.Lock()
 	m.jobs[j.id] = j
@@ -156,12 +158,12 @@ func (m *Master) runChain(ctx context.Context, j *job) error {
 		}
 	}
 	for {
-		m.mu.Lock()
-		done, stages, stopped := slices.Clone(j.chain.done), slices.Clone(j.chain.stages), j.chain.stopped
-		m.mu.Unlock()
-		if stopped {
-			return errCancelled
+		if err := m.stopStage(ctx, j); err != nil {
+			return err
 		}
+		m.mu.Lock()
+		done, stages := slices.Clone(j.chain.done), slices.Clone(j.chain.stages)
+		m.mu.Unlock()
 		next, err := m.o.Programs.Advance(j.spec, done)
 		if err != nil || next == nil {
 			return err
@@ -210,19 +212,21 @@ func (j *job) stageFolder(s jobs.StageSpec) string {
 
 // runStage runs a stage to its end, or finds it done.
 func (m *Master) runStage(ctx context.Context, j *job, s *jobs.StageSpec) (*jobs.StageResult, *wire.StageStatus, error) {
-	p, err := m.planStage(ctx, j, s)
-	if err != nil {
-		return nil, nil, err
-	}
-	if j.spec.Resume && !s.Last {
-		result, status, err := m.reuse(ctx, s, p)
-		if result != nil || err != nil {
-			return result, status, err
+	child := m.stageUnderWay(j, s.N)
+	if child == nil {
+		p, err := m.planStage(ctx, j, s)
+		if err != nil {
+			return nil, nil, err
 		}
-	}
-	child, err := m.submitStage(ctx, j, s, p)
-	if err != nil {
-		return nil, nil, err
+		if j.spec.Resume && !s.Last {
+			result, status, err := m.reuse(ctx, s, p)
+			if result != nil || err != nil {
+				return result, status, err
+			}
+		}
+		if child, err = m.submitStage(ctx, j, s, p); err != nil {
+			return nil, nil, err
+		}
 	}
 	state, reason, err := m.awaitEnd(ctx, child)
 	switch {
@@ -242,6 +246,18 @@ func (m *Master) runStage(ctx context.Context, j *job, s *jobs.StageSpec) (*jobs
 	m.mu.Unlock()
 	result, err := m.stageResult(ctx, s, out)
 	return result, &status, err
+}
+
+// stageUnderWay finds the job of a stage that an earlier master submitted. It was planned then: its input may have changed since, or
+// may not be listed now, and that is its tasks' to say.
+func (m *Master) stageUnderWay(j *job, n int) *job {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	child := m.jobs[stageID(j.id, n)]
+	if child != nil {
+		j.chain.current = child
+	}
+	return child
 }
 
 // planStage plans the job of a stage. What it reads is what the stages before it wrote, or the chain's input, unchanged.
@@ -288,22 +304,13 @@ func (m *Master) planStage(ctx context.Context, j *job, s *jobs.StageSpec) (*pla
 	return makePlan(ctx, m.o.Store, listed)
 }
 
-// submitStage hands the job of a stage to the scheduler; the one that an earlier master submitted it finds.
+// submitStage hands the job of a stage to the scheduler.
 func (m *Master) submitStage(ctx context.Context, j *job, s *jobs.StageSpec, p *plan.Plan) (*job, error) {
 	id := stageID(j.id, s.N)
-	m.mu.Lock()
-	child := m.jobs[id]
-	if child != nil {
-		j.chain.current = child
-	}
-	m.mu.Unlock()
-	if child != nil {
-		return child, nil
-	}
 	if err := m.checkOutput(ctx, p.Spec); err != nil {
 		return nil, err
 	}
-	child = newJob(id, p, m.o.Now())
+	child := newJob(id, p, m.o.Now())
 	child.parent = j
 	if err := m.openLog(ctx, child); err != nil {
 		return nil, err
@@ -410,13 +417,9 @@ func (m *Master) endChain(ctx context.Context, j *job, err error) {
 	if kept && state == sched.JobFailed {
 		reason += fmt.Sprintf(": its finished stages are kept in %s/%s: submit it again with --resume to go on from there, or with --overwrite to begin anew", j.spec.Output, StagesFolder)
 	}
-	if err := m.noteChain(ctx, j, chainEntry{At: m.o.Now(), State: state, Reason: reason}, nil); err != nil {
+	if !m.noteEnd(ctx, j, state, reason) {
 		return // this master has lost its term: a successor ends the chain
 	}
-	m.mu.Lock()
-	j.end(m.o.Now(), state, reason)
-	j.chain.current = nil
-	m.mu.Unlock()
 	m.o.Log.Info("chain ended", "job", j.id, "state", state.String(), "reason", reason)
 	m.afterChain(ctx, j, kept)
 }
@@ -468,18 +471,6 @@ func (m *Master) removeStages(ctx context.Context, j *job) error {
 		}
 	}
 	return nil
-}
-
-// cancelChain ends a chain, unless the commit of its last stage is decided.
-func (m *Master) cancelChain(ctx context.Context, j *job) error {
-	m.mu.Lock()
-	j.chain.stopped = true
-	current := j.chain.current
-	m.mu.Unlock()
-	if current == nil {
-		return nil
-	}
-	return m.step(ctx, sched.Cancel{Job: current.id}, nil)
 }
 
 // chainStatusLocked makes a chain's status of those of its stages: what it read is the first one's, what it wrote the last

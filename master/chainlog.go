@@ -13,7 +13,7 @@ import (
 )
 
 // chainEntry is what the journal keeps of a chain, beside the entries of its stages' jobs: one for its submission, one for each
-// stage that is done, one for its end.
+// stage that is done, one for a cancel, one for its end.
 type chainEntry struct {
 	At      time.Time         `json:"at"`
 	User    string            `json:"user,omitempty"` // of the submission, as are the three that follow
@@ -22,19 +22,30 @@ type chainEntry struct {
 	Digest  string            `json:"digest,omitempty"`
 	Done    *jobs.StageResult `json:"done,omitempty"`
 	Status  *wire.StageStatus `json:"status,omitempty"` // of Done
-	State   sched.JobState    `json:"state,omitempty"`  // of the end
+	Stopped bool              `json:"stopped,omitempty"`
+	State   sched.JobState    `json:"state,omitempty"` // of the end
 	Reason  string            `json:"reason,omitempty"`
 }
 
 // noteChain makes an entry of a chain durable.
 func (m *Master) noteChain(ctx context.Context, j *job, e chainEntry, spec []byte) error {
-	return m.note(ctx, j.id, func() ([]byte, error) {
-		doc, err := withPlan(e, spec)
-		if err != nil {
-			return nil, fmt.Errorf("encode record of chain %s: %w", j.id, err)
-		}
-		return m.document(ctx, j, records.Chain, doc)
-	})
+	block, err := m.chainBlock(ctx, j, e, spec)
+	if err != nil {
+		return err
+	}
+	return m.note(ctx, j.id, block)
+}
+
+// chainBlock makes the block of an entry of a chain.
+func (m *Master) chainBlock(ctx context.Context, j *job, e chainEntry, spec []byte) ([]byte, error) {
+	if m.o.Volatile { // no successor will read it
+		return nil, nil
+	}
+	doc, err := withPlan(e, spec)
+	if err != nil {
+		return nil, fmt.Errorf("encode record of chain %s: %w", j.id, err)
+	}
+	return m.document(ctx, j, records.Chain, doc)
 }
 
 // replayChainLocked takes a chain's journal entry into the jobs.
@@ -59,6 +70,8 @@ func (m *Master) replayChainLocked(id sched.JobID, doc []byte) error {
 		return fmt.Errorf("it comes before the chain's submission")
 	case c.Done != nil && c.Status != nil:
 		j.stageDone(*c.Done, *c.Status)
+	case c.Stopped:
+		j.chain.stopped = true
 	case c.State.Ended():
 		j.end(c.At, c.State, c.Reason)
 	}

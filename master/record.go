@@ -132,13 +132,9 @@ func (m *Master) writer(j *job) *records.Writer {
 }
 
 // note makes a block of a job durable.
-func (m *Master) note(ctx context.Context, id sched.JobID, block func() ([]byte, error)) error {
+func (m *Master) note(ctx context.Context, id sched.JobID, block []byte) error {
 	if m.o.Volatile { // no successor will read it
 		return nil
 	}
-	b, err := block()
-	if err != nil {
-		return err
-	}
-	return m.journal.Append(ctx, id, [][]byte{b})
+	return m.journal.Append(ctx, id, [][]byte{block})
 }

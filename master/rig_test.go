@@ -34,6 +34,8 @@ type world struct {
 	// cluster is that of its masters.
 	cluster wire.ClusterID
 	cut     func(op string) error // what becomes of a write to the journal; nil: it succeeds
+	// afterAppend is what is answered to an append that was done; nil: that.
+	afterAppend func() error
 }
 
 // cutBackend is a journal of which writes can be cut off.
@@ -52,7 +54,13 @@ func (b cutBackend) do(op string, write func() error) error {
 }
 
 func (b cutBackend) Append(ctx context.Context, term uint64, entries []journal.Entry) error {
-	return b.do("append", func() error { return b.Store.Append(ctx, term, entries) })
+	return b.do("append", func() error {
+		err := b.Store.Append(ctx, term, entries)
+		if err == nil && b.w.afterAppend != nil {
+			err = b.w.afterAppend()
+		}
+		return err
+	})
 }
 
 func (b cutBackend) Replace(ctx context.Context, term uint64, job journal.JobID, records [][]byte) error {

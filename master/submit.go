@@ -80,12 +80,33 @@ func (m *Master) giveUp(ctx context.Context, j *job) error {
 // nestedLocked refuses an output that lies inside or around that of a running job: each would take the other's files for
 // foreign ones.
 func (m *Master) nestedLocked(output string) error {
+	nested := func(o string) bool {
+		return o != "" && o != output && (strings.HasPrefix(o, output+"/") || strings.HasPrefix(output, o+"/"))
+	}
+	taken := func(id sched.JobID, o string) error {
+		return refuse(wire.ErrOutputTaken, "output "+output, "job "+string(id)+" is running and writes to "+o+": choose a folder beside it, or wait for it")
+	}
 	for _, id := range m.order {
-		j := m.jobs[id]
-		if o := j.spec.Output; !j.swept && o != output && (strings.HasPrefix(o, output+"/") || strings.HasPrefix(output, o+"/")) {
-			return refuse(wire.ErrOutputTaken, "output "+output, "job "+string(id)+" is running and writes to "+o+": choose a folder beside it, or wait for it")
+		if j := m.jobs[id]; !j.swept && nested(j.spec.Output) {
+			return taken(id, j.spec.Output)
 		}
 	}
+	for id, s := range m.planning { // one of them is as good as another
+		if nested(s.output) {
+			return taken(id, s.output)
+		}
+	}
+	return nil
+}
+
+// reserve keeps others from the folders inside and around the output of a chain while its record is being made durable.
+func (m *Master) reserve(j *job) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if err := m.nestedLocked(j.spec.Output); err != nil {
+		return err
+	}
+	m.planning[j.id].output = j.spec.Output
 	return nil
 }
 
@@ -216,6 +237,8 @@ func (m *Master) afterEnds(ctx context.Context, ended []*job) error {
 			m.afterChain(ctx, j, j.keepsStages(j.state))
 		case err == nil:
 			m.afterEnd(ctx, j, j.state, nil)
+		case errors.Is(err, journal.ErrClaimed) && m.lastOfOpenChain(j):
+			m.afterEnd(ctx, j, j.state, nil)
 		case errors.Is(err, journal.ErrClaimed):
 			kept := m.replaceLog(ctx, j)
 			if kept {
@@ -230,6 +253,14 @@ func (m *Master) afterEnds(ctx context.Context, ended []*job) error {
 		}
 	}
 	return nil
+}
+
+// lastOfOpenChain says whether a job is a stage that writes the output of its chain, and that one has not ended: the claim is the chain's,
+// and what the stage left is for nobody else to remove.
+func (m *Master) lastOfOpenChain(j *job) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return j.parent != nil && j.parent.ended.IsZero() && j.parent.spec.Output == j.spec.Output
 }
 
 // quiet waits until none of the workers that worked for an ended job does so any more: what an attempt writes after the

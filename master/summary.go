@@ -185,7 +185,7 @@ func (m *Master) replaceLog(ctx context.Context, j *job) bool {
 // cleaned notes that nothing is left to do for an ended job, unless something is. Then the next master looks again.
 func (m *Master) cleaned(ctx context.Context, j *job, all bool) {
 	if all && !m.o.Volatile {
-		err := m.note(ctx, j.id, func() ([]byte, error) { return m.codec.Document(records.Cleaned, nil), nil })
+		err := m.note(ctx, j.id, m.codec.Document(records.Cleaned, nil))
 		if err != nil && !errors.Is(err, journal.ErrFenced) {
 			m.o.Log.Warn("note that a job is cleaned up behind", "job", j.id, "error", err)
 		}

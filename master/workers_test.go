@@ -81,6 +81,7 @@ func TestRunLogPause(t *testing.T) {
 		read(0, 3, 0)
 		b := l.hire("b", 4)
 		b.beat(func() bool { l.m().mu.Lock(); defer l.m().mu.Unlock(); return !l.m().sched.Known("a") })
+		synctest.Wait() // what follows from that is done after it is known
 		read(0, 6, time.Second)
 		b.work(wire.Map, 3)
 		read(0, 9, 0)
