@@ -1,6 +1,6 @@
 // Command scale measures what a master costs under load: a real one, in a process of its own, with a thousand simulated
 // workers that talk to it over real connections and end their tasks at once, and a job of a million of them. It prints the
-// master's CPU and memory for each task, what the journal takes, how long workers wait for tasks, how long the next master
+// master's CPU and memory for each task, what its etcd takes, how long workers wait for tasks, how long the next master
 // takes to load the state, and whether all this is linear; and it says which of the targets are met. With --idle it measures
 // connected workers that have nothing to do. `make bench-scale` runs it.
 //
@@ -49,7 +49,7 @@ type options struct {
 	Readers  int // of the reduce tasks, how many read the whole run log; -1: all
 	Strict   bool
 	Profile  string // folder for CPU and heap profiles of the masters and the workers
-	Journal  string // file
+	Data     string // folder of a master
 	Dir      string // of everything, in children
 }
 
@@ -74,8 +74,8 @@ func (o *options) define(fs *pflag.FlagSet) {
 	fs.BoolVar(&o.Strict, "strict", false, "fail when a target is missed")
 	fs.StringVar(&o.Profile, "profile", "", "folder for CPU and heap profiles of the masters and the workers")
 	fs.StringVar(&o.Dir, "dir", "", "of a child: where everything lies")
-	fs.StringVar(&o.Journal, "journal", "", "of a child: the journal's file")
-	for _, name := range []string{"dir", "journal"} {
+	fs.StringVar(&o.Data, "data", "", "of a master: its data directory")
+	for _, name := range []string{"dir", "data"} {
 		_ = fs.MarkHidden(name) // fails only for an unknown name
 	}
 }

@@ -27,13 +27,16 @@ type figures struct {
 	Reduced  time.Duration // CPU of the master for the reduces and the commit
 	Heap     int64         // more than without the job, all maps done
 	Peak     int64         // of RSS, in all
-	Writes   int           // of the journal until all maps were done
-	Bytes    int64
+	Writes   int           // of etcd until all maps were done
+	Bytes    int64         // in use of its database, more than without the job
+	File     int64         // of the database, in all
+	Log      int64         // of the write-ahead log, in all
 	Full     workersSample // assignments at full load
 	Paced    workersSample // and at a rate that can be kept up
 	Load     time.Duration // of the state, by the next master
 	LoadCPU  time.Duration
-	RunReads int64 // events of run logs that were read
+	Opened   time.Duration // of that, the start of etcd
+	RunReads int64         // events of run logs that were read
 }
 
 // idleFigures are what connected workers without work cost.
@@ -88,7 +91,7 @@ func measure(ctx context.Context, o options) (_ *report, err error) {
 // bed is a master and workers that are measured.
 type bed struct {
 	o       options
-	journal string
+	data    string
 	master  *child
 	workers *child
 	c       *wire.Client
@@ -104,7 +107,7 @@ func (o options) args(name string) []string {
 
 // open starts a master and its workers.
 func open(ctx context.Context, o options, name string) (b *bed, err error) {
-	b = &bed{o: o, journal: filepath.Join(o.Dir, name+".journal")}
+	b = &bed{o: o, data: filepath.Join(o.Dir, name)}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, b.kill())
@@ -120,9 +123,9 @@ func open(ctx context.Context, o options, name string) (b *bed, err error) {
 	return b, nil
 }
 
-// lead starts a master on the journal, and connects to it.
+// lead starts a master on the data directory, and connects to it.
 func (b *bed) lead(ctx context.Context) (err error) {
-	args := append(b.o.args(masterChild), "--journal", b.journal)
+	args := append(b.o.args(masterChild), "--data", b.data)
 	if b.master, err = start(ctx, "master", &b.last, args...); err != nil {
 		return err
 	}
@@ -223,7 +226,8 @@ func (b *bed) maps(ctx context.Context, f *figures, tasks int) (wire.JobID, erro
 		err = b.workers.ask("sample", &f.Full)
 	}
 	f.CPU, f.Heap = after.CPU-before.CPU, after.Heap-before.Heap
-	f.Peak, f.Writes, f.Bytes = after.Peak, after.Writes-before.Writes, after.Bytes-before.Bytes
+	f.Peak, f.Writes, f.Bytes = after.Peak, after.Writes-before.Writes, after.InUse-before.InUse
+	f.File, f.Log = after.File, after.Log
 	if err == nil {
 		err = b.profile(b.master, b.workers)
 	}
@@ -255,6 +259,7 @@ func (b *bed) change(ctx context.Context, f *figures, job wire.JobID) error {
 	if err := b.lead(ctx); err != nil {
 		return err
 	}
+	f.Opened = b.last.Opened
 	s, err := persist(ctx, func() (*wire.JobStatus, error) { return b.c.Watch(ctx, &wire.WatchArgs{Job: job}) })
 	if err != nil {
 		return err
@@ -268,7 +273,7 @@ func (b *bed) change(ctx context.Context, f *figures, job wire.JobID) error {
 		err = b.profile(b.master)
 	}
 	if err == nil {
-		err = b.workers.ask("to "+next.Address, new(bool))
+		err = b.workers.ask("to "+b.last.Address, new(bool))
 	}
 	f.LoadCPU = next.CPU
 	return err

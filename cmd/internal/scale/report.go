@@ -14,8 +14,8 @@ const (
 	targetCPU    = 50 * time.Microsecond // of the master, for a task
 	targetHeap   = 500                   // bytes for a task
 	targetRate   = 20_000                // assignments a second
-	targetBytes  = 50 << 20              // of the journal, for a million tasks
-	targetWrites = 10                    // of the journal, a second
+	targetBytes  = 50 << 20              // of etcd, for a million tasks
+	targetWrites = 10                    // of etcd, a second
 	targetLoad   = 5 * time.Second
 	targetCores  = 1
 	targetIdle   = 1 << 30 // bytes
@@ -33,7 +33,7 @@ type report struct {
 }
 
 // perTask are a job's costs for each of its tasks.
-func (f figures) perTask() (cpu time.Duration, heap float64, journal float64) {
+func (f figures) perTask() (cpu time.Duration, heap float64, etcd float64) {
 	return time.Duration(float64(f.CPU) / f.tasks()), float64(f.Heap) / f.tasks(), float64(f.Bytes) / f.tasks()
 }
 
@@ -46,12 +46,12 @@ func (r *report) missed() (list []string) {
 	}
 	if len(r.jobs) > 0 {
 		f := r.jobs[len(r.jobs)-1]
-		cpu, heap, journal := f.perTask()
+		cpu, heap, etcd := f.perTask()
 		check(cpu <= targetCPU, "CPU for a task")
 		check(heap <= targetHeap, "memory for a task")
 		check(f.perSecond(f.Tasks) >= targetRate, "assignments a second")
-		check(journal*1e6 <= targetBytes, "bytes of the journal")
-		check(f.perSecond(f.Writes) <= targetWrites, "writes of the journal")
+		check(etcd*1e6 <= targetBytes, "bytes of etcd")
+		check(f.perSecond(f.Writes) <= targetWrites, "writes of etcd")
 		check(f.Load <= targetLoad, "loading the state")
 		check(r.linear(), "linear")
 	}
@@ -75,7 +75,7 @@ func (r *report) linear() bool {
 // print writes the table.
 func (r *report) print(out io.Writer) error {
 	if len(r.jobs) > 0 {
-		fmt.Fprintf(out, "%d workers of %d slots, %d reducers; journal in a file, synced\n", r.o.Workers, r.o.Slots, r.o.Reducers)
+		fmt.Fprintf(out, "%d workers of %d slots, %d reducers; an etcd inside the master\n", r.o.Workers, r.o.Slots, r.o.Reducers)
 		t := table.NewWriter()
 		t.SetStyle(table.StyleLight)
 		head := table.Row{"map tasks"}
@@ -145,10 +145,13 @@ var lines = []struct {
 	{"... p99", func(f figures) string { return brief(f.Full.P99) }, ""},
 	{"waiting for a task, paced, p50", func(f figures) string { return brief(f.Paced.P50) }, ""},
 	{"... p99", func(f figures) string { return brief(f.Paced.P99) }, ""},
-	{"journal, a task", func(f figures) string { _, _, journal := f.perTask(); return fmt.Sprintf("%.1f B", journal) }, "52 B"},
-	{"journal, in all", func(f figures) string { return size(f.Bytes) }, "50 MiB"},
-	{"journal, writes a second", func(f figures) string { return fmt.Sprintf("%.1f", f.perSecond(f.Writes)) }, "10"},
+	{"etcd's database, a task", func(f figures) string { _, _, etcd := f.perTask(); return fmt.Sprintf("%.1f B", etcd) }, "52 B"},
+	{"... in all", func(f figures) string { return size(f.Bytes) }, "50 MiB"},
+	{"... its file", func(f figures) string { return size(f.File) }, ""},
+	{"... and the write-ahead log", func(f figures) string { return size(f.Log) }, ""},
+	{"etcd's writes a second", func(f figures) string { return fmt.Sprintf("%.1f", f.perSecond(f.Writes)) }, "10"},
 	{"next master answers after", func(f figures) string { return brief(f.Load) }, "5 s"},
+	{"... of that the start of etcd", func(f figures) string { return brief(f.Opened) }, ""},
 	{"... its CPU until then", func(f figures) string { return brief(f.LoadCPU) }, ""},
 	{"run log events read", func(f figures) string { return humanize.Comma(f.RunReads) }, ""},
 }

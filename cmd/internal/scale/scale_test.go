@@ -2,8 +2,6 @@ package main
 
 import (
 	"bytes"
-	"context"
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -14,7 +12,6 @@ import (
 
 	"github.com/millrace/millrace/jobs/plan"
 	"github.com/millrace/millrace/master"
-	"github.com/millrace/millrace/master/journal"
 )
 
 // TestMain makes this binary the children that the measurement starts.
@@ -46,7 +43,7 @@ func TestMeasure(t *testing.T) {
 		if n := f.Full.Tasks; n < f.Tasks || n > f.Tasks+o.Reducers { // reduce tasks are given at the end, and held
 			t.Errorf("job %d: %d assignments of %d maps and %d reduces", i, n, f.Tasks, o.Reducers)
 		}
-		if f.CPU <= 0 || f.Mapped <= 0 || f.Writes <= 0 || f.Bytes <= 0 || f.Peak <= 0 || f.Load <= 0 || f.Paced.P50 <= 0 || f.Paced.P99 < f.Paced.P50 {
+		if f.CPU <= 0 || f.Mapped <= 0 || f.Writes <= 0 || f.Bytes <= 0 || f.File < f.Bytes || f.Log <= 0 || f.Opened <= 0 || f.Opened > f.Load || f.Peak <= 0 || f.Load <= 0 || f.Paced.P50 <= 0 || f.Paced.P99 < f.Paced.P50 {
 			t.Errorf("job %d: nothing was measured: %+v", i, f)
 		}
 	}
@@ -80,8 +77,8 @@ func TestMissed(t *testing.T) {
 		"CPU for a task":          func(f *figures, _ *idleFigures) { f.CPU = 51 * time.Second },
 		"memory for a task":       func(f *figures, _ *idleFigures) { f.Heap = 501e6 },
 		"assignments a second":    func(f *figures, _ *idleFigures) { f.Mapped = 51 * time.Second },
-		"bytes of the journal":    func(f *figures, _ *idleFigures) { f.Bytes = 53 << 20 },
-		"writes of the journal":   func(f *figures, _ *idleFigures) { f.Writes = 500 },
+		"bytes of etcd":           func(f *figures, _ *idleFigures) { f.Bytes = 53 << 20 },
+		"writes of etcd":          func(f *figures, _ *idleFigures) { f.Writes = 500 },
 		"loading the state":       func(f *figures, _ *idleFigures) { f.Load = 6 * time.Second },
 		"cores for idle workers":  func(_ *figures, i *idleFigures) { i.CPU = 1.1 },
 		"memory for idle workers": func(_ *figures, i *idleFigures) { i.RSS = 2 << 30 },
@@ -116,90 +113,6 @@ func TestPretended(t *testing.T) {
 		if !slices.IsSortedFunc(p.Objects, func(a, b plan.Object) int { return strings.Compare(a.URL, b.URL) }) {
 			t.Errorf("%d tasks: the objects are not in order", tasks)
 		}
-	}
-}
-
-// A journal in a file survives its process: entries, claims, replaced logs and the term; a write of an old term, or one out of
-// order, changes nothing, and a torn entry at the end is none.
-func TestLogFile(t *testing.T) {
-	t.Parallel()
-	path := filepath.Join(t.TempDir(), "journal")
-	ctx := t.Context()
-	l, err := openLogFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	must := func(err error) {
-		t.Helper()
-		if err != nil {
-			t.Fatal(err)
-		}
-	}
-	entry := func(job journal.JobID, seq uint64, records ...string) journal.Entry {
-		e := journal.Entry{Job: job, Seq: seq}
-		for _, r := range records {
-			e.Records = append(e.Records, []byte(r))
-		}
-		return e
-	}
-	term, err := l.Campaign(ctx, journal.Candidate{Address: "here"})
-	must(err)
-	must(l.Append(ctx, term.N, []journal.Entry{entry("a", 0, "a0", "a1"), entry("b", 0, "b0")}))
-	must(l.Append(ctx, term.N, []journal.Entry{entry("a", 1, "a2"), entry("b", 1, "b1")}))
-	must(l.Replace(ctx, term.N, "b", [][]byte{[]byte("B")}))
-	must(l.Append(ctx, term.N, []journal.Entry{entry("b", 1, "b2"), entry("c", 0, "c0")}))
-	must(l.Replace(ctx, term.N, "c", nil))
-	if _, err := l.Claim(ctx, term.N, "out", "a"); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := l.Claim(ctx, term.N, "gone", "a"); err != nil {
-		t.Fatal(err)
-	}
-	must(l.Release(ctx, term.N, "gone", "a"))
-	if err := l.Append(ctx, term.N-1, []journal.Entry{entry("a", 2, "old")}); !errors.Is(err, journal.ErrFenced) {
-		t.Errorf("a write of an old term: %v", err)
-	}
-	if err := l.Append(ctx, term.N, []journal.Entry{entry("a", 5, "late")}); err == nil {
-		t.Error("an entry out of order was taken")
-	}
-	if writes, bytes := l.counts(); writes != 9 || bytes == 0 {
-		t.Errorf("%d writes of %d bytes", writes, bytes)
-	}
-	if _, err := l.f.Write([]byte{100, kindEntry, 1, 2}); err != nil { // torn
-		t.Fatal(err)
-	}
-	must(l.f.Close())
-
-	l, err = openLogFile(path)
-	must(err)
-	defer l.f.Close()
-	var got []string
-	must(l.Load(ctx, func(e journal.Entry) bool {
-		got = append(got, fmt.Sprintf("%s%d:%s", e.Job, e.Seq, bytes.Join(e.Records, []byte(" "))))
-		return true
-	}))
-	if want := []string{"a0:a0 a1", "a1:a2", "b0:B", "b1:b2"}; !slices.Equal(got, want) {
-		t.Errorf("loaded %q, want %q", got, want)
-	}
-	if next, err := l.Campaign(ctx, journal.Candidate{Address: "there"}); err != nil || next.N != term.N+1 || l.Leader() != "there" {
-		t.Errorf("term %d after %d, leader %q: %v", next.N, term.N, l.Leader(), err)
-	}
-	must(l.Append(ctx, l.term, []journal.Entry{entry("a", 2, "a3")}))
-	reopened, err := openLogFile(path)
-	must(err)
-	defer reopened.f.Close()
-	if reopened.next["a"] != 3 {
-		t.Errorf("after a torn entry: %d entries of a, want 3", reopened.next["a"])
-	}
-	for output, want := range map[string]journal.JobID{"out": "a", "gone": "d"} {
-		if holder, err := l.Claim(ctx, l.term, output, "d"); err != nil || holder != want {
-			t.Errorf("%s is held by %q: %v", output, holder, err)
-		}
-	}
-	stopped, stop := context.WithCancel(ctx)
-	stop()
-	if err := l.Append(stopped, l.term, []journal.Entry{entry("e", 0, "x")}); !errors.Is(err, context.Canceled) {
-		t.Errorf("a write whose context has ended: %v", err)
 	}
 }
 

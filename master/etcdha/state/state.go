@@ -1,7 +1,7 @@
 // Package state opens what a master keeps its state in and becomes the leader by: an etcdha.Store, in whichever way it is had. A
 // master that is alone has an etcd member of its own; three or five masters have one each, which are a cluster; an outside etcd
-// may be used in its place. What is on top of it, the journal and the master, does not know the difference. Only command millrace
-// imports it.
+// may be used in its place. What is on top of it, the journal and the master, does not know the difference. Only command millrace,
+// and the program that measures masters, import it.
 //
 // # How masters become one cluster
 //

@@ -41,6 +41,9 @@ func TestReopen(t *testing.T) {
 			t.Errorf("opened again it is cluster %x, was %x", s.Cluster(), cluster)
 		}
 		cluster = s.Cluster()
+		if u := s.Usage(); u.Writes == 0 || u.InUse == 0 || u.File < u.InUse {
+			t.Errorf("its database takes %+v", u)
+		}
 		begun := time.Now()
 		term, err := s.Campaign(t.Context(), journal.Candidate{Address: "a"})
 		if err != nil || term.N != n {
