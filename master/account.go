@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"math"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/millrace/millrace/master/sched"
@@ -115,30 +116,37 @@ func (a *account) selected(e sched.Selected, worker string, o *wire.Outcome) {
 		a.backup.Won++
 		a.backup.Saved += e.Saved
 	}
-	a.hot = hottest(a.hot, taskName(task), o.Work.Hot)
-	p.selected(taskDetail(e.Attempt, worker, o))
+	if len(a.hot) > 0 || len(o.Work.Hot) > 0 {
+		a.hot = hottest(a.hot, taskName(task), o.Work.Hot)
+	}
+	p.selected(e.Attempt, worker, o)
 }
 
-func (p *phaseAccount) selected(t wire.TaskDetail) {
+func (p *phaseAccount) selected(id sched.AttemptID, worker string, o *wire.Outcome) {
 	d := &p.detail
 	d.Attempts++
-	d.Time.Add(t.Time)
-	p.useful += t.Elapsed
-	p.elapsed.add(int64(t.Elapsed))
-	p.bytes.add(t.Bytes)
-	if t.Spilled > 0 {
+	d.Time.Add(o.Work.Time)
+	p.useful += o.Elapsed
+	p.elapsed.add(int64(o.Elapsed))
+	p.bytes.add(o.Bytes)
+	if o.Spilled > 0 {
 		d.Spilled++
 	}
-	w := p.workers[t.Worker]
+	w := p.workers[worker]
 	if w == nil && len(p.workers) < maxPaces {
 		w = new(pace)
-		p.workers[t.Worker] = w
+		p.workers[worker] = w
 	}
 	if w != nil {
-		w.bytes += t.Bytes
-		w.took += t.Elapsed - t.Time.Wait
+		w.bytes += o.Bytes
+		w.took += o.Elapsed - o.Work.Time.Wait
 	}
-	d.Slowest = longest(slices.DeleteFunc(d.Slowest, func(x wire.TaskDetail) bool { return x.Task == t.Task }), t)
+	var b [nameBytes]byte
+	name := appendTaskName(b[:0], id.Task)
+	d.Slowest = slices.DeleteFunc(d.Slowest, func(x wire.TaskDetail) bool { return x.Task == string(name) })
+	if n := len(d.Slowest); n < wire.MaxSlowest || o.Elapsed >= d.Slowest[n-1].Elapsed { // of most tasks no detail is made
+		d.Slowest = longest(d.Slowest, taskDetail(id, worker, o))
+	}
 }
 
 // longest adds a task to a list of those that took longest, which stays sorted and short.
@@ -180,9 +188,18 @@ func taskDetail(id sched.AttemptID, worker string, o *wire.Outcome) wire.TaskDet
 }
 
 // taskName is a task's name within its job, as logs print it.
-func taskName(t sched.TaskID) string {
-	name := t.String()
-	return name[len(t.Job)+1:]
+func taskName(t sched.TaskID) string { return string(appendTaskName(nil, t)) }
+
+// nameBytes is enough for the name of a task of any phase with an index of seven digits.
+const nameBytes = 16
+
+// appendTaskName appends taskName. It is compared for each task that ends.
+func appendTaskName(b []byte, t sched.TaskID) []byte {
+	b = append(append(b, t.Phase.String()...), '-')
+	for least := 10_000; t.Index < least && least > 1; least /= 10 {
+		b = append(b, '0')
+	}
+	return strconv.AppendInt(b, int64(t.Index), 10)
 }
 
 // histogram counts figures by size, eight classes an octave, so that a median is within a tenth.

@@ -9,6 +9,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/millrace/millrace/master/sched"
 	"github.com/millrace/millrace/master/wire"
 	"github.com/millrace/millrace/storage"
 )
@@ -220,20 +221,38 @@ func TestHistogram(t *testing.T) {
 	}
 }
 
+// A task's name is what logs print of it.
+func TestTaskName(t *testing.T) {
+	t.Parallel()
+	for _, index := range []int{0, 7, 99, 100, 9999, 10_000, 1_999_999} {
+		for _, phase := range []sched.Phase{sched.Sample, sched.Map, sched.Reduce} {
+			id := sched.TaskID{Job: jobA, Phase: phase, Index: index}
+			name := taskName(id)
+			if want := id.String()[len(jobA)+1:]; name != want || phase != sched.Sample && len(name) > nameBytes {
+				t.Errorf("%s, want %s in %d bytes", name, want, nameBytes)
+			}
+		}
+	}
+}
+
 // Of the slowest tasks as many are kept as are told of, each once.
 func TestLongest(t *testing.T) {
 	t.Parallel()
 	var p phaseAccount
 	p.workers = map[string]*pace{}
-	for i := range 100 {
-		p.selected(wire.TaskDetail{Task: fmt.Sprint("map-", i*37%100), Elapsed: time.Duration(i * 37 % 100), Worker: "w"})
+	ends := func(index int, elapsed time.Duration) {
+		p.selected(sched.AttemptID{Task: sched.TaskID{Job: jobA, Phase: sched.Map, Index: index}}, "w", &wire.Outcome{Elapsed: elapsed, Work: new(wire.Work)})
 	}
-	p.selected(wire.TaskDetail{Task: "map-99", Elapsed: 1000, Worker: "w"}) // it ran again
+	for i := range 100 {
+		ends(i*37%100, time.Duration(i*37%100))
+	}
+	ends(99, 1000) // it ran again
+	ends(95, 1)    // and this one, faster
 	var got []time.Duration
 	for _, d := range p.explain().Slowest {
 		got = append(got, d.Elapsed)
 	}
-	if !slices.Equal(got, []time.Duration{1000, 98, 97, 96, 95}) {
+	if !slices.Equal(got, []time.Duration{1000, 98, 97, 96, 1}) {
 		t.Errorf("got %v", got)
 	}
 }

@@ -57,8 +57,10 @@ func (m *Master) loop(ctx context.Context) error {
 	start := time.Now()
 	tick := time.NewTicker(m.o.Tick)
 	defer tick.Stop()
+	var batch []request
+	var effects []sched.Effect
 	for {
-		var batch []request
+		batch, effects = again(batch), again(effects)
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
@@ -73,12 +75,12 @@ func (m *Master) loop(ctx context.Context) error {
 			return journal.ErrFenced
 		}
 		batch = m.gather(batch)
-		effects := m.stepAll(time.Since(start), batch)
+		effects = m.stepAll(effects, time.Since(start), batch)
 		if pause := m.journal.Pause(); pause > 0 && slices.ContainsFunc(effects, isRecord) {
 			wait(ctx, pause)
 			first := len(batch)
 			batch = m.gather(batch)
-			effects = append(effects, m.stepAll(time.Since(start), batch[first:])...)
+			effects = m.stepAll(effects, time.Since(start), batch[first:])
 		}
 		records, err := m.encode(effects)
 		if err != nil {
@@ -92,6 +94,18 @@ func (m *Master) loop(ctx context.Context) error {
 			close(r.done)
 		}
 	}
+}
+
+// maxKept bounds the memory that the loop uses again, events or effects: the loss of a large job's runs may be a million effects.
+const maxKept = 1 << 15
+
+// again returns an empty list in the memory of one that is needed no more, and holds on to nothing in it.
+func again[T any](list []T) []T {
+	if cap(list) > maxKept {
+		return nil
+	}
+	clear(list)
+	return list[:0]
 }
 
 // writePatience is for how long the loop counts as alive while it waits for one write. One over a slow network that loses packets
@@ -132,16 +146,24 @@ func (m *Master) gather(batch []request) []request {
 	return batch
 }
 
-// stepAll steps the scheduler through a batch and returns the effects.
-func (m *Master) stepAll(at time.Duration, batch []request) (effects []sched.Effect) {
+// stepAll steps the scheduler through a batch and appends the effects.
+func (m *Master) stepAll(effects []sched.Effect, at time.Duration, batch []request) []sched.Effect {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	before := len(effects)
 	for _, r := range batch {
 		if r.prepare == nil || r.prepare() {
 			effects = append(effects, m.sched.Step(at, r.event)...)
 		}
 	}
-	for _, e := range effects {
+	n := 0
+	for _, e := range effects[before:] {
+		if isRecord(e) {
+			n++
+		}
+	}
+	m.pending = slices.Grow(m.pending, n)
+	for _, e := range effects[before:] {
 		if r, is := e.(sched.Record); is {
 			m.pending = append(m.pending, r)
 		}

@@ -222,8 +222,7 @@ func wait(ctx context.Context, d time.Duration) {
 // leading returns the master of this term. While nobody leads, or the one that does still loads the journal, a call is held for
 // a moment: workers by the thousand would ask again and again, and all of them are to know at once.
 func (p *Process) leading(ctx context.Context) (*Master, error) {
-	timer := time.NewTimer(heldFor)
-	defer timer.Stop()
+	var timer *time.Timer // nil until there is something to wait for
 	for {
 		m, leader, changed := p.state()
 		var ready chan struct{}
@@ -239,6 +238,10 @@ func (p *Process) leading(ctx context.Context) (*Master, error) {
 			default:
 				ready = m.ready
 			}
+		}
+		if timer == nil {
+			timer = time.NewTimer(heldFor)
+			defer timer.Stop()
 		}
 		select {
 		case <-ready:

@@ -24,6 +24,7 @@ type figures struct {
 	Planned  time.Duration // the call of Submit
 	Mapped   time.Duration // from there to the last map
 	CPU      time.Duration // of the master until then
+	Workers  time.Duration // CPU of the simulated workers until then
 	Reduced  time.Duration // CPU of the master for the reduces and the commit
 	Heap     int64         // more than without the job, all maps done
 	Peak     int64         // of RSS, in all
@@ -225,7 +226,7 @@ func (b *bed) maps(ctx context.Context, f *figures, tasks int) (wire.JobID, erro
 	if err == nil {
 		err = b.workers.ask("sample", &f.Full)
 	}
-	f.CPU, f.Heap = after.CPU-before.CPU, after.Heap-before.Heap
+	f.CPU, f.Workers, f.Heap = after.CPU-before.CPU, f.Full.CPU-seen.CPU, after.Heap-before.Heap
 	f.Peak, f.Writes, f.Bytes = after.Peak, after.Writes-before.Writes, after.InUse-before.InUse
 	f.File, f.Log = after.File, after.Log
 	if err == nil {

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"runtime"
 	"time"
 
 	"github.com/dustin/go-humanize"
@@ -137,6 +138,10 @@ var lines = []struct {
 	{"master's CPU for a task", func(f figures) string { cpu, _, _ := f.perTask(); return brief(cpu) }, "50 µs"},
 	{"... with its share of reduces, run logs and commit", func(f figures) string {
 		return brief(time.Duration(float64(f.CPU+f.Reduced) / f.tasks()))
+	}, ""},
+	{"simulated workers' CPU for a task", func(f figures) string { return brief(time.Duration(float64(f.Workers) / f.tasks())) }, ""},
+	{"processors that both had, full load", func(f figures) string {
+		return fmt.Sprintf("%.2f of %d", (f.CPU+f.Workers).Seconds()/f.Mapped.Seconds(), runtime.NumCPU())
 	}, ""},
 	{"master's memory for a task", func(f figures) string { _, heap, _ := f.perTask(); return fmt.Sprintf("%.0f B", heap) }, "500 B"},
 	{"master's peak, resident", func(f figures) string { return size(f.Peak) }, ""},

@@ -43,7 +43,7 @@ func TestMeasure(t *testing.T) {
 		if n := f.Full.Tasks; n < f.Tasks || n > f.Tasks+o.Reducers { // reduce tasks are given at the end, and held
 			t.Errorf("job %d: %d assignments of %d maps and %d reduces", i, n, f.Tasks, o.Reducers)
 		}
-		if f.CPU <= 0 || f.Mapped <= 0 || f.Writes <= 0 || f.Bytes <= 0 || f.File < f.Bytes || f.Log <= 0 || f.Opened <= 0 || f.Opened > f.Load || f.Peak <= 0 || f.Load <= 0 || f.Paced.P50 <= 0 || f.Paced.P99 < f.Paced.P50 {
+		if f.CPU <= 0 || f.Workers <= 0 || f.Mapped <= 0 || f.Writes <= 0 || f.Bytes <= 0 || f.File < f.Bytes || f.Log <= 0 || f.Opened <= 0 || f.Opened > f.Load || f.Peak <= 0 || f.Load <= 0 || f.Paced.P50 <= 0 || f.Paced.P99 < f.Paced.P50 {
 			t.Errorf("job %d: nothing was measured: %+v", i, f)
 		}
 	}

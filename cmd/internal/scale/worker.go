@@ -2,11 +2,14 @@ package main
 
 import (
 	"context"
+	"encoding/binary"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
 	"net"
+	"runtime/debug"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -21,6 +24,9 @@ import (
 
 // heartbeat is how long a poll of a worker waits when there is nothing to say, unless the master wants it to wait longer.
 const heartbeat = time.Second
+
+// workersGC is the collector's percentage in the workers' process: memory is cheaper there than processor time.
+const workersGC = 400
 
 // fleet is the simulated workers of this process.
 type fleet struct {
@@ -59,6 +65,7 @@ func serveWorkers(ctx context.Context, o options, addr string, in io.Reader, out
 	if err != nil {
 		return err
 	}
+	debug.SetGCPercent(workersGC)
 	f := &fleet{o: o, store: newStore(o.Splits)}
 	f.addr.Store(&addr)
 	f.hold.Store(true)
@@ -148,6 +155,8 @@ type worker struct {
 	args wire.PollArgs
 
 	pause   time.Duration // between heartbeats, as the master wants it
+	endings []*ending
+	told    int // of endings, in the poll that is under way
 	running []running
 	had     map[wire.AttemptID]bool
 }
@@ -182,6 +191,7 @@ func (w *worker) run(ctx context.Context) error {
 		case errors.Is(err, wire.ErrWorkerLost):
 			w.f.lost.Add(1)
 			w.args.Worker, w.args.Seq, w.args.Done, w.running = w.args.Worker+"x", 0, nil, nil
+			w.told = 0
 			clear(w.had)
 			continue
 		case err != nil:
@@ -195,7 +205,7 @@ func (w *worker) run(ctx context.Context) error {
 
 // take applies an answer.
 func (w *worker) take(reply *wire.PollReply, free int, waited time.Duration) {
-	w.args.Done, w.pause = nil, reply.Heartbeat
+	w.args.Done, w.pause, w.told = w.args.Done[:0], reply.Heartbeat, 0
 	for _, id := range reply.Kill {
 		w.had[id] = true
 		for i, r := range w.running {
@@ -272,7 +282,7 @@ func (w *worker) end(ctx context.Context, r *running) (*wire.Outcome, error) {
 		if time.Now().Before(r.until) {
 			return nil, nil
 		}
-		return w.outcome(r.task), nil
+		return w.outcome(w.spare(), r.task), nil
 	case r.ended != nil:
 		select {
 		case e := <-r.ended:
@@ -281,7 +291,7 @@ func (w *worker) end(ctx context.Context, r *running) (*wire.Outcome, error) {
 		}
 	case !w.f.hold.Load():
 		r.ended = make(chan ended, 1)
-		o := w.outcome(r.task)
+		o := w.outcome(new(ending), r.task)
 		go func() { // ends with its calls, and these with ctx
 			err := w.reduce(ctx, r.task.Attempt.Task, o)
 			r.ended <- ended{o, err}
@@ -290,25 +300,48 @@ func (w *worker) end(ctx context.Context, r *running) (*wire.Outcome, error) {
 	return nil, nil
 }
 
+// ending is the memory of an outcome. That of maps is used again when the poll that told it has been answered: what is measured is
+// the master, with which the workers share processors.
+type ending struct {
+	wire.Outcome
+	work wire.Work
+	run  wire.MapResult
+}
+
+// spare is the memory for one more outcome in the next poll.
+func (w *worker) spare() *ending {
+	if w.told == len(w.endings) {
+		w.endings = append(w.endings, new(ending))
+	}
+	w.told++
+	return w.endings[w.told-1]
+}
+
 // outcome ends a task as a real one ends. A task that is run again has the same checksum.
-func (w *worker) outcome(t wire.Task) *wire.Outcome {
-	index := t.Attempt.Task.Index
-	o := &wire.Outcome{
-		Attempt: t.Attempt, Records: 400_000 + w.rand.Int64N(1000), Bytes: splitBytes, Elapsed: time.Second + time.Duration(w.rand.Int64N(1e9)),
-		Counters: map[string]int64{"lines": 400_000 + w.rand.Int64N(1000), "empty lines": w.rand.Int64N(1000), "errors": w.rand.Int64N(100)},
-		Work: &wire.Work{
-			Time:    wire.Times{Read: time.Duration(w.rand.Int64N(1e9)), Map: time.Duration(w.rand.Int64N(1e9)), Sort: time.Duration(w.rand.Int64N(1e9)), Write: time.Duration(w.rand.Int64N(1e9))},
-			Emitted: 4_000_000 + w.rand.Int64N(10_000), In: splitBytes, Groups: w.rand.Int64N(10_000),
+func (w *worker) outcome(o *ending, t wire.Task) *wire.Outcome {
+	if o.Counters == nil {
+		o.Counters = map[string]int64{}
+	}
+	o.Attempt, o.Records, o.Bytes = t.Attempt, 400_000+w.rand.Int64N(1000), splitBytes
+	o.Elapsed = time.Second + time.Duration(w.rand.Int64N(1e9))
+	o.Counters["lines"], o.Counters["empty lines"], o.Counters["errors"] = 400_000+w.rand.Int64N(1000), w.rand.Int64N(1000), w.rand.Int64N(100)
+	o.work = wire.Work{
+		Time: wire.Times{
+			Read: time.Duration(w.rand.Int64N(1e9)), Map: time.Duration(w.rand.Int64N(1e9)), Sort: time.Duration(w.rand.Int64N(1e9)),
+			Write: time.Duration(w.rand.Int64N(1e9)),
 		},
+		Emitted: 4_000_000 + w.rand.Int64N(10_000), In: splitBytes, Groups: w.rand.Int64N(10_000),
 	}
+	o.Work, o.Map, o.Reduce, o.Parts = &o.work, nil, nil, nil
 	if t.Attempt.Task.Phase == wire.Map {
-		sum := rand.New(rand.NewPCG(uint64(index), 2))
-		o.Map = &wire.MapResult{
-			URL:  fmt.Sprintf("%s/runs/%016x%016x", w.args.RunsURL, w.rand.Uint64(), w.rand.Uint64()),
-			Size: 1<<20 + w.rand.Int64N(1<<16), Checksum: sum.Uint64(), Pairs: 50_000 + w.rand.Int64N(1000),
+		name := binary.BigEndian.AppendUint64(binary.BigEndian.AppendUint64(nil, w.rand.Uint64()), w.rand.Uint64())
+		o.run = wire.MapResult{
+			URL:  w.args.RunsURL + "/runs/" + hex.EncodeToString(name),
+			Size: 1<<20 + w.rand.Int64N(1<<16), Checksum: uint64(t.Attempt.Task.Index+1) * 0x9e3779b97f4a7c15, Pairs: 50_000 + w.rand.Int64N(1000),
 		}
+		o.Map = &o.run
 	}
-	return o
+	return &o.Outcome
 }
 
 // reduce reads the run log and makes a part.
