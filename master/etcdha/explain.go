@@ -11,7 +11,8 @@ import (
 	"google.golang.org/grpc/status"
 )
 
-// refusals are etcd's errors after which it is certain that nothing was written and pointless to try again at once.
+// refusals are etcd's errors after which nothing will be written any more, and it is pointless to try again at once. Nothing was written
+// either, except with ErrNoSpace: the first write beyond the quota is done, and answered by that.
 var refusals = []error{
 	rpctypes.ErrNoSpace, rpctypes.ErrCorrupt,
 	rpctypes.ErrPermissionDenied, rpctypes.ErrUserEmpty, rpctypes.ErrAuthFailed, rpctypes.ErrUserNotFound,
@@ -20,7 +21,7 @@ var refusals = []error{
 	rpctypes.ErrCompacted,
 }
 
-// refused says whether etcd has refused a request, so that nothing was written.
+// refused says whether etcd has refused a request, so that it cannot be done later.
 func refused(err error) bool { return isOneOf(err, refusals) }
 
 // permanent says whether trying again is of no use until a person has done something about it.

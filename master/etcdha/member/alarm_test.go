@@ -3,11 +3,14 @@ package member
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+	clientv3 "go.etcd.io/etcd/client/v3"
 )
 
 // tinyQuota is full after some dozen large values.
@@ -46,8 +49,8 @@ func TestFullOfHistory(t *testing.T) {
 		_, err := m.Client().Put(t.Context(), "/new", "1")
 		return err == nil
 	})
-	if m.full() {
-		t.Error("the alarm is still raised")
+	if a := m.etcd.Server.Alarms(); len(a) > 0 {
+		t.Errorf("still raised: %v", a)
 	}
 	for _, key := range []string{"/kept", "/same", "/new"} {
 		wantKey(t, m, key)
@@ -61,20 +64,21 @@ func TestFullOfData(t *testing.T) {
 	o := fast(t)
 	o.Quota = tinyQuota
 	m := start(t, t.TempDir(), o)
+	own := alarm{uint64(m.etcd.Server.MemberID()), etcdserverpb.AlarmType_NOSPACE}
 	keys := 0
 	next := func(int) string { keys++; return fmt.Sprint("/", keys) }
 	var err error
 	for range 20 { // the file may be full before its pages are
 		fill(t, m, next)
-		if err = m.heal(t.Context()); err != nil {
+		if err = m.heal(t.Context(), own); err != nil {
 			break
 		}
 	}
 	if !errors.Is(err, ErrFull) || !strings.Contains(err.Error(), "--data-quota") {
 		t.Errorf("without anything to free: %v, want ErrFull with the remedy", err)
 	}
-	if _, err := m.Client().Put(t.Context(), "/new", "1"); !errors.Is(err, rpctypes.ErrNoSpace) || !m.full() {
-		t.Errorf("a write to a full database: %v, full %v", err, m.full())
+	if _, err := m.Client().Put(t.Context(), "/new", "1"); !errors.Is(err, rpctypes.ErrNoSpace) || !slices.Equal(m.due(map[alarm]int{}), []alarm{own}) {
+		t.Errorf("a write to a full database: %v, alarms %v", err, m.etcd.Server.Alarms())
 	}
 	// How much is written beyond the quota before etcd sees it depends on when it looks: what stays is counted from the quota.
 	for i := range keys - tinyQuota/2/fillBytes {
@@ -82,8 +86,37 @@ func TestFullOfData(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if err := m.heal(t.Context()); err != nil {
+	if err := m.heal(t.Context(), own); err != nil {
 		t.Errorf("after all but half a quota was deleted: %v", err)
 	}
 	put(t, m, "/new")
+}
+
+// A member that dies with its alarm raised, or is removed, does not keep the others from writing: the one of them that leads ends the
+// alarm. One that was found corrupt keeps its alarm for as long as it is a member.
+func TestAlarmOfTheDead(t *testing.T) {
+	t.Parallel()
+	members := startAll(t, t.TempDir(), freePeers(t, 3), fast(t))
+	dead := uint64(members[2].etcd.Server.MemberID())
+	corrupt := alarm{uint64(members[1].etcd.Server.MemberID()), etcdserverpb.AlarmType_CORRUPT}
+	raised := []alarm{{dead, etcdserverpb.AlarmType_NOSPACE}, {12345, etcdserverpb.AlarmType_NOSPACE}, {12345, etcdserverpb.AlarmType_CORRUPT}, corrupt}
+	for _, a := range raised {
+		req := &etcdserverpb.AlarmRequest{MemberID: a.member, Action: etcdserverpb.AlarmRequest_ACTIVATE, Alarm: a.kind}
+		if _, err := members[2].etcd.Server.Alarm(t.Context(), req); err != nil {
+			t.Fatal(err)
+		}
+	}
+	stop(t, members[2])
+	for _, m := range members[:2] {
+		m.lookEvery = 10 * time.Millisecond
+		run(t, m.Run)
+	}
+	eventually(t, "only the alarm of the corrupt member stands", func() bool {
+		a := members[0].etcd.Server.Alarms()
+		return len(a) == 1 && a[0].MemberID == corrupt.member
+	})
+	if _, err := members[0].client.AlarmDisarm(t.Context(), &clientv3.AlarmMember{MemberID: corrupt.member, Alarm: corrupt.kind}); err != nil {
+		t.Fatal(err)
+	}
+	put(t, members[0], "/a")
 }
