@@ -58,9 +58,7 @@ func (m *Master) commit(ctx context.Context, j *job) error {
 			return nil
 		}
 	} else if err := m.holdsAgain(ctx, j); isHeld(err) { // an earlier master decided, some time ago
-		reason := fmt.Sprintf("commit: %v: parts of the output of this job may be visible without %s", err, manifest.Name)
-		_ = m.step(ctx, sched.CommitFailed{Job: j.id, Reason: reason}, nil)
-		return nil
+		return m.failCommit(ctx, j, err, "")
 	}
 	err := m.finishAgain(ctx, j)
 	switch {
@@ -69,10 +67,18 @@ func (m *Master) commit(ctx context.Context, j *job) error {
 		j.finished = true
 		m.mu.Unlock()
 		_ = m.step(ctx, sched.Committed{Job: j.id}, nil) // fails only when the master stops
+	case isHeld(err):
+		return m.failCommit(ctx, j, err, "")
 	case errors.Is(err, storage.ErrPendingLost):
-		reason := fmt.Sprintf("commit: %v: parts of the output may be visible without %s: run the job again with --overwrite", err, manifest.Name)
-		_ = m.step(ctx, sched.CommitFailed{Job: j.id, Reason: reason}, nil)
+		return m.failCommit(ctx, j, err, ": run the job again with --overwrite")
 	}
+	return nil
+}
+
+// failCommit ends a job whose commit was decided and has become impossible.
+func (m *Master) failCommit(ctx context.Context, j *job, err error, remedy string) error {
+	reason := fmt.Sprintf("commit: %v: parts of the output of this job may be visible without %s%s", err, manifest.Name, remedy)
+	_ = m.step(ctx, sched.CommitFailed{Job: j.id, Reason: reason}, nil) // fails only when the master stops
 	return nil
 }
 
@@ -105,7 +111,7 @@ func (m *Master) decideAgain(ctx context.Context, j *job) error {
 	}
 }
 
-// finishAgain does what follows the decision until it is done; it gives up when that has become impossible, or ctx ended
+// finishAgain does what follows the decision until it is done; it gives up when that has become impossible, the output is another's, or ctx ended
 // and, if no other master will go on, commitGrace is over.
 func (m *Master) finishAgain(ctx context.Context, j *job) error {
 	stopping := ctx
@@ -116,8 +122,14 @@ func (m *Master) finishAgain(ctx context.Context, j *job) error {
 		defer context.AfterFunc(stopping, func() { time.AfterFunc(commitGrace, cancel) })()
 	}
 	for try := 0; ; try++ {
-		err := m.finish(ctx, j)
-		if err == nil || ctx.Err() != nil || errors.Is(err, storage.ErrPendingLost) || errors.Is(err, journal.ErrFenced) {
+		var err error
+		if try > 0 { // some time has passed since it was asked
+			_, err = m.holds(ctx, j)
+		}
+		if err == nil {
+			err = m.finish(ctx, j)
+		}
+		if err == nil || ctx.Err() != nil || isHeld(err) || errors.Is(err, storage.ErrPendingLost) || errors.Is(err, journal.ErrFenced) {
 			return err
 		}
 		m.commitTry(j, try, err)
@@ -245,6 +257,9 @@ func (m *Master) finish(ctx context.Context, j *job) error {
 	}
 	if done {
 		if waited, err := m.outwait(ctx, j); err != nil || !waited {
+			return err
+		}
+		if _, err := m.holds(ctx, j); err != nil {
 			return err
 		}
 		return m.finish(ctx, j) // it may have been removed

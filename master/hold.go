@@ -1,11 +1,13 @@
 package master
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"os"
+	"time"
 
 	"github.com/millrace/millrace/jobs/plan"
 	"github.com/millrace/millrace/master/journal"
@@ -13,6 +15,7 @@ import (
 	"github.com/millrace/millrace/master/wire"
 	"github.com/millrace/millrace/storage"
 	"github.com/millrace/millrace/storage/manifest"
+	"github.com/millrace/millrace/storage/output"
 )
 
 // An output is claimed twice: in the journal, which keeps the jobs of one cluster apart, and in the output itself, by an object that
@@ -126,8 +129,13 @@ func (m *Master) hold(ctx context.Context, output string, id sched.JobID) error 
 			return err
 		case same(holder, mine):
 			return nil
-		case !m.deserted(holder) || try == maxHolds:
+		case try == maxHolds:
 			return taken(output, holder)
+		}
+		if !m.deserted(holder) {
+			if err := m.spent(ctx, output, holder); err != nil {
+				return err
+			}
 		}
 		m.o.Log.Warn("the claim on an output is of a job that is gone", "output", output, "job", holder.Job, "since", holder.Since)
 		if err := m.o.Store.Remove(ctx, url); err != nil {
@@ -170,6 +178,46 @@ func (m *Master) deserted(c manifest.Claim) bool {
 	return c.Process != nil && processGone(*c.Process)
 }
 
+// spentAfter is how long after it wrote its manifest a job has certainly done what follows, or never will: it removes its claim at
+// once, a removal of its own that came late before that, and the clocks of the store and of this master may differ.
+const spentAfter = 10 * time.Minute
+
+// spent refuses an output that is claimed by a job that may need it still. One that has committed, as the manifest says, does not:
+// its cluster or its process was lost before it removed its claim. Should it come back, it finds its claim gone, and writes nothing.
+func (m *Master) spent(ctx context.Context, output string, c manifest.Claim) error {
+	id, err := m.manifestID(ctx, output)
+	if err != nil || id != c.Job {
+		return cmp.Or(err, taken(output, c))
+	}
+	info, err := m.o.Store.Stat(ctx, output+"/"+manifest.Name)
+	switch {
+	case errors.Is(err, storage.ErrNotFound):
+		return taken(output, c)
+	case err != nil:
+		return err
+	case info.Modified.IsZero():
+		return taken(output, c)
+	case m.o.Now().Sub(info.Modified) < spentAfter:
+		return &heldError{&refusal{wire.ErrOutputTaken, fmt.Sprintf("output %s: %s, and has committed at %s UTC: submit again when that is %v ago",
+			output, c.By(), info.Modified.UTC().Format(time.DateTime), spentAfter)}}
+	}
+	return nil
+}
+
+// manifestID is the job whose manifest an output has; "" if it has none, "?" if it has one that this version cannot read.
+func (m *Master) manifestID(ctx context.Context, folder string) (string, error) {
+	out, err := output.Open(ctx, m.o.Store, folder)
+	switch {
+	case errors.Is(err, output.ErrNone):
+		return "", nil
+	case errors.Is(err, output.ErrForeign):
+		return "?", nil
+	case err != nil:
+		return "", err
+	}
+	return out.Manifest.ID, nil
+}
+
 // holder reads who claims an output: ErrNotFound if nobody does.
 func (m *Master) holder(ctx context.Context, output string) (c manifest.Claim, err error) {
 	url := claimURL(output)
@@ -189,12 +237,16 @@ func (m *Master) holder(ctx context.Context, output string) (c manifest.Claim, e
 }
 
 // holds says whether a job's claim on its output is still its own. One that was removed, by people or by gc, is written anew, again
-// is set, and what was found in the output counts no more. The error is a heldError if it is another's.
+// is set, and what was found in the output counts no more. The error is a heldError if it is another's. So it is if the job's commit
+// was decided before: what the output holds now may be of another job, which has committed since, and must not be removed.
 func (m *Master) holds(ctx context.Context, j *job) (again bool, err error) {
 	output, id := j.claimed()
 	holder, err := m.holder(ctx, output)
 	switch {
 	case errors.Is(err, storage.ErrNotFound):
+		if err := m.overtaken(ctx, j); err != nil {
+			return false, err
+		}
 		m.o.Log.Warn("the claim on an output was removed: writing it again", "job", id, "output", output)
 		return true, m.hold(ctx, output, id)
 	case err != nil:
@@ -203,6 +255,19 @@ func (m *Master) holds(ctx context.Context, j *job) (again bool, err error) {
 		return false, taken(output, holder)
 	}
 	return false, nil
+}
+
+// overtaken refuses to go on with a decided commit that has lost its claim if the output has another job's manifest.
+func (m *Master) overtaken(ctx context.Context, j *job) error {
+	if !m.decided(j) {
+		return nil
+	}
+	id, err := m.manifestID(ctx, j.spec.Output)
+	if err != nil || id == "" || id == string(j.id) {
+		return err
+	}
+	return &heldError{&refusal{wire.ErrOutputTaken, fmt.Sprintf("output %s: it holds what job %s committed, perhaps since the claim of this job was removed: "+
+		"run this job again with --overwrite if it is to replace that", j.spec.Output, id)}}
 }
 
 // mayClean says whether a job's output is its own still, so that whatever lies there unfinished can go. If not, or if that cannot be
