@@ -14,7 +14,7 @@ import (
 // A leader that is stuck must make way for another, so its term is renewed only while it gets on. Once it serves, its loop is
 // asked (see Master.alive). Before, while it loads the journal, it is alive as long as that brings something new.
 const (
-	loadPatience = 10 * time.Second // without a new entry: a page of the journal, or the replay of what was read, takes less
+	loadPatience = 10 * time.Second // without a new entry, or a block that was replayed: a page of the journal takes less
 	loadLimit    = 5 * time.Minute  // of all of it: half a minute would be a cluster's largest journal on a slow disk
 )
 

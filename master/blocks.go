@@ -37,6 +37,7 @@ func (m *Master) eachBlock(ctx context.Context, l *log, do func(i int, b block) 
 	g.Go(func() error {
 		i := 0
 		for b := range opened {
+			m.load.move()
 			if err := do(i, b); err != nil {
 				return err
 			}

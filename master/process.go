@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -64,10 +65,11 @@ const (
 type Process struct {
 	o Options
 
+	master atomic.Pointer[Master] // of the term under way; nil while the process stands by. Set under mu; read for each call
+
 	mu      sync.Mutex
-	master  *Master       // of the term under way; nil while the process stands by
 	leader  string        // as last heard
-	changed chan struct{} // closed and made anew when one of the two above is another
+	changed chan struct{} // closed and made anew when master or leader is another
 }
 
 // New checks the options and makes a process that does nothing until Run.
@@ -190,7 +192,7 @@ func (p *Process) listen(ctx context.Context) error {
 func (p *Process) set(m *Master) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.master = m
+	p.master.Store(m)
 	p.wakeLocked()
 }
 
@@ -206,7 +208,7 @@ func (p *Process) state() (m *Master, leader string, changed <-chan struct{}) {
 	if leader = p.o.Election.Leader(); leader == p.o.Address { // no longer, or not yet
 		leader = ""
 	}
-	return p.master, leader, p.changed
+	return p.master.Load(), leader, p.changed
 }
 
 // wait returns after d or when ctx ends.
@@ -222,6 +224,13 @@ func wait(ctx context.Context, d time.Duration) {
 // leading returns the master of this term. While nobody leads, or the one that does still loads the journal, a call is held for
 // a moment: workers by the thousand would ask again and again, and all of them are to know at once.
 func (p *Process) leading(ctx context.Context) (*Master, error) {
+	if m := p.master.Load(); m != nil { // as almost always
+		select {
+		case <-m.ready:
+			return m, nil
+		default:
+		}
+	}
 	var timer *time.Timer // nil until there is something to wait for
 	for {
 		m, leader, changed := p.state()
