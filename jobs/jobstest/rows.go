@@ -3,10 +3,11 @@ package jobstest
 import (
 	"bytes"
 	"encoding/binary"
+	"encoding/hex"
 	"fmt"
 	"math"
 	"slices"
-	"strings"
+	"strconv"
 	"time"
 
 	"github.com/millrace/millrace/jobs"
@@ -25,29 +26,41 @@ import (
 type Row []any
 
 // String prints the values side by side, for messages.
-func (r Row) String() string {
-	cells := make([]string, len(r))
-	for i, v := range r {
-		cells[i] = printCell(v)
+func (r Row) String() string { return string(r.Append(nil)) }
+
+// Append appends what String prints: tests compare rows by the million.
+func (r Row) Append(b []byte) []byte { return append(appendCells(append(b, '{'), r), '}') }
+
+func appendCells(b []byte, cells []any) []byte {
+	for i, v := range cells {
+		if i > 0 {
+			b = append(b, ' ')
+		}
+		b = appendCell(b, v)
 	}
-	return "{" + strings.Join(cells, " ") + "}"
+	return b
 }
 
-func printCell(v any) string {
+func appendCell(b []byte, v any) []byte {
 	switch v := v.(type) {
 	case nil:
-		return "null"
+		return append(b, "null"...)
 	case string:
-		return fmt.Sprintf("%q", v)
+		return strconv.AppendQuote(b, v)
 	case []byte:
-		return fmt.Sprintf("0x%x", v)
+		return hex.AppendEncode(append(b, "0x"...), v)
+	case int64:
+		return strconv.AppendInt(b, v, 10)
+	case uint64:
+		return strconv.AppendUint(b, v, 10)
 	case time.Time:
-		return v.Format(time.RFC3339Nano)
+		return v.AppendFormat(b, time.RFC3339Nano)
+	case Row:
+		return v.Append(b)
 	case []any:
-		s := Row(v).String()
-		return "[" + s[1:len(s)-1] + "]"
+		return append(appendCells(append(b, '['), v), ']')
 	}
-	return fmt.Sprint(v)
+	return fmt.Append(b, v)
 }
 
 // Decode returns the rows of a batch.
