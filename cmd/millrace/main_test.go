@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"errors"
+	"flag"
 	"fmt"
 	"os"
 	"os/exec"
@@ -17,6 +18,13 @@ import (
 var binaries struct{ millrace, badjobs string }
 
 func TestMain(m *testing.M) {
+	flag.Parse()
+	if run := flag.Lookup("test.run").Value; watched != "" && run.String() == "" {
+		if err := run.Set(watched); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+	}
 	os.Exit(withBinaries(m.Run))
 }
 
@@ -28,6 +36,11 @@ func withBinaries(run func() int) int {
 	}
 	defer os.RemoveAll(dir)
 	build := exec.Command("go", "build", "-o", dir+"/", ".", "./testdata/badjobs")
+	races := filepath.Join(dir, "race")
+	if watched != "" {
+		build.Args = []string{"go", "build", "-race", "-o", dir + "/", "."}
+		os.Setenv("GORACE", "log_path="+races) // of the processes that the tests start
+	}
 	if out, err := build.CombinedOutput(); err != nil {
 		fmt.Fprintf(os.Stderr, "build millrace: %v\n%s", err, out)
 		return 1
@@ -37,7 +50,20 @@ func withBinaries(run func() int) int {
 		return 1
 	}
 	binaries.millrace, binaries.badjobs = filepath.Join(dir, "millrace"), filepath.Join(dir, "badjobs")
-	return run()
+	code := run()
+	found, err := filepath.Glob(races + ".*")
+	for _, name := range found {
+		report, e := os.ReadFile(name)
+		fmt.Fprintf(os.Stderr, "a process raced: %s\n", report)
+		err = errors.Join(err, e)
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+	}
+	if err != nil || len(found) > 0 {
+		return 1
+	}
+	return code
 }
 
 // result is how a command ended.

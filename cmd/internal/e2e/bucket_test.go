@@ -21,7 +21,7 @@ import (
 // TestSideOutputsInBucket proves that side outputs in buckets of real S3 servers are the oracle's rows in the oracle's order: as
 // millrace cat --side prints them, and as pyarrow reads the parts that _SUCCESS names, by an S3 client of its own.
 func TestSideOutputsInBucket(t *testing.T) {
-	t.Parallel()
+	rowsOnly(t)
 	interpreter := python.Interpreter(t, filepath.Join("..", "..", "..", "storage", "arrowfile", "testdata", "requirements.txt"))
 	eachServer(t, func(t *testing.T, s *servers.Server) {
 		p := inBucket(t, "bucket", s)
@@ -64,7 +64,7 @@ func TestSideOutputsInBucket(t *testing.T) {
 // TestCompressedInBucket proves that books which other programs compressed give, read from buckets of real S3 servers, the bytes that
 // the plain ones give: whole, and cut where the format can be.
 func TestCompressedInBucket(t *testing.T) {
-	t.Parallel()
+	rowsOnly(t)
 	interpreter := python.Interpreter(t, "../../../storage/encoding/testdata/requirements.txt")
 	const book = "../../../testdata/text/opticks.txt"
 	dir := t.TempDir()

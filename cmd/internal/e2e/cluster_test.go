@@ -47,6 +47,13 @@ const (
 	clusterGrace  = 10 * time.Second
 )
 
+// stageCluster is how most tests of processes begin: with a workload on a server, and a cluster of n workers that finds it.
+func stageCluster(ctx context.Context, t testing.TB, w workload, n int) (killed, *cluster) {
+	t.Helper()
+	k := stage(ctx, t, w)
+	return k, startCluster(ctx, t, k.s, n)
+}
+
 // startCluster starts a master and n workers of one slot, of the real binary. They end with the test.
 func startCluster(ctx context.Context, t testing.TB, s *servers.Server, n int) *cluster {
 	t.Helper()
@@ -62,19 +69,23 @@ func startClusterOf(ctx context.Context, t testing.TB, s *servers.Server, n int,
 // startClusterWith is startClusterOf with another lease than these tests' short one.
 func startClusterWith(ctx context.Context, t testing.TB, s *servers.Server, n int, bin string, lease time.Duration) *cluster {
 	t.Helper()
-	c := &cluster{t: t, bin: bin, addr: "127.0.0.1:0", temp: t.TempDir(), logs: t.TempDir(), data: t.TempDir(), lease: lease}
-	for _, e := range os.Environ() {
-		if name, _, _ := strings.Cut(e, "="); !strings.HasPrefix(name, "AWS_") && !strings.HasPrefix(name, "MILLRACE_") {
-			c.env = append(c.env, e)
-		}
-	}
-	c.env = append(c.env, s.Env()...)
+	c := &cluster{t: t, bin: bin, env: envOf(s), addr: "127.0.0.1:0", temp: t.TempDir(), logs: t.TempDir(), data: t.TempDir(), lease: lease}
 	t.Cleanup(c.stop)
 	c.startMaster(ctx)
 	for range n {
 		c.addWorker()
 	}
 	return c
+}
+
+// envOf is an environment of processes that leads to a server, and not elsewhere.
+func envOf(s *servers.Server) (env []string) {
+	for _, e := range os.Environ() {
+		if name, _, _ := strings.Cut(e, "="); !strings.HasPrefix(name, "AWS_") && !strings.HasPrefix(name, "MILLRACE_") {
+			env = append(env, e)
+		}
+	}
+	return append(env, s.Env()...)
 }
 
 // startMaster starts the master, or the next one after that has died: on the same folder, and at the same address.

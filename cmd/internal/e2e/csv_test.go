@@ -80,7 +80,7 @@ func (noPairs) Put(jobs.Pairs) (jobs.Pairs, error) { return jobs.Pairs{}, nil }
 // in them), DuckDB, Polars, pyarrow and pandas (with an index, NaN and nothing for missing values) have the records that Python's csv reads: cut at every split size by themselves, and at some
 // in jobs that run and commit.
 func TestCSVFiles(t *testing.T) {
-	t.Parallel()
+	rowsOnly(t)
 	interpreter := python.Interpreter(t, filepath.Join("testdata", "csvfiles.txt"))
 	dir := t.TempDir()
 	cmd := exec.CommandContext(t.Context(), interpreter, filepath.Join("testdata", "csvfiles.py"), dir)

@@ -2,9 +2,9 @@ package e2e
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
-	"os"
 	"strings"
 	"sync"
 	"syscall"
@@ -32,16 +32,17 @@ type seat struct {
 // masterPort is the port of every master of an ensemble, whose hosts are its own.
 const masterPort = 7800
 
+// stageEnsemble is stageCluster with three masters.
+func stageEnsemble(ctx context.Context, t testing.TB, w workload, workers int) (killed, *ensemble) {
+	t.Helper()
+	k := stage(ctx, t, w)
+	return k, startEnsemble(ctx, t, k.s, 3, workers, nil)
+}
+
 // startEnsemble starts masters and workers of the real binary, on nodes if they are given. They end with the test.
 func startEnsemble(ctx context.Context, t testing.TB, s *servers.Server, masters, workers int, nodes func(string) *netns.Node) *ensemble {
 	t.Helper()
-	e := &ensemble{cluster: &cluster{t: t, bin: buildBinary(t), temp: t.TempDir(), logs: t.TempDir(), nodes: nodes}}
-	for _, v := range os.Environ() {
-		if name, _, _ := strings.Cut(v, "="); !strings.HasPrefix(name, "AWS_") && !strings.HasPrefix(name, "MILLRACE_") {
-			e.env = append(e.env, v)
-		}
-	}
-	e.env = append(e.env, s.Env()...)
+	e := &ensemble{cluster: &cluster{t: t, bin: buildBinary(t), env: envOf(s), temp: t.TempDir(), logs: t.TempDir(), nodes: nodes}}
 	var addrs []string
 	// Ports cannot be chosen by the system, since each master must know those of the others. All of 127.0.0.0/8 is this machine:
 	// nobody else uses these hosts.
@@ -63,11 +64,7 @@ func startEnsemble(ctx context.Context, t testing.TB, s *servers.Server, masters
 	for _, m := range e.masters {
 		e.seatMaster(m)
 	}
-	for _, m := range e.masters {
-		if _, err := m.FirstLine(ready); err != nil {
-			t.Fatal(err)
-		}
-	}
+	e.seated(ready)
 	var err error
 	if e.client, err = wire.Dial(ready, addrs, wire.ClientOptions{Role: wire.RoleClient, RetryFor: killBudget}); err != nil {
 		t.Fatal(err)
@@ -89,13 +86,25 @@ func (e *ensemble) seatMaster(m *seat) {
 	m.Process = p
 }
 
-// replaceMaster kills a master as kill -9 does and starts it again.
-func (e *ensemble) replaceMaster(m *seat) {
+// seated waits until all masters are members of the cluster.
+func (e *ensemble) seated(ctx context.Context) {
 	e.t.Helper()
+	for _, m := range e.masters {
+		if _, err := m.FirstLine(ctx); err != nil {
+			e.t.Fatal(err)
+		}
+	}
+}
+
+// replaceMaster kills a master as kill -9 does and starts it again. It returns when it killed it.
+func (e *ensemble) replaceMaster(m *seat) (killed time.Time) {
+	e.t.Helper()
+	killed = time.Now()
 	if err := m.Kill(); err != nil {
 		e.t.Error(err)
 	}
 	e.seatMaster(m)
+	return killed
 }
 
 // leader waits until a master leads and returns its seat.
@@ -111,6 +120,40 @@ func (e *ensemble) leader(ctx context.Context) *seat {
 	}
 	e.t.Fatalf("%s leads, which is none of %s", e.client.Master(), e.addr)
 	return nil
+}
+
+// besides are the seats but for one.
+func (e *ensemble) besides(m *seat) (list []*seat) {
+	for _, other := range e.masters {
+		if other != m {
+			list = append(list, other)
+		}
+	}
+	return list
+}
+
+// alone returns a client that asks one master only, and does not try again.
+func (e *ensemble) alone(ctx context.Context, m *seat) *wire.Client {
+	e.t.Helper()
+	c, err := wire.Dial(ctx, []string{m.addr}, wire.ClientOptions{Role: wire.RoleClient})
+	if err != nil {
+		e.t.Fatalf("%s: %v", m.name, err)
+	}
+	return c
+}
+
+// refuses waits until a master, asked at its own address, says that it does not lead.
+func (e *ensemble) refuses(ctx context.Context, m *seat) {
+	e.t.Helper()
+	c := e.alone(ctx, m)
+	defer c.Close()
+	until(ctx, e.t, m.name+" says that it does not lead", func() bool {
+		_, err := c.List(ctx, &wire.ListArgs{Max: 1})
+		if err != nil && !errors.Is(err, wire.ErrNotLeader) {
+			e.t.Fatalf("%s: %v", m.name, err)
+		}
+		return err != nil
+	})
 }
 
 // stop ends all processes, also those that were paused.

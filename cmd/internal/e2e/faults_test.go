@@ -7,11 +7,10 @@ import (
 	"io"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
-
-	"golang.org/x/sync/errgroup"
 
 	"github.com/millrace/millrace"
 	"github.com/millrace/millrace/jobs/sortrecords"
@@ -72,6 +71,7 @@ func worst() []trouble {
 const (
 	faultAttempts = 3                      // tries of a call
 	faultStall    = 200 * time.Millisecond // until a stalled call is given up
+	faultComputes = 2 * time.Second        // within which a run that does not wait has ended
 	faultTimeout  = time.Minute            // for a run that takes some 20 ms, or a few stalls: one that reaches it hangs
 )
 
@@ -86,13 +86,14 @@ type faultBench struct {
 	setting setting
 	before  []string // what the output holds before a run that is to replace it
 	runs    atomic.Int64
+	places  chan struct{}
 }
 
 // newFaultBench prepares the workload on a backend.
 func newFaultBench(t *testing.T, scheme, shuffle string) *faultBench {
 	t.Helper()
 	w := workload{name: "sort", job: sortrecords.Job(), params: map[string]string{"format": "bytes"}, reducers: 2, files: tiny()[0].files, sorted: true}
-	fb := &faultBench{scheme: scheme, setting: faultSetting}
+	fb := &faultBench{scheme: scheme, setting: faultSetting, places: make(chan struct{}, 2*sideBySide)}
 	fb.setting.shuffle = shuffle
 	p := inFiles(t)
 	open, host := localstore.Opener(localstore.Options{}), ""
@@ -114,6 +115,15 @@ type faulty struct {
 	folder string // of its output
 	f      *storagetest.FaultyBackend
 	err    error
+}
+
+// enter waits for one of the places in which runs compute, and returns what leaves it. A run that takes longer waits for something, as
+// for a removal that may come late, and others compute meanwhile.
+func (b *faultBench) enter() (leave func()) {
+	b.places <- struct{}{}
+	leave = sync.OnceFunc(func() { <-b.places })
+	time.AfterFunc(faultComputes, leave)
+	return leave
 }
 
 // run runs the job while the planned faults happen. If there was an output before, it is to be overwritten.
@@ -186,18 +196,20 @@ func (b *faultBench) sweep(t *testing.T, tr trouble, also ...storagetest.Fault) 
 	t.Helper()
 	count := b.run(t.Context(), also...)
 	if err := b.judge(t.Context(), count, len(also) == 0, false); err != nil {
-		t.Fatalf("without the fault: %v", err)
+		t.Errorf("without the fault: %v", err) // not Fatal: sweeps run side by side
+		return
 	}
-	var g errgroup.Group
-	g.SetLimit(2 * sideBySide)
+	var g sync.WaitGroup
 	var right, failed, hits atomic.Int64
 	for _, op := range tr.ops {
 		// A few more than were counted: retries, and attempts that come in another order, make calls of their own.
 		for n := 1; n <= count.f.Calls(op)+2; n++ {
-			g.Go(func() error {
+			g.Go(func() {
 				fault := tr.fault
 				fault.Op, fault.Nth = op, n
+				leave := b.enter()
 				r := b.run(t.Context(), append(slices.Clone(also), fault)...)
+				leave()
 				if err := b.judge(t.Context(), r, tr.mends && count.err == nil, !tr.mends); err != nil {
 					t.Errorf("%s, call %d %s: %v", op, n, tr.name, err)
 				}
@@ -207,11 +219,10 @@ func (b *faultBench) sweep(t *testing.T, tr trouble, also ...storagetest.Fault) 
 				} else {
 					failed.Add(1)
 				}
-				return nil
 			})
 		}
 	}
-	_ = g.Wait()
+	g.Wait()
 	t.Logf("a call %s: %d jobs ended right, %d failed by name", tr.name, right.Load(), failed.Load())
 	if hits.Load() == 0 {
 		t.Error("no call was hit: this proves nothing")
@@ -266,13 +277,17 @@ func TestFaultsOverOldOutput(t *testing.T) {
 	if testing.Short() {
 		t.Skip("LEFT OUT: faults over an output that is replaced: -short")
 	}
+	var sweeps sync.WaitGroup
+	places := make(chan struct{}, 2*sideBySide)
 	for _, scheme := range []string{"mem", "file"} {
 		b := newFaultBench(t, scheme, "local")
+		b.places = places
 		b.before = []string{"_SUCCESS", "part-00000.arrow", "part-00001.arrow", "part-00002.arrow"}
-		for _, tr := range worst() {
-			b.sweep(t, tr)
+		for _, tr := range worst() { // side by side: the master waits 20 s for a removal that failed
+			sweeps.Go(func() { b.sweep(t, tr) })
 		}
 	}
+	sweeps.Wait()
 }
 
 // A bit that flips in a run on its way to a reducer is noticed, wherever it is.

@@ -106,6 +106,26 @@ func selection[T any](cases ...T) []T {
 	return cases
 }
 
+// processes is how tests begin that run processes of the real binary: beside others, and with a context that ends with killBudget. The
+// race detector does not watch that binary, and such processes under it would show nothing that they do not show without; those that it
+// does watch are of this test's own binary (process_test.go).
+func processes(t *testing.T) context.Context {
+	t.Helper()
+	return processesWithin(t, killBudget)
+}
+
+// processesWithin is processes with another limit.
+func processesWithin(t *testing.T, limit time.Duration) context.Context {
+	t.Helper()
+	if raceDetector {
+		t.Skip("LEFT OUT: processes that the race detector does not watch: -race")
+	}
+	t.Parallel()
+	ctx, cancel := context.WithTimeout(t.Context(), limit)
+	t.Cleanup(cancel)
+	return ctx
+}
+
 // killed is the scene of these tests: a server, a workload's input on it, and what must come out.
 type killed struct {
 	p    place
@@ -136,6 +156,11 @@ func stageAt(ctx context.Context, t testing.TB, w workload, s *servers.Server, s
 	return killed{p, s, in, undisturbed(ctx, t, w, p, in, split)}
 }
 
+// options are those of a job over the workload's input.
+func (k killed) options(out string, split int64) millrace.Options {
+	return millrace.Options{Inputs: []string{k.in}, Output: out, SplitSize: split}
+}
+
 // wantSame checks an output against the undisturbed one. Its counters and records must be right as well, however often
 // tasks ran.
 func (k killed) wantSame(ctx context.Context, t testing.TB, w workload, out string) {
@@ -152,16 +177,14 @@ func (k killed) wantSame(ctx context.Context, t testing.TB, w workload, out stri
 // Workers that die by kill -9, one every second, while others take their places, change nothing of the result: the same
 // bytes, nothing beside them, and no temporary files when the cluster has ended.
 func TestKill(t *testing.T) {
-	t.Parallel()
+	ctx := processesWithin(t, 2*killBudget)
 	for _, make := range selection(killWordcount, killSort) {
 		w := make(t, killSize)
 		t.Run(w.name, func(t *testing.T) {
-			ctx, cancel := context.WithTimeout(t.Context(), killBudget)
-			defer cancel()
 			k := stage(ctx, t, w)
 			c := startCluster(ctx, t, k.s, 4)
 			out := k.p.root + "/out"
-			id := c.submit(ctx, w, millrace.Options{Inputs: []string{k.in}, Output: out, SplitSize: 1 << 20})
+			id := c.submit(ctx, w, k.options(out, 1<<20))
 			c.await(ctx, id, "all workers are at work", func(s *wire.JobStatus) bool { return s.Map.Running == 4 || s.Map.Done >= 8 })
 			stop := c.kill(rand.New(rand.NewPCG(killSeed, 0)), time.Second)
 			s := c.finish(ctx, id)
@@ -178,14 +201,11 @@ func TestKill(t *testing.T) {
 // All workers die at once, after some maps and in the middle of the reduces. The master has nobody for a while, and the job
 // goes on with those that come.
 func TestKillAll(t *testing.T) {
-	t.Parallel()
-	ctx, cancel := context.WithTimeout(t.Context(), killBudget)
-	defer cancel()
+	ctx := processes(t)
 	w := killWordcount(t, smallSize)
-	k := stage(ctx, t, w)
-	c := startCluster(ctx, t, k.s, 3)
+	k, c := stageCluster(ctx, t, w, 3)
 	out := k.p.root + "/out"
-	id := c.submit(ctx, w, millrace.Options{Inputs: []string{k.in}, Output: out, SplitSize: 500_000})
+	id := c.submit(ctx, w, k.options(out, 500_000))
 	for _, when := range []func(*wire.JobStatus) bool{
 		func(s *wire.JobStatus) bool { return s.Map.Done >= s.Map.Tasks/2 },
 		func(s *wire.JobStatus) bool { return s.Reduce.Running > 0 && s.Map.Done == s.Map.Tasks },
@@ -203,14 +223,13 @@ func TestKillAll(t *testing.T) {
 
 // With --shuffle=bucket a finished map outlives its worker: after all workers died, no finished map runs again.
 func TestKillKeepsRunsInBucket(t *testing.T) {
-	t.Parallel()
-	ctx, cancel := context.WithTimeout(t.Context(), killBudget)
-	defer cancel()
+	ctx := processes(t)
 	w := killWordcount(t, smallSize)
-	k := stage(ctx, t, w)
-	c := startCluster(ctx, t, k.s, 3)
+	k, c := stageCluster(ctx, t, w, 3)
 	out := k.p.root + "/out"
-	id := c.submit(ctx, w, millrace.Options{Inputs: []string{k.in}, Output: out, SplitSize: 500_000, Shuffle: "bucket"})
+	o := k.options(out, 500_000)
+	o.Shuffle = "bucket"
+	id := c.submit(ctx, w, o)
 	before := c.await(ctx, id, "half of the maps are done", func(s *wire.JobStatus) bool { return s.Map.Done >= s.Map.Tasks/2 })
 	for range 3 {
 		c.replace(0)
@@ -237,14 +256,13 @@ func TestZombie(t *testing.T) {
 	t.Parallel()
 	for _, shuffle := range selection("bucket", "local") {
 		t.Run(shuffle, func(t *testing.T) {
-			t.Parallel() // most of it is waiting for leases to end
-			ctx, cancel := context.WithTimeout(t.Context(), killBudget)
-			defer cancel()
+			ctx := processes(t)
 			w := killSort(t, smallSize)
-			k := stage(ctx, t, w)
-			c := startCluster(ctx, t, k.s, 3)
+			k, c := stageCluster(ctx, t, w, 3)
 			out := k.p.root + "/out"
-			id := c.submit(ctx, w, millrace.Options{Inputs: []string{k.in}, Output: out, SplitSize: 500_000, Shuffle: shuffle})
+			o := k.options(out, 500_000)
+			o.Shuffle = shuffle
+			id := c.submit(ctx, w, o)
 			mapper, reducer := c.workers[0], c.workers[1]
 			c.await(ctx, id, "all maps are given out", func(s *wire.JobStatus) bool { return s.Map.Done+s.Map.Running == s.Map.Tasks })
 			pause(t, mapper) // in its last map, or when it is asked for its runs: the reduces wait for it until it is lost
@@ -269,10 +287,10 @@ func TestZombie(t *testing.T) {
 			c.logged(ctx, reducer, "starting anew")
 			// Nothing is wrong at any moment of the next job, and they work on it: the third worker is stopped now.
 			pause(t, c.workers[2])
-			again := k.p.root + "/again"
-			id = c.submit(ctx, w, millrace.Options{Inputs: []string{k.in}, Output: again, SplitSize: 500_000, Shuffle: shuffle})
+			o.Output = k.p.root + "/again"
+			id = c.submit(ctx, w, o)
 			c.finish(ctx, id)
-			k.wantSame(ctx, t, w, again)
+			k.wantSame(ctx, t, w, o.Output)
 			after := slices.DeleteFunc(listing(ctx, t, k.p), func(s string) bool { return strings.Contains(s, "/again/") })
 			if !slices.Equal(after, before) {
 				t.Errorf("after the dead came back the bucket holds\n%s\nbefore it held\n%s", strings.Join(after, "\n"), strings.Join(before, "\n"))

@@ -1,24 +1,19 @@
 package e2e
 
 import (
-	"context"
 	"testing"
 
-	"github.com/millrace/millrace"
 	"github.com/millrace/millrace/master/wire"
 )
 
 // A master that dies by kill -9 in the middle of a job, once among the maps and once among the reduces, and is started again on
 // its folder goes on with it: the workers come back by themselves, nothing that was done runs again, and the result is the same.
 func TestMasterRestarts(t *testing.T) {
-	t.Parallel()
-	ctx, cancel := context.WithTimeout(t.Context(), killBudget)
-	defer cancel()
+	ctx := processes(t)
 	w := killWordcount(t, smallSize)
-	k := stage(ctx, t, w)
-	c := startCluster(ctx, t, k.s, 2)
+	k, c := stageCluster(ctx, t, w, 2)
 	out := k.p.root + "/out"
-	id := c.submit(ctx, w, millrace.Options{Inputs: []string{k.in}, Output: out, SplitSize: 500_000})
+	id := c.submit(ctx, w, k.options(out, 500_000))
 	var done int
 	for _, when := range []func(*wire.JobStatus) bool{
 		func(s *wire.JobStatus) bool { return s.Map.Done >= s.Map.Tasks/2 },

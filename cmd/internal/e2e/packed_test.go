@@ -59,7 +59,7 @@ func packedBooks(t *testing.T, p place) (plain, packed string) {
 // offsets, and lines in order, in one part; in several parts, whose boundaries come from a sample, at least for every split
 // size the same.
 func TestPackedBooks(t *testing.T) {
-	t.Parallel()
+	rowsOnly(t)
 	p := inMemory()
 	plain, packed := packedBooks(t, p)
 	run := func(o millrace.Options, job string) *product { return runPacked(t, p, o, job) }
@@ -124,7 +124,7 @@ func runPacked(t *testing.T, p place, o millrace.Options, job string) *product {
 // Books that Python's libraries compressed in all formats, in several members and frames, give the words and the sorted lines
 // of the plain ones, byte for byte, whether they are cut or not.
 func TestBooksOfOtherPrograms(t *testing.T) {
-	t.Parallel()
+	rowsOnly(t)
 	interpreter := python.Interpreter(t, "../../../storage/encoding/testdata/requirements.txt")
 	dir := t.TempDir()
 	for _, book := range []string{"tom-sawyer.txt", "opticks.txt"} {

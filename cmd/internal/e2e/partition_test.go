@@ -2,14 +2,12 @@ package e2e
 
 import (
 	"context"
-	"errors"
 	"os"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/millrace/millrace"
 	"github.com/millrace/millrace/cmd/internal/netns"
 	"github.com/millrace/millrace/master/wire"
 	"github.com/millrace/millrace/storage/storagetest/servers"
@@ -40,23 +38,6 @@ func (p *partitioned) others(prefix string, but ...*netns.Node) (list []*netns.N
 		}
 	}
 	return list
-}
-
-// refuses waits until a master, asked at its own address, says that it does not lead.
-func (p *partitioned) refuses(ctx context.Context, m *seat) {
-	p.t.Helper()
-	c, err := wire.Dial(ctx, []string{m.addr}, wire.ClientOptions{Role: wire.RoleClient})
-	if err != nil {
-		p.t.Fatalf("%s: %v", m.name, err)
-	}
-	defer c.Close()
-	until(ctx, p.t, m.name+" says that it does not lead", func() bool {
-		_, err := c.List(ctx, &wire.ListArgs{Max: 1})
-		if err != nil && !errors.Is(err, wire.ErrNotLeader) {
-			p.t.Fatalf("%s: %v", m.name, err)
-		}
-		return err != nil
-	})
 }
 
 // scene is what happens to the network while a job runs.
@@ -129,15 +110,13 @@ func (p *partitioned) otherLeads(ctx context.Context, was *seat) {
 // TestPartitions proves on real networks that whatever cable is cut, a job ends with the oracle's bytes and nothing beside
 // them: while a majority of the masters reach each other and the workers, without waiting for the cable to be mended.
 func TestPartitions(t *testing.T) {
-	t.Parallel()
+	ctx := processesWithin(t, 3*killBudget)
 	if os.Getenv(binEnv) == "" {
 		servers.MinIO(t).Close() // builds it, which needs the machine's own network
 	}
 	if !netns.Inside(t, binEnv+"="+buildBinary(t)) {
 		return
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 3*killBudget)
-	defer cancel()
 	p := &partitioned{net: netns.New(t, killSeed), nodes: map[string]*netns.Node{}, w: killWordcount(t, smallSize/2)}
 	p.k = stage(ctx, t, p.w)
 	p.ensemble = startEnsemble(ctx, t, at(p.k.s, p.net.Host.Address), 3, 4, p.node)
@@ -148,7 +127,7 @@ func TestPartitions(t *testing.T) {
 		t.Run(s.name, func(t *testing.T) {
 			p.t = t
 			out := p.k.p.root + "/out-" + string(rune('a'+i))
-			p.id = p.submit(ctx, p.w, millrace.Options{Inputs: []string{p.k.in}, Output: out, SplitSize: 250_000})
+			p.id = p.submit(ctx, p.w, p.k.options(out, 250_000))
 			p.await(ctx, p.id, "some maps are done", func(s *wire.JobStatus) bool { return s.Map.Done >= 3 })
 			begun := time.Now()
 			if heal := s.cut(ctx, p); heal != nil {

@@ -383,9 +383,7 @@ func TestRejectsChain(t *testing.T) {
 // Workers die by kill -9, amid the maps and the reduces, with what their finished maps hold: just the bad records are set aside,
 // each once.
 func TestKillRejects(t *testing.T) {
-	t.Parallel()
-	ctx, cancel := context.WithTimeout(t.Context(), killBudget)
-	defer cancel()
+	ctx := processes(t)
 	lines := 300_000
 	if testing.Short() {
 		lines = 100_000

@@ -11,7 +11,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/millrace/millrace"
 	"github.com/millrace/millrace/master/etcdha/backup"
 	"github.com/millrace/millrace/master/wire"
 )
@@ -20,12 +19,9 @@ import (
 // than its last term it is refused until that is said to be meant, and then goes on with the job: what was done when the snapshot was
 // taken does not run again, the workers are the same ones, and the result is the oracle's.
 func TestRestoreMaster(t *testing.T) {
-	t.Parallel()
-	ctx, cancel := context.WithTimeout(t.Context(), killBudget)
-	defer cancel()
+	ctx := processes(t)
 	w := killWordcount(t, smallSize/8)
-	k := stage(ctx, t, w)
-	c := startCluster(ctx, t, k.s, 2)
+	k, c := stageCluster(ctx, t, w, 2)
 	bucket := k.p.root + "/snapshots"
 	c.more = []string{"--snapshots", bucket, "--snapshot-every", "1s"}
 	if err := c.master.Kill(); err != nil {
@@ -34,7 +30,7 @@ func TestRestoreMaster(t *testing.T) {
 	c.startMaster(ctx) // with snapshots
 
 	out := k.p.root + "/out"
-	id := c.submit(ctx, w, millrace.Options{Inputs: []string{k.in}, Output: out, SplitSize: 25_000})
+	id := c.submit(ctx, w, k.options(out, 25_000))
 	s := c.await(ctx, id, "a third of the maps are done", func(s *wire.JobStatus) bool { return s.Map.Done >= s.Map.Tasks/3 })
 	done, after := s.Map.Done, time.Now()
 	var old *backup.Snapshot

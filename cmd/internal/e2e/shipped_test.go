@@ -35,10 +35,9 @@ import (
 
 // TestShippedJobs proves that jobs that ship give the right rows over real files: the engine's are those of the oracle, have
 // the same bytes for every size of split and memory, and are those that a program in Python (testdata/shipped.py) computes in
-// its own way from the same files, reading the parts with pyarrow. With -short the files are a tenth as long, and Python is not asked:
-// what it proves of rows does not change under the race detector.
+// its own way from the same files, reading the parts with pyarrow. With -short the files are a tenth as long, and Python is not asked.
 func TestShippedJobs(t *testing.T) {
-	t.Parallel()
+	rowsOnly(t)
 	interpreter := python.Interpreter(t, filepath.Join("..", "..", "..", "storage", "arrowfile", "testdata", "requirements.txt"))
 	for _, w := range shipped(t) {
 		if testing.Short() {

@@ -1,7 +1,6 @@
 package e2e
 
 import (
-	"context"
 	"strings"
 	"testing"
 
@@ -15,9 +14,7 @@ import (
 // worker that is killed and the one in its place change nothing of the result; and an object that is missing or too large is
 // refused by the master.
 func TestSideInputProcesses(t *testing.T) {
-	t.Parallel()
-	ctx, cancel := context.WithTimeout(t.Context(), killBudget)
-	defer cancel()
+	ctx := processes(t)
 	const workers = 2
 	server := servers.MinIO(t)
 	p := inBucket(t, "minio", server)

@@ -11,7 +11,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/millrace/millrace"
 	"github.com/millrace/millrace/cmd/internal/procs"
 	"github.com/millrace/millrace/master/wire"
 )
@@ -101,9 +100,7 @@ func smallDisk(t testing.TB) string {
 // A worker whose disk is full is left out of the job with its name and the cause, no failure is charged to a task, and the others
 // finish. When there is room again it does what there is to do, in the same job.
 func TestFullDisk(t *testing.T) {
-	t.Parallel()
-	ctx, cancel := context.WithTimeout(t.Context(), killBudget)
-	defer cancel()
+	ctx := processes(t)
 	disk := smallDisk(t)
 	w := killWordcount(t, smallSize)
 	k := stage(ctx, t, w)
@@ -113,7 +110,7 @@ func TestFullDisk(t *testing.T) {
 	c.addWorker()
 	c.joined(ctx, 3)
 	out := k.p.root + "/out"
-	o := millrace.Options{Inputs: []string{k.in}, Output: out, SplitSize: 500_000}
+	o := k.options(out, 500_000)
 	id := c.submit(ctx, w, o)
 	s := c.finish(ctx, id)
 	k.wantSame(ctx, t, w, out)
@@ -149,12 +146,9 @@ func TestFullDisk(t *testing.T) {
 // A worker that is not let into the bucket, and one whose temporary folder somebody removed, are left out with their names and causes.
 // When no other worker is left, the job fails and says so.
 func TestBrokenWorkers(t *testing.T) {
-	t.Parallel()
-	ctx, cancel := context.WithTimeout(t.Context(), killBudget)
-	defer cancel()
+	ctx := processes(t)
 	w := killWordcount(t, smallSize)
-	k := stage(ctx, t, w)
-	c := startCluster(ctx, t, k.s, 4)
+	k, c := stageCluster(ctx, t, w, 4)
 	denied := c.addTroubled("denied", t.TempDir(), "AWS_SECRET_ACCESS_KEY=not-the-secret")
 	temp := t.TempDir()
 	homeless := c.addTroubled("homeless", temp)
@@ -164,7 +158,7 @@ func TestBrokenWorkers(t *testing.T) {
 		return err == nil && len(dirs) == 1 && os.RemoveAll(dirs[0]) == nil
 	})
 	out := k.p.root + "/out"
-	o := millrace.Options{Inputs: []string{k.in}, Output: out, SplitSize: 200_000}
+	o := k.options(out, 200_000)
 	id := c.submit(ctx, w, o)
 	s := c.finish(ctx, id)
 	k.wantSame(ctx, t, w, out)
@@ -199,16 +193,13 @@ func TestBrokenWorkers(t *testing.T) {
 
 // A worker that runs a twentieth of the time holds up nothing: others take its tasks over, and the bytes are the same.
 func TestSlowWorker(t *testing.T) {
-	t.Parallel()
-	ctx, cancel := context.WithTimeout(t.Context(), killBudget)
-	defer cancel()
+	ctx := processes(t)
 	w := killSort(t, smallSize)
-	k := stage(ctx, t, w)
-	c := startCluster(ctx, t, k.s, 3)
+	k, c := stageCluster(ctx, t, w, 3)
 	c.joined(ctx, 3)
 	out := k.p.root + "/out"
 	stop := slowDown(t, c.workers[0], 20)
-	id := c.submit(ctx, w, millrace.Options{Inputs: []string{k.in}, Output: out, SplitSize: 1 << 20})
+	id := c.submit(ctx, w, k.options(out, 1<<20))
 	s := c.finish(ctx, id)
 	stop()
 	k.wantSame(ctx, t, w, out)
@@ -248,14 +239,13 @@ func slowDown(t testing.TB, p *procs.Process, times int) (stop func()) {
 
 // With --shuffle=bucket all workers may vanish in the middle of the reduces: others finish, and no map runs again.
 func TestKillInReducesKeepsRunsInBucket(t *testing.T) {
-	t.Parallel()
-	ctx, cancel := context.WithTimeout(t.Context(), killBudget)
-	defer cancel()
+	ctx := processes(t)
 	w := killSort(t, smallSize)
-	k := stage(ctx, t, w)
-	c := startCluster(ctx, t, k.s, 3)
+	k, c := stageCluster(ctx, t, w, 3)
 	out := k.p.root + "/out"
-	id := c.submit(ctx, w, millrace.Options{Inputs: []string{k.in}, Output: out, SplitSize: 1 << 20, Shuffle: "bucket"})
+	o := k.options(out, 1<<20)
+	o.Shuffle = "bucket"
+	id := c.submit(ctx, w, o)
 	c.await(ctx, id, "reduces run", func(s *wire.JobStatus) bool { return s.Map.Done == s.Map.Tasks && s.Reduce.Running > 0 })
 	for range 3 {
 		c.replace(0)
@@ -276,18 +266,16 @@ func TestKillInReducesKeepsRunsInBucket(t *testing.T) {
 // Workers that are stopped for longer than the default lease, one in the maps and one in the reduces, change nothing, whenever they
 // go on: the bytes are the same, and they come back as other workers.
 func TestPausedWorkers(t *testing.T) {
-	t.Parallel()
+	ctx := processes(t)
 	if testing.Short() {
 		t.Skip("LEFT OUT: two default leases of waiting: -short")
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), killBudget)
-	defer cancel()
 	w := killSort(t, smallSize)
 	k := stage(ctx, t, w)
 	c := startClusterWith(ctx, t, k.s, 3, buildBinary(t), 15*time.Second)
 	c.joined(ctx, 3)
 	out := k.p.root + "/out"
-	id := c.submit(ctx, w, millrace.Options{Inputs: []string{k.in}, Output: out, SplitSize: 500_000})
+	id := c.submit(ctx, w, k.options(out, 500_000))
 	c.await(ctx, id, "some maps are done", func(s *wire.JobStatus) bool { return s.Map.Done >= 6 && s.Map.Done < s.Map.Tasks })
 	mapper, reducer := c.workers[0], c.workers[1]
 	pause(t, mapper) // its runs are needed: the reduces wait until it is lost, and its maps have run again

@@ -1,0 +1,6 @@
+//go:build !race
+
+package main
+
+// watched are the tests that run under the race detector, "" without it.
+const watched = ""
