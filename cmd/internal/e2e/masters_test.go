@@ -51,18 +51,17 @@ func (m moment) reached(s *wire.JobStatus) bool {
 // TestLeadersDie proves that leaders may die by kill -9 in any phase: while a job is submitted, in its maps and reduces, in the
 // commit, between jobs. Each job ends with the oracle's bytes and counters, and nothing beside them.
 func TestLeadersDie(t *testing.T) {
-	t.Parallel()
 	kills := *leaderKills
 	if testing.Short() {
 		kills = min(kills, 2)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), killBudget+time.Duration(kills)*perKill)
-	defer cancel()
+	ctx := processesWithin(t, killBudget+time.Duration(kills)*perKill)
 	words, sort := killWordcount(t, smallSize/2), killSort(t, smallSize/2)
 	words.reducers, sort.reducers = 8, 8 // many parts: a longer commit
 	ks := stageAll(ctx, t, words, sort)
 	e := startEnsemble(ctx, t, ks[0].s, 3, 4, nil)
 	rnd := rand.New(rand.NewPCG(*killsSeed, 1))
+	var f failovers
 	for job := 0; kills > 0; job++ {
 		var moments []moment
 		for range 1 + rnd.IntN(3) {
@@ -73,16 +72,17 @@ func TestLeadersDie(t *testing.T) {
 		kills -= len(moments)
 		k, w := ks[job%2], []workload{words, sort}[job%2]
 		out := k.p.root + "/out-" + string(millrace.NewJobID()[:8])
-		e.dieAt(ctx, rnd, moments, k, w, out)
+		e.dieAt(ctx, rnd, moments, k, w, out, &f)
 		if t.Failed() {
 			t.Fatalf("seed %d, job %d, leaders killed at %v", *killsSeed, job, moments)
 		}
 	}
+	t.Logf("from kill -9 of a leader to the first new assignment: %v", &f)
 	e.wantNoTemp()
 }
 
 // dieAt runs a job and kills the leader at each of the moments.
-func (e *ensemble) dieAt(ctx context.Context, rnd *rand.Rand, moments []moment, k killed, w workload, out string) {
+func (e *ensemble) dieAt(ctx context.Context, rnd *rand.Rand, moments []moment, k killed, w workload, out string, f *failovers) {
 	e.t.Helper()
 	var killer chan struct{}
 	for len(moments) > 0 && moments[0] == submitting {
@@ -95,10 +95,10 @@ func (e *ensemble) dieAt(ctx context.Context, rnd *rand.Rand, moments []moment, 
 			if before != nil {
 				<-before
 			}
-			e.replaceMaster(m)
+			f.killed(e.replaceMaster(m), len(e.workers))
 		})
 	}
-	id := e.submit(ctx, w, millrace.Options{Inputs: []string{k.in}, Output: out, SplitSize: 250_000})
+	id := e.submit(ctx, w, k.options(out, 250_000))
 	if killer != nil {
 		<-killer
 	}
@@ -113,10 +113,11 @@ func (e *ensemble) dieAt(ctx context.Context, rnd *rand.Rand, moments []moment, 
 			e.t.Errorf("%d maps are done, there were %d before: finished tasks run again", s.Map.Done, maps)
 			return
 		}
+		f.saw(s)
 		maps, args.Version = s.Map.Done, s.Version
 		if len(moments) > 0 && moments[0].reached(s) {
 			moments, args.Version = moments[1:], 0
-			e.replaceMaster(e.leader(ctx))
+			f.killed(e.replaceMaster(e.leader(ctx)), len(e.workers))
 			continue
 		}
 		if !s.Ended.IsZero() && len(moments) == 0 {
@@ -144,15 +145,12 @@ func stageAll(ctx context.Context, t testing.TB, ws ...workload) (ks []killed) {
 // TestLeaderStopped proves that a leader that is stopped in the middle of a commit for three leases, and then goes on, changes
 // nothing: another finishes the job meanwhile, and the old one says at once that it does not lead.
 func TestLeaderStopped(t *testing.T) {
-	t.Parallel()
-	ctx, cancel := context.WithTimeout(t.Context(), killBudget)
-	defer cancel()
+	ctx := processes(t)
 	w := killSort(t, smallSize/2)
 	w.reducers = 12
-	k := stage(ctx, t, w)
-	e := startEnsemble(ctx, t, k.s, 3, 2, nil)
+	k, e := stageEnsemble(ctx, t, w, 2)
 	out := k.p.root + "/out"
-	id := e.submit(ctx, w, millrace.Options{Inputs: []string{k.in}, Output: out, SplitSize: 500_000})
+	id := e.submit(ctx, w, k.options(out, 500_000))
 	e.await(ctx, id, "the job commits", moment(committing).reached)
 	m := e.leader(ctx)
 	pause(t, m)
@@ -190,18 +188,16 @@ const leaderLease = 2 * time.Second
 // TestAnyTwoDie proves that any two of the seven processes may die at once every three seconds, masters and workers, and start
 // again: each job ends with the oracle's bytes.
 func TestAnyTwoDie(t *testing.T) {
-	t.Parallel()
 	pairs := *pairKills
 	if testing.Short() {
 		pairs = min(pairs, 1)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), killBudget+time.Duration(pairs)*perKill)
-	defer cancel()
+	ctx := processesWithin(t, killBudget+time.Duration(pairs)*perKill)
 	w := killWordcount(t, killSize)
 	k := stage(ctx, t, w)
 	e := startEnsemble(ctx, t, k.s, 3, 4, nil)
 	out := k.p.root + "/out"
-	id := e.submit(ctx, w, millrace.Options{Inputs: []string{k.in}, Output: out, SplitSize: 500_000})
+	id := e.submit(ctx, w, k.options(out, 500_000))
 	rnd := rand.New(rand.NewPCG(*killsSeed, 2))
 	tick := time.NewTicker(3 * time.Second)
 	defer tick.Stop()
@@ -229,7 +225,7 @@ func TestAnyTwoDie(t *testing.T) {
 			e.finish(ctx, id)
 			k.wantSame(ctx, t, w, out)
 			out = k.p.root + "/out-" + string(millrace.NewJobID()[:8])
-			id = e.submit(ctx, w, millrace.Options{Inputs: []string{k.in}, Output: out, SplitSize: 500_000})
+			id = e.submit(ctx, w, k.options(out, 500_000))
 		}
 	}
 	e.finish(ctx, id)

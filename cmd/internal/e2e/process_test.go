@@ -47,6 +47,7 @@ func runProcess(kind string, args []string) int {
 	memory := fs.Int64("memory", clusterMemory, "")
 	temp := fs.String("temp-dir", "", "")
 	drain := fs.Duration("drain", 0, "")
+	protocol := fs.Uint16("protocol", 0, "")
 	fs.Bool("with-parent", true, "")
 	err := fs.Parse(args)
 	term, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -63,7 +64,7 @@ func runProcess(kind string, args []string) int {
 	if err = errors.Join(err, regErr); err == nil && kind == "master" {
 		err = runMaster(term, reg, *listen, *data, *lease, log)
 	} else if err == nil {
-		err = runWorker(ctx, term, *masters, worker.Options{
+		err = runWorker(ctx, term, *masters, *protocol, worker.Options{
 			Programs: reg, Store: backends.New(backends.Options{}), Slots: *slots, Memory: *memory, TempDir: *temp, Listen: *listen, Drain: *drain, Log: log,
 		})
 	}
@@ -94,10 +95,10 @@ func runMaster(ctx context.Context, reg *program.Registry, listen, data string, 
 	return errors.Join(err, st.Close())
 }
 
-// runWorker drains the worker when term ends.
-func runWorker(ctx, term context.Context, masters []string, o worker.Options) error {
+// runWorker drains the worker when term ends. protocol is the highest version that it speaks, 0 for the newest.
+func runWorker(ctx, term context.Context, masters []string, protocol uint16, o worker.Options) error {
 	defer runtime.KeepAlive(worker.LimitMemory(o.Memory))
-	c, err := wire.Dial(ctx, masters, wire.ClientOptions{Role: wire.RoleWorker, RetryFor: clusterReady})
+	c, err := wire.Dial(ctx, masters, wire.ClientOptions{Role: wire.RoleWorker, RetryFor: clusterReady, Protocol: protocol})
 	if err != nil {
 		return err
 	}
