@@ -120,7 +120,7 @@ func (f *masterFlags) run(c *cobra.Command, reg *program.Registry) error {
 	}
 	defer l.Close()
 	o.Listener, o.Log = l.(*net.TCPListener), log
-	o.Server.Report = report(log)
+	o.Server.Report = newIncidents(log).report
 	st, err := state.Open(ctx, o)
 	if err != nil {
 		if ctx.Err() != nil {
@@ -132,7 +132,7 @@ func (f *masterFlags) run(c *cobra.Command, reg *program.Registry) error {
 		err = st.Vet(ctx, f.term)
 	}
 	if err == nil {
-		err = f.serve(ctx, reg, l, st, log)
+		err = f.serve(ctx, reg, l, st, o.Server, log)
 	}
 	return errors.Join(err, st.Close())
 }
@@ -157,13 +157,6 @@ func raiseTerm(ctx context.Context, st *state.State, above uint64) error {
 		}
 	}
 	return nil
-}
-
-// report logs what nobody else hears.
-func report(log *slog.Logger) func(wire.Incident) {
-	return func(i wire.Incident) {
-		log.Warn("connection", "remote", i.Remote, "op", i.Op, "error", i.Err, "stack", string(i.Stack))
-	}
 }
 
 // state says where the master's state is, by the flags.
@@ -203,11 +196,12 @@ func (f *masterFlags) state() (o state.Options, err error) {
 }
 
 // serve runs the master on its open state until ctx ends.
-func (f *masterFlags) serve(ctx context.Context, reg *program.Registry, l net.Listener, st *state.State, log *slog.Logger) error {
+func (f *masterFlags) serve(ctx context.Context, reg *program.Registry, l net.Listener, st *state.State, so wire.ServerOptions, log *slog.Logger) error {
+	so.Cluster, so.Masters = st.Cluster(), st.Others()
 	m, err := master.New(master.Options{
 		Store: backends.New(backends.Options{}), Backend: st, Election: st, Programs: reg, Last: f.last, Log: log,
 		Scheduler: sched.Options{Lease: f.lease}, Limits: f.limits,
-		Server: wire.ServerOptions{Cluster: st.Cluster(), Masters: st.Others(), Report: report(log)}, Address: f.advertise,
+		Server: so, Address: f.advertise,
 	})
 	if err != nil {
 		return err

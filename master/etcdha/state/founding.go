@@ -47,15 +47,16 @@ func (s *search) judge(replies map[string]*wire.MeetReply) decision {
 	var founding [][]member.Founder
 	for _, p := range s.masters {
 		r := replies[p.Name]
+		same := r != nil && slices.Equal(r.Masters, texts(s.masters))
 		switch {
 		case p.Name == s.self.Address:
 		case r == nil:
 			absent = append(absent, p.Name)
 		case r.Stage == wire.StageMember:
 			d.join = append(d.join, p.Name)
-		case r.Stage == wire.StageFounding:
+		case r.Stage == wire.StageFounding && same:
 			founding = append(founding, foundersOf(r.Founders))
-		case r.Stage == wire.StageNew && r.Address == p.Name && slices.Equal(r.Masters, texts(s.masters)):
+		case r.Stage == wire.StageNew && r.Address == p.Name && same:
 			founders = append(founders, member.Founder{Address: r.Address, Master: r.Master})
 		default:
 			otherwise = append(otherwise, fmt.Sprintf("%s is %s and was told --masters %s", p.Name, r.Address, strings.Join(r.Masters, ",")))
@@ -85,6 +86,24 @@ func foundersOf(told []wire.Founder) (f []member.Founder) {
 		f = append(f, member.Founder{Address: x.Address, Master: x.Master})
 	}
 	return f
+}
+
+// checkList refuses a list of masters that is not of those with whom a cluster is founded: etcd would begin another cluster by it,
+// and never find the others.
+func checkList(founders []member.Founder, masters []member.Peer) error {
+	var decided, told []string
+	for _, f := range founders {
+		decided = append(decided, f.Address)
+	}
+	for _, p := range masters {
+		told = append(told, p.Name)
+	}
+	slices.Sort(told) // as founders are
+	if slices.Equal(decided, told) {
+		return nil
+	}
+	return fmt.Errorf("it has begun to found a cluster of the masters %s, and was told --masters %s: start it with those, and replace masters when the cluster is there; "+
+		"or empty the folders of all, if nothing was kept there yet", strings.Join(decided, ","), strings.Join(told, ","))
 }
 
 // token tells a cluster from every other that masters at the same addresses found.

@@ -1,6 +1,7 @@
 package state
 
 import (
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -28,8 +29,11 @@ func reply(address, says string) *wire.MeetReply {
 		r.Stage, r.Address = wire.StageNew, "x:1"
 	case "member":
 		r.Stage = wire.StageMember
-	case "founding":
+	case "founding", "founding-with-others":
 		r.Stage = wire.StageFounding
+		if stage != "founding" {
+			r.Masters = []string{"a:1/2", "b:1/2", "d:1/2"}
+		}
 		for i, id := range strings.Fields(rest) {
 			r.Founders = append(r.Founders, wire.Founder{Address: abc[i].Name, Master: id})
 		}
@@ -56,6 +60,7 @@ func TestDecide(t *testing.T) {
 		{"other-list", "new c1", "wait: b:1 is b:1 and was told --masters a:1/2,b:1/2,d:1/2"},
 		{"other-address", "new c1", "wait: b:1 is x:1"},
 		{"other-list", "silent", "wait: not told the same"},
+		{"founding-with-others a1 b1 c1", "new c1", "wait: b:1 is b:1 and was told --masters a:1/2,b:1/2,d:1/2"},
 	} {
 		look := search{self: member.Founder{Address: "a:1", Master: "a1"}, masters: abc}
 		replies := map[string]*wire.MeetReply{"b:1": reply("b:1", c.b), "c:1": reply("c:1", c.c)}
@@ -79,6 +84,33 @@ func TestDecide(t *testing.T) {
 		if got != c.want {
 			t.Errorf("b says %q, c says %q: %s, want %s", c.b, c.c, got, c.want)
 		}
+	}
+}
+
+// A master that has decided with whom it founds a cluster and was told of others then is refused: by that list etcd would begin another one.
+func TestFoundersAndList(t *testing.T) {
+	t.Parallel()
+	all, masters := houses(t, 3)
+	slices.SortFunc(masters, func(a, b member.Peer) int { return strings.Compare(a.Name, b.Name) })
+	var founders []member.Founder
+	for i, p := range masters {
+		founders = append(founders, member.Founder{Address: p.Name, Master: fmt.Sprint(i)})
+	}
+	slices.Reverse(masters)
+	if err := checkList(founders, masters); err != nil {
+		t.Errorf("the same list, in another order: %v", err)
+	}
+	founders[2].Address = "z:1"
+	d, err := member.OpenDir(all[0].dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(d.SetFounders(founders), d.Close()); err != nil {
+		t.Fatal(err)
+	}
+	x := all[0].move(t, masters)
+	if err := <-x.open; err == nil || !strings.Contains(err.Error(), "z:1") || !strings.Contains(err.Error(), all[0].dir) {
+		t.Errorf("founders that are not the list's: %v, want an error with both", err)
 	}
 }
 

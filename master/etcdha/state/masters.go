@@ -77,6 +77,9 @@ func (s *State) gather(ctx context.Context) (member.Options, error) {
 			return o, nil
 		}
 		if id.Founders != nil {
+			if err := checkList(id.Founders, s.o.Masters); err != nil {
+				return o, fmt.Errorf("data directory %s: %w", s.dir.Path(), err)
+			}
 			var err error
 			o.Token, err = token(id.Founders)
 			return o, err
