@@ -173,8 +173,8 @@ func (b *Bucket) Of(ctx context.Context, cluster string) (Contents, error) {
 	return b.Look(ctx, cluster)
 }
 
-// BeginTerm writes that a term has begun, and removes what was written of terms before. It is a NewerError if a higher term has
-// begun, or this one elsewhere. Again with the same Term does no harm.
+// BeginTerm writes that a term has begun. It is a NewerError if a higher term has begun, or this one elsewhere. Again with the same
+// Term does no harm.
 func (b *Bucket) BeginTerm(ctx context.Context, t Term) error {
 	t.Format = format
 	have, err := b.Look(ctx, t.Cluster)
@@ -193,17 +193,7 @@ func (b *Bucket) BeginTerm(ctx context.Context, t Term) error {
 				other.Leader, t.N, other.Begun.Format(time.RFC3339))}
 		}
 	}
-	if err != nil {
-		return err
-	}
-	for _, n := range have.terms {
-		if n < t.N {
-			if err := b.st.Remove(ctx, b.termURL(t.Cluster, n)); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
+	return err
 }
 
 // LastTerm is the record of the highest term that the bucket tells of.

@@ -4,12 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"math"
 	"math/rand/v2"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
+	"testing/iotest"
 	"time"
 
 	"github.com/millrace/millrace/storage"
@@ -50,6 +52,16 @@ func (o overwriting) Put(ctx context.Context, key string, body []byte, _ bool) (
 	return o.Backend.Put(ctx, key, body, false)
 }
 
+// overtaken is a store without such conditions, where another cluster claims the bucket right after each write.
+type overtaken struct{ storage.Backend }
+
+func (o overtaken) Put(ctx context.Context, key string, body []byte, _ bool) (storage.Object, error) {
+	if _, err := o.Backend.Put(ctx, key, body, false); err != nil {
+		return storage.Object{}, err
+	}
+	return o.Backend.Put(ctx, key, []byte(strings.ReplaceAll(string(body), one, two)), false)
+}
+
 // Of many clusters that take a bucket at once one has it, also again, and the others are told whose it is.
 func TestClaim(t *testing.T) {
 	t.Parallel()
@@ -81,6 +93,9 @@ func TestClaim(t *testing.T) {
 	must(t, b.Claim(t.Context(), Claim{Cluster: owners[0], By: "another master"}))
 	if _, err := b.Of(t.Context(), one); !errors.Is(err, ErrForeign) || !strings.Contains(err.Error(), owners[0]) || !strings.Contains(err.Error(), one) {
 		t.Errorf("asked for another cluster: %v", err)
+	}
+	if err := at(t, overtaken{memstore.New()}).Claim(t.Context(), Claim{Cluster: one}); !errors.Is(err, ErrForeign) {
+		t.Errorf("overtaken by another, without conditional writes: %v, want ErrForeign", err)
 	}
 	plain := at(t, overwriting{memstore.New()})
 	must(t, plain.Claim(t.Context(), Claim{Cluster: one}))
@@ -119,6 +134,11 @@ func TestTermNeverGoesDown(t *testing.T) {
 					if after.Highest < before.Highest || err == nil && after.Highest < n {
 						t.Errorf("term %d, %v: the highest was %d and is %d", n, err, before.Highest, after.Highest)
 					}
+					if n%5 == 0 {
+						if err := b.Thin(t.Context(), one, 1); err != nil {
+							t.Error(err)
+						}
+					}
 					if err != nil && !isNewer(err) || err == nil && n < before.Highest {
 						t.Errorf("term %d after %d: %v", n, before.Highest, err)
 					}
@@ -131,6 +151,7 @@ func TestTermNeverGoesDown(t *testing.T) {
 			t.Errorf("after all terms: %+v, %v", c, err)
 		}
 		must(t, b.BeginTerm(t.Context(), Term{Cluster: one, N: terms + 1, Leader: "h:1"}))
+		must(t, b.Thin(t.Context(), one, 1))
 		if c, err = b.Look(t.Context(), one); err != nil || !slices.Equal(c.terms, []uint64{terms + 1}) {
 			t.Errorf("records of terms that are left: %v, %v", c.terms, err)
 		}
@@ -180,7 +201,7 @@ func snap(term uint64, revision int64) Snapshot {
 	return Snapshot{Cluster: one, Term: term, Revision: revision, Taken: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)}
 }
 
-// A snapshot that was not written to its end is never seen, whatever failed, and what it left is swept by the next one.
+// A snapshot that was not written to its end is never seen, whatever failed, and what it left is swept.
 func TestHalfSnapshot(t *testing.T) {
 	t.Parallel()
 	for _, op := range []storagetest.Op{storagetest.OpCreate, storagetest.OpPart, storagetest.OpComplete} {
@@ -197,6 +218,13 @@ func TestHalfSnapshot(t *testing.T) {
 			t.Errorf("after %s failed: %+v, %v", op, c, err)
 		}
 		f.Plan()
+		if _, err := b.Save(t.Context(), snap(1, 3), io.MultiReader(strings.NewReader("half"), iotest.ErrReader(io.ErrUnexpectedEOF))); err == nil {
+			t.Error("a snapshot that breaks off was saved")
+		}
+		if c, err := b.Look(t.Context(), one); err != nil || len(c.Snapshots) != 1 {
+			t.Errorf("after one that broke off: %+v, %v", c, err)
+		}
+		must(t, b.Sweep(t.Context(), one))
 		_, err = b.Save(t.Context(), snap(1, 3), strings.NewReader("third"))
 		must(t, err)
 		must(t, b.st.Uploads(t.Context(), b.String(), func(url, _ string, _ time.Time) bool {

@@ -52,7 +52,8 @@ const (
 type Keeper struct {
 	o    Options
 	wake chan struct{} // holds one when next was set
-	said complaint
+	said complaint     // of what is written
+	tidy complaint     // of what is removed
 
 	mu   sync.Mutex
 	next *beginning // the term that is to be looked after; nil: it was taken
@@ -74,7 +75,8 @@ func NewKeeper(o Options) *Keeper {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	return &Keeper{o: o, wake: make(chan struct{}, 1), said: complaint{log: o.Log, bucket: o.Bucket.String()}}
+	said := complaint{log: o.Log, bucket: o.Bucket.String()}
+	return &Keeper{o: o, wake: make(chan struct{}, 1), said: said, tidy: said}
 }
 
 // Begin is called when a term has begun, before its leader does anything. It returns when the bucket knows of it, or after
@@ -231,10 +233,27 @@ func (k *Keeper) snapshot(ctx context.Context, b *beginning, first bool) (next t
 	if term != b.term.N || !b.term.Lasts() {
 		return 0, errOver
 	}
+	tidied := k.o.Bucket.Sweep(ctx, k.o.Cluster)
+	if err := k.save(ctx, term, revision); err != nil {
+		return 0, err
+	}
+	if tidied == nil {
+		tidied = k.o.Bucket.Thin(ctx, k.o.Cluster, k.o.Kept)
+	}
+	if tidied != nil {
+		k.tidy.say("old snapshots cannot be removed", tidied)
+	} else {
+		k.tidy.well("old snapshots are removed again")
+	}
+	return k.o.Every, nil
+}
+
+// save takes one snapshot.
+func (k *Keeper) save(ctx context.Context, term uint64, revision int64) error {
 	begun := time.Now()
 	from, err := k.o.Source.Snapshot(ctx)
 	if err != nil {
-		return 0, err
+		return err
 	}
 	s := Snapshot{Cluster: k.o.Cluster, Term: term, Revision: revision, Taken: begun.UTC().Truncate(time.Second)}
 	count := &counted{r: from}
@@ -243,10 +262,10 @@ func (k *Keeper) snapshot(ctx context.Context, b *beginning, first bool) (next t
 		err = e
 	}
 	if err != nil {
-		return 0, err
+		return err
 	}
 	k.o.Log.Info("snapshot taken", "url", url, "bytes", count.n, "took", time.Since(begun).Round(time.Millisecond))
-	return k.o.Every, k.o.Bucket.Thin(ctx, k.o.Cluster, k.o.Kept)
+	return nil
 }
 
 // counted counts what is read.

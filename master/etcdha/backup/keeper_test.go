@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/millrace/millrace/master/journal"
+	"github.com/millrace/millrace/storage"
 	"github.com/millrace/millrace/storage/memstore"
 	"github.com/millrace/millrace/storage/storagetest"
 )
@@ -169,13 +170,13 @@ func TestKeeper(t *testing.T) {
 			if k.count() != 6 {
 				t.Errorf("%d snapshots after a term began, want 6", k.count())
 			}
-			time.Sleep(30 * time.Second)
+			time.Sleep(29 * time.Second)
 			over()
 			synctest.Wait()
 		}
 		next, _ := k.begin()
 		must(t, k.Begin(t.Context(), next, "b:1"))
-		time.Sleep(time.Second)
+		time.Sleep(3 * time.Second)
 		if synctest.Wait(); k.count() != 7 {
 			t.Errorf("%d snapshots a minute after the last, want 7", k.count())
 		}
@@ -251,6 +252,35 @@ func TestSnapshotsFail(t *testing.T) {
 	})
 }
 
+// A bucket from which nothing may be removed gets snapshots all the same, and what is left there is said once; a pending upload that
+// somebody left goes when it may.
+func TestNothingRemoved(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		k := keep(t, &state{})
+		_, err := k.bucket.st.Create(t.Context(), k.bucket.folder(one)+snap(1, 1).name(), storage.UploadOptions{})
+		must(t, err)
+		denied := errors.New("denied")
+		k.faults.Plan(storagetest.Fault{Op: storagetest.OpRemove, Times: -1, Err: denied}, storagetest.Fault{Op: storagetest.OpAbort, Times: -1, Err: denied})
+		term, over := k.begin()
+		must(t, k.Begin(t.Context(), term, "a:1"))
+		time.Sleep(8*time.Minute + time.Second)
+		if c := k.look(t); len(c.Snapshots) != 9 || k.says("old snapshots cannot be removed") != 1 {
+			t.Errorf("%d snapshots:\n%s", len(c.Snapshots), k.log)
+		}
+		k.faults.Plan()
+		time.Sleep(time.Minute)
+		if c := k.look(t); len(c.Snapshots) != 3 || k.says("old snapshots are removed again") != 1 {
+			t.Errorf("when it may be: %d snapshots:\n%s", len(c.Snapshots), k.log)
+		}
+		must(t, k.bucket.st.Uploads(t.Context(), k.bucket.String(), func(url, _ string, _ time.Time) bool {
+			t.Errorf("a pending upload of %s is left", url)
+			return true
+		}))
+		over()
+	})
+}
+
 // A state that turns out to be old when its term begins does not lead; if the bucket is reached only later, it stops then.
 func TestOldState(t *testing.T) {
 	t.Parallel()
@@ -288,6 +318,7 @@ func TestCopyElsewhere(t *testing.T) {
 		k := keep(t, &state{})
 		term, _ := k.begin()
 		must(t, k.Begin(t.Context(), term, "a:1"))
+		synctest.Wait()
 		must(t, k.bucket.BeginTerm(t.Context(), Term{Cluster: one, N: 2}))
 		time.Sleep(time.Minute)
 		if err := <-k.ended; !isNewer(err) || k.count() != 1 {
@@ -313,6 +344,24 @@ func TestFollowed(t *testing.T) {
 		}
 		if k.count() > 0 || k.log.String() != "" {
 			t.Errorf("%d snapshots, log %q", k.count(), k.log)
+		}
+	})
+}
+
+// A leader whose term is over takes no snapshot, also before it has heard of that: it would be one of a later term.
+func TestNoLongerLeads(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		k := keep(t, &state{})
+		term, _ := k.begin()
+		must(t, k.Begin(t.Context(), term, "a:1"))
+		synctest.Wait()
+		k.state.mu.Lock()
+		k.state.term++
+		k.state.mu.Unlock()
+		time.Sleep(time.Hour)
+		if n := k.count(); n != 1 || k.says("WARN") > 0 {
+			t.Errorf("%d snapshots, log:\n%s", n, k.log)
 		}
 	})
 }

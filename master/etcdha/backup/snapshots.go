@@ -129,14 +129,9 @@ func (b *Bucket) Look(ctx context.Context, cluster string) (Contents, error) {
 // abortWithin bounds the giving up of an upload that failed.
 const abortWithin = 10 * time.Second
 
-// Save writes a snapshot, which nobody sees before it is complete. It is called by one at a time for a cluster, and gives up what
-// others have begun and not ended.
+// Save writes a snapshot, which nobody sees before it is complete.
 func (b *Bucket) Save(ctx context.Context, s Snapshot, from io.Reader) (url string, err error) {
-	folder := b.folder(s.Cluster)
-	if err := b.sweep(ctx, folder+snapshotPrefix); err != nil {
-		return "", err
-	}
-	u, err := b.st.Create(ctx, folder+s.name(), storage.UploadOptions{})
+	u, err := b.st.Create(ctx, b.folder(s.Cluster)+s.name(), storage.UploadOptions{})
 	if err != nil {
 		return "", err
 	}
@@ -151,16 +146,16 @@ func (b *Bucket) Save(ctx context.Context, s Snapshot, from io.Reader) (url stri
 	if err != nil {
 		late, cancel := context.WithTimeout(context.WithoutCancel(ctx), abortWithin)
 		defer cancel()
-		_ = u.Abort(late) // the next snapshot sweeps
+		_ = u.Abort(late) // Sweep comes again
 		return "", err
 	}
 	return p.URL, nil
 }
 
-// sweep gives pending uploads up.
-func (b *Bucket) sweep(ctx context.Context, prefix string) error {
+// Sweep gives up what was begun of snapshots of a cluster and not ended. It is called by the one that leads, while it saves none.
+func (b *Bucket) Sweep(ctx context.Context, cluster string) error {
 	var left []storage.Pending
-	err := b.st.Uploads(ctx, prefix, func(url, id string, _ time.Time) bool {
+	err := b.st.Uploads(ctx, b.folder(cluster)+snapshotPrefix, func(url, id string, _ time.Time) bool {
 		left = append(left, storage.Pending{URL: url, ID: id})
 		return true
 	})
@@ -175,14 +170,23 @@ func (b *Bucket) sweep(ctx context.Context, prefix string) error {
 	return nil
 }
 
-// Thin removes all snapshots but so many of the newest, at least one.
+// Thin removes all snapshots but so many of the newest, at least one, and the records of terms but the highest.
 func (b *Bucket) Thin(ctx context.Context, cluster string, keep int) error {
 	c, err := b.Look(ctx, cluster)
 	if err != nil {
 		return err
 	}
+	var gone []string
 	for i := 0; i < len(c.Snapshots)-max(keep, 1); i++ {
-		if err := b.st.Remove(ctx, c.Snapshots[i].URL); err != nil {
+		gone = append(gone, c.Snapshots[i].URL)
+	}
+	for _, n := range c.terms {
+		if n < slices.Max(c.terms) {
+			gone = append(gone, b.termURL(cluster, n))
+		}
+	}
+	for _, url := range gone {
+		if err := b.st.Remove(ctx, url); err != nil {
 			return err
 		}
 	}
