@@ -107,7 +107,7 @@ func (f *masterFlags) run(c *cobra.Command, reg *program.Registry) error {
 	}
 	o, err := f.state()
 	if err == nil {
-		o.Snapshots, err = f.snapshots.options(c)
+		o.Snapshots, err = f.snapshots.options(c, o.DataDir)
 	}
 	if err != nil {
 		return millrace.Usage(err)

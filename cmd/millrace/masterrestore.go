@@ -38,7 +38,7 @@ func (f *snapshotFlags) define(c *cobra.Command) {
 const minSnapshotEvery = time.Second
 
 // options are the flags' meaning. The calls to the bucket are given up sooner than those for a job: what they were for comes again.
-func (f *snapshotFlags) options(c *cobra.Command) (o backup.Options, err error) {
+func (f *snapshotFlags) options(c *cobra.Command, dataDir string) (o backup.Options, err error) {
 	if f.url == "" {
 		if c.Flags().Changed("snapshot-every") || c.Flags().Changed("snapshots-kept") {
 			return o, errors.New("--snapshot-every and --snapshots-kept are about snapshots: say where they go with --snapshots")
@@ -50,9 +50,12 @@ func (f *snapshotFlags) options(c *cobra.Command) (o backup.Options, err error) 
 	}
 	st := backends.New(backends.Options{Store: storage.Options{Attempts: 4, CallTimeout: time.Minute, IdleTimeout: 30 * time.Second}})
 	o.Every, o.Kept = f.every, f.kept
-	o.Bucket, err = backup.New(st, f.url)
-	if err != nil {
-		err = fmt.Errorf("--snapshots: %w", err)
+	if o.Bucket, err = backup.New(st, f.url); err != nil {
+		return o, fmt.Errorf("--snapshots: %w", err)
+	}
+	home, err := storage.ParseURL(dataDir)
+	if err == nil && storage.Inside(o.Bucket.String(), home.String()) {
+		err = fmt.Errorf("--snapshots %s: it lies in the data directory %s, and would be lost with that: choose a folder elsewhere, better on another machine", f.url, dataDir)
 	}
 	return o, err
 }
@@ -137,7 +140,13 @@ docs/operations.md is about backup and restore.`,
 
 func restore(ctx context.Context, out io.Writer, url, dataDir string) error {
 	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
-	r, err := state.Restore(ctx, state.RestoreOptions{Store: backends.New(backends.Options{}), URL: url, DataDir: dataDir, Log: log})
+	meter := newMeter(false)
+	defer meter.Close()
+	r, err := state.Restore(ctx, state.RestoreOptions{
+		Store: backends.New(backends.Options{}), URL: url, DataDir: dataDir, Log: log,
+		Progress: func(done, total int64) { meter.Bytes("restore: reading the snapshot", done, total) },
+	})
+	meter.Close()
 	if err != nil {
 		return badURL(err)
 	}

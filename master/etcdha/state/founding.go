@@ -16,7 +16,7 @@ import (
 type decision struct {
 	join    []string         // one of these lets it join
 	found   []member.Founder // it founds a cluster with these
-	own     bool             // of found: by what it has asked itself, not by another's example
+	barred  error            // it would found one by its own decision, and may not
 	propose []member.Founder // it will, if the next answers say the same
 	wait    string           // none of these, for this reason
 }
@@ -26,6 +26,7 @@ type search struct {
 	self     member.Founder
 	masters  []member.Peer
 	proposed []member.Founder // what the answers before these would have it found
+	barred   error            // why it may not; found out after those answers, and before these were asked for
 }
 
 // decide is the rule by which masters become one cluster; see the package comment. replies are the answers of the others to
@@ -36,7 +37,10 @@ func (s *search) decide(replies map[string]*wire.MeetReply) decision {
 		s.proposed = d.propose
 		return d
 	}
-	return decision{found: d.propose, own: true}
+	if s.barred != nil {
+		return decision{barred: s.barred}
+	}
+	return decision{found: d.propose}
 }
 
 // judge says what one round of answers means.

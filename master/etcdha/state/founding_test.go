@@ -126,6 +126,28 @@ func TestAsksTwice(t *testing.T) {
 	}
 }
 
+// A master that may not found a cluster, since the bucket of snapshots has one, does not by its own decision; but it follows the
+// example of one that has decided, for that one was free to, and joins a cluster that there is.
+func TestBarred(t *testing.T) {
+	t.Parallel()
+	for says, want := range map[string]string{"new b1": "barred", "founding a1 b1 c1": "found", "member": "join", "silent": "wait"} {
+		look := search{self: member.Founder{Address: "a:1", Master: "a1"}, masters: abc}
+		replies := map[string]*wire.MeetReply{"b:1": reply("b:1", "new b1"), "c:1": reply("c:1", "new c1")}
+		if d := look.decide(replies); d.propose == nil {
+			t.Fatalf("the first answers: %+v", d)
+		}
+		look.barred = errors.New("there is one")
+		replies["b:1"] = reply("b:1", says)
+		d := look.decide(replies)
+		got := map[string]bool{"barred": d.barred != nil, "found": d.found != nil, "join": d.join != nil, "wait": d.wait != ""}
+		for what, is := range got {
+			if is != (what == want) {
+				t.Errorf("b says %q: %+v, want %s alone", says, d, want)
+			}
+		}
+	}
+}
+
 // site is a master in the walk below.
 type site struct {
 	n       int // directories that it has had

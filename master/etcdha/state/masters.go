@@ -71,7 +71,6 @@ func (s *State) gather(ctx context.Context) (member.Options, error) {
 	id := s.dir.Identity()
 	look := search{self: member.Founder{Address: o.Name, Master: id.Master}, masters: s.o.Masters}
 	said, saidAt := "", time.Time{}
-	var begins error // why this master may not begin a new cluster
 	for ; ; id = s.dir.Identity() {
 		if s.dir.Initialized() {
 			return o, nil
@@ -87,10 +86,10 @@ func (s *State) gather(ctx context.Context) (member.Options, error) {
 		d := look.decide(s.meetAll(ctx))
 		if d.propose != nil {
 			// The others are asked once more after this: if they are new then, the cluster that the bucket knows is none of theirs.
-			begins = s.mayFound(ctx)
+			look.barred = s.mayFound(ctx)
 		}
-		if d.own && begins != nil {
-			return o, begins
+		if d.barred != nil {
+			return o, d.barred
 		}
 		if d.found != nil {
 			if err := s.dir.SetFounders(d.found); err != nil {

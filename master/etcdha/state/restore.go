@@ -16,12 +16,37 @@ import (
 	"github.com/millrace/millrace/storage"
 )
 
-// RestoreOptions say what is restored and where to. All but Log are required.
+// RestoreOptions say what is restored and where to. All but the last two are required.
 type RestoreOptions struct {
 	Store   *storage.Store
 	URL     string // of a snapshot, or of what holds some: the newest
 	DataDir string // a folder that is empty or not there
 	Log     *slog.Logger
+	// Progress is told how many bytes of the snapshot have been read, of how many.
+	Progress func(done, total int64)
+}
+
+// write tells of the progress, while a snapshot is written to w.
+func (o RestoreOptions) write(w io.Writer, total int64) io.Writer {
+	if o.Progress == nil {
+		return w
+	}
+	return &told{w: w, tell: func(done int64) { o.Progress(done, total) }}
+}
+
+// told tells how much was written.
+type told struct {
+	w    io.Writer
+	done int64
+	tell func(done int64)
+}
+
+// Write implements io.Writer.
+func (t *told) Write(p []byte) (int, error) {
+	n, err := t.w.Write(p)
+	t.done += int64(n)
+	t.tell(t.done)
+	return n, err
 }
 
 // Restored is what a restored state is.
@@ -57,7 +82,7 @@ func Restore(ctx context.Context, o RestoreOptions) (_ Restored, err error) {
 		}
 	}()
 	r := Restored{Snapshot: *found.Snapshot, Bucket: found.Bucket}
-	fetch := func(w io.Writer) error { return found.Fetch(ctx, o.Store, w) }
+	fetch := func(w io.Writer) error { return found.Fetch(ctx, o.Store, o.write(w, r.Size)) }
 	if err = m.Build(fetch); err == nil {
 		err = r.open(ctx, m.Dir(), o.Log)
 	}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/millrace/millrace/master/etcdha/backup"
 	"github.com/millrace/millrace/master/journal"
+	"github.com/millrace/millrace/storage"
 )
 
 // Bounds of asking the bucket of snapshots at the start.
@@ -84,7 +85,7 @@ func (s *State) Vet(ctx context.Context, bumped uint64) error {
 	switch {
 	case errors.Is(err, backup.ErrNone):
 		return nil
-	case errors.Is(err, backup.ErrForeign):
+	case errors.Is(err, backup.ErrForeign), errors.Is(err, storage.ErrBadURL):
 		return err
 	case ctx.Err() != nil:
 		return ctx.Err()

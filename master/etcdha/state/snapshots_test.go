@@ -3,7 +3,6 @@ package state
 import (
 	"context"
 	"errors"
-	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
@@ -156,7 +155,7 @@ func until(t *testing.T, ok func() bool) {
 
 func restore(t *testing.T, v vault, url, dir string) (Restored, error) {
 	t.Helper()
-	return Restore(t.Context(), RestoreOptions{Store: v.st, URL: url, DataDir: dir, Log: slog.New(slog.NewTextHandler(t.Output(), nil))})
+	return Restore(t.Context(), RestoreOptions{Store: v.st, URL: url, DataDir: dir, Log: testLog(t)})
 }
 
 // wants checks that an error says all of these things.

@@ -4,11 +4,13 @@ import (
 	"context"
 	"encoding/hex"
 	"errors"
+	"io"
 	"log/slog"
 	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -19,10 +21,34 @@ import (
 	"github.com/millrace/millrace/master/journal"
 )
 
+// testLog logs to a test's output until the test ends: a term that nobody gave up ends later.
+func testLog(t *testing.T) *slog.Logger {
+	l := &output{w: t.Output()}
+	t.Cleanup(func() {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		l.w = io.Discard
+	})
+	return slog.New(slog.NewTextHandler(l, nil))
+}
+
+// output writes to what can be exchanged meanwhile.
+type output struct {
+	mu sync.Mutex
+	w  io.Writer
+}
+
+// Write implements io.Writer.
+func (o *output) Write(p []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.w.Write(p)
+}
+
 // fast are options with which an election takes a fifth of a second.
 func fast(t *testing.T, dir string) Options {
 	return Options{
-		DataDir: dir, Member: member.Options{Tick: 10 * time.Millisecond}, Log: slog.New(slog.NewTextHandler(t.Output(), nil)),
+		DataDir: dir, Member: member.Options{Tick: 10 * time.Millisecond}, Log: testLog(t),
 	}
 }
 
