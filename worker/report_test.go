@@ -13,7 +13,27 @@ import (
 	"github.com/millrace/millrace/jobs"
 	"github.com/millrace/millrace/master/wire"
 	"github.com/millrace/millrace/storage"
+	"github.com/millrace/millrace/worker/shuffle"
 )
+
+// A report says of a reduce attempt which run it waits for that comes slowly, as the attempt that made it, and of others nothing.
+func TestReportTellsOfSlowRuns(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, Options{})
+		waits := &attempt{task: wire.Task{Attempt: wire.AttemptID{Task: wire.TaskID{Job: "a", Phase: wire.Reduce, Index: 3}, N: 1}}}
+		waits.slow.Store(&shuffle.SlowRun{Map: 7, Attempt: 2, Left: time.Minute})
+		other := &attempt{task: mapTask("a", 1)}
+		r.mu.Lock()
+		r.running[waits.task.Attempt], r.running[other.task.Attempt] = waits, other
+		args, _, _ := r.pollArgs(false)
+		clear(r.running)
+		r.mu.Unlock()
+		run := wire.AttemptID{Task: wire.TaskID{Job: "a", Phase: wire.Map, Index: 7}, N: 2}
+		if p := args.Running; len(p) != 2 || p[0] != (wire.Progress{Attempt: other.task.Attempt}) || p[1] != (wire.Progress{Attempt: waits.task.Attempt, Slow: run, Left: time.Minute}) {
+			t.Errorf("it reports %+v", p)
+		}
+	})
+}
 
 // What does not fit into one report goes with the next ones, which follow at once and in order. No attempt is missing from
 // a report meanwhile, and each report fits into a request.

@@ -76,10 +76,9 @@ func BenchmarkWorkersInTrouble(b *testing.B) {
 			if d.dead+d.slow == 0 { // its requests make a shuffle by the bucket another job
 				base = took
 			}
-			// As long as before until the moment, and then by as much longer as there are fewer workers.
 			share := base
 			if d.dead > 0 {
-				share = took - left + time.Duration(float64(base-took+left)*paceWorkers/float64(paceWorkers-d.dead))
+				share = lostShare(base, took, left, d.dead)
 			}
 			b.Logf("%-42s %6.1f s, %.2f times undisturbed; by the lost share %6.1f s: %+.1f %%",
 				d.name, took.Seconds(), took.Seconds()/base.Seconds(), share.Seconds(), 100*(took.Seconds()/share.Seconds()-1))
@@ -96,6 +95,7 @@ func (d disturbance) run(ctx context.Context, b *testing.B, w workload, k *kille
 	}
 	c := startClusterWith(ctx, b, k.s, paceWorkers, self, paceLease)
 	defer c.stop()
+	c.patient(ctx)
 	c.joined(ctx, paceWorkers)
 	if d.slow > 0 && !d.late {
 		defer slowDown(b, c.workers[1], d.slow)()
@@ -109,13 +109,7 @@ func (d disturbance) run(ctx context.Context, b *testing.B, w workload, k *kille
 	}
 	if d.dead > 0 {
 		c.await(ctx, id, "a quarter of the maps are done", func(s *wire.JobStatus) bool { return s.Map.Done >= s.Map.Tasks/4 })
-		for range d.dead {
-			p := c.workers[0]
-			c.workers = c.workers[1:]
-			if err := p.Kill(); err != nil {
-				b.Fatal(err)
-			}
-		}
+		c.kill9(d.dead)
 		left = -time.Since(begun)
 	}
 	s := c.finish(ctx, id)
