@@ -320,7 +320,7 @@ func (m *Master) submitStage(ctx context.Context, j *job, s *jobs.StageSpec, p *
 		if stopped = j.chain.stopped; stopped {
 			return false
 		}
-		m.jobs[id] = child
+		m.jobs[id], child.unborn = child, true
 		m.order = append(m.order, id)
 		j.chain.current = child
 		j.logf(m.o.Now(), "", "", fmt.Sprintf("stage %d (%s) begins as job %s", s.N+1, s.Job, id))
@@ -477,7 +477,7 @@ func (m *Master) removeStages(ctx context.Context, j *job) error {
 // one's, and what lies between is of all together.
 func (m *Master) chainStatusLocked(j *job, s *wire.JobStatus) {
 	stages := slices.Clone(j.chain.stages)
-	if c := j.chain.current; c != nil {
+	if c := j.chain.current; c != nil && !c.unborn {
 		now := m.stageStatusLocked(c, &jobs.StageSpec{N: len(stages), Job: stageName(c)})
 		stages = append(stages, now)
 		child := m.statusLocked(c)

@@ -136,7 +136,7 @@ func TestOrphanedClaim(t *testing.T) {
 }
 
 // A submission that is repeated before the first one is durable is answered after that: else a master that was lost in
-// between would have promised a job that nobody knows.
+// between would have promised a job that nobody knows. For the same reason nobody else is told of it.
 func TestSubmitTwiceBeforeDurable(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
@@ -150,6 +150,11 @@ func TestSubmitTwiceBeforeDurable(t *testing.T) {
 		}
 		go func() { _ = l.submit(jobA, spec()) }()
 		time.Sleep(time.Second / 2)
+		if list, err := l.c.List(t.Context(), &wire.ListArgs{}); err != nil || len(list.Jobs) > 0 {
+			t.Errorf("jobs that are not durable are told of: %+v, %v", list.Jobs, err)
+		}
+		_, err := l.c.Watch(t.Context(), &wire.WatchArgs{Job: jobA})
+		wantError(t, "the status of a job that is not durable", err, wire.ErrNoJob)
 		l.mustSubmit(jobA, spec())
 		if after := time.Since(begun); after < time.Second {
 			t.Errorf("answered after %v, before the record was durable", after)

@@ -66,7 +66,7 @@ func (m *Master) List(_ context.Context, args *wire.ListArgs) (*wire.ListReply, 
 			break
 		}
 		j := m.jobs[m.order[i]]
-		if j.parent != nil || args.Open && j.swept {
+		if j.parent != nil || j.unborn || args.Open && j.swept {
 			continue
 		}
 		s := m.statusLocked(j)

@@ -160,6 +160,50 @@ func TestLogBound(t *testing.T) {
 	}
 }
 
+// The log of a job is bounded in bytes too, as failures may have long texts. Those of ended jobs are bounded together: a thousand are
+// kept, and the logs of those that ended first become shorter, from the front.
+func TestLogBytes(t *testing.T) {
+	m := &Master{jobs: map[sched.JobID]*job{}}
+	text := strings.Repeat("x", maxFailure)
+	for i := range 4 {
+		j := &job{id: wire.JobID(fmt.Sprint(i)), ended: time.Unix(int64(10-i), 0)}
+		m.jobs[j.id], m.order = j, append(m.order, j.id)
+		for range 2 * maxLogBytes / maxFailure {
+			j.logf(time.Time{}, "", "", text)
+		}
+		j.logf(time.Time{}, "", "", "the last")
+	}
+	size := func(i int) (n int) {
+		j := m.jobs[m.order[i]]
+		for _, line := range j.log {
+			n += len(line.Text)
+		}
+		if n != j.logged || j.log[len(j.log)-1].Text != "the last" || j.dropped+len(j.log) != 2*maxLogBytes/maxFailure+1 {
+			t.Errorf("job %d: %d bytes, counted as %d; %d lines and %d dropped", i, n, j.logged, len(j.log), j.dropped)
+		}
+		return n
+	}
+	sum := 0
+	for i := range 4 {
+		n := size(i)
+		if n > maxLogBytes || n < maxLogBytes/2 {
+			t.Errorf("job %d: %d bytes are kept", i, n)
+		}
+		sum += n
+	}
+	whole := size(0)
+	m.shortenLogsLocked(sum)
+	if size(3) != whole {
+		t.Error("a log is shortened for nothing")
+	}
+	m.shortenLogsLocked(sum * 3 / 4)
+	for i, short := range []bool{false, false, true, true} {
+		if n := size(i); short != (n <= endedLogSize) || n < endedLogSize/2 {
+			t.Errorf("job %d, %d bytes are kept", i, n)
+		}
+	}
+}
+
 // Ended jobs are bounded: the oldest are forgotten, running ones never. Their records go from the journal.
 func TestForgetOld(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -282,7 +282,7 @@ func (m *Master) finish(ctx context.Context, j *job) error {
 	if err := g.Wait(); err != nil {
 		return err
 	}
-	if err := m.trySweep(ctx, j, true); err != nil {
+	if err := m.trySweep(ctx, j, true, func() {}); err != nil {
 		return err
 	}
 	if _, err := m.outwait(ctx, j); err != nil {

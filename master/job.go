@@ -64,9 +64,11 @@ type job struct {
 	clean  bool             // nothing is left to do behind its end; some time after swept
 
 	opening []byte          // the first block of its log, until that is written
+	unborn  bool            // its submission is not durable yet: nobody is told of it, as the next master may not know it
 	writer  *records.Writer // of its records in this term; nil before the first
 
 	log     []wire.LogLine
+	logged  int // bytes of the texts in it
 	dropped int // lines that no longer are in log
 	version uint64
 	changed chan struct{} // closed when something above changes; nil while nobody waits for that: see changes
@@ -196,6 +198,11 @@ func (j *job) end(now time.Time, state sched.JobState, reason string) {
 	j.runs.packed() // when it is replayed
 	j.explained = j.explain()
 	j.remember()
+	if j.chain != nil { // of what its stages wrote its code asks no more
+		for i := range j.chain.done {
+			j.chain.done[i].Collected = nil
+		}
+	}
 	j.account = &account{meter: j.account.meter, in: j.account.in, pairs: j.account.pairs}
 	// What only its tasks and its commit needed goes: a thousand ended jobs are kept, of up to a million tasks each.
 	j.plan = &plan.Plan{Maps: j.plan.Maps, Reducers: j.plan.Reducers, InBytes: j.plan.InBytes}
@@ -212,16 +219,30 @@ func (j *job) end(now time.Time, state sched.JobState, reason string) {
 
 // logf adds a line to the job's log.
 func (j *job) logf(now time.Time, attempt, worker, text string) {
-	if len(j.log) >= maxLogLines {
-		n := maxLogLines / 10
-		j.log = append(j.log[:0], j.log[n:]...)
-		j.dropped += n
+	if len(j.log) >= maxLogLines || j.logged+len(text) > maxLogBytes {
+		j.keepLines(maxLogLines-maxLogLines/10, maxLogBytes-maxLogBytes/10)
 	}
+	j.logged += len(text)
 	j.log = append(j.log, wire.LogLine{Time: now, Attempt: attempt, Worker: worker, Text: text})
 	if j.parent != nil {
 		j.parent.logf(now, attempt, worker, fmt.Sprintf("stage %s: %s", stageName(j), text))
 	}
 	j.touch()
+}
+
+// keepLines drops the oldest lines of the log, so that it has no more than so many lines and bytes.
+func (j *job) keepLines(lines, bytes int) {
+	n := max(0, len(j.log)-lines)
+	for _, l := range j.log[:n] {
+		j.logged -= len(l.Text)
+	}
+	for ; n < len(j.log) && j.logged > bytes; n++ {
+		j.logged -= len(j.log[n].Text)
+	}
+	if n > 0 {
+		j.log = append(make([]wire.LogLine, 0, len(j.log)-n), j.log[n:]...)
+		j.dropped += n
+	}
 }
 
 // statusLocked describes a job for people.

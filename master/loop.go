@@ -220,6 +220,9 @@ func (m *Master) carryOutLocked(ctx context.Context, e sched.Effect) {
 	case sched.Noted:
 		m.notedLocked(e)
 	case sched.Record: // durable already
+		if e.Kind == sched.RecordSubmit {
+			m.jobs[e.Job].unborn = false
+		}
 	default:
 		panic(fmt.Sprintf("master: effect %T is not known", e))
 	}
@@ -309,16 +312,10 @@ func (m *Master) forget(ctx context.Context, id sched.JobID) {
 
 // forgetOldLocked drops what ended first of the ended jobs beyond maxEndedJobs. One that is being cleaned up behind stays.
 func (m *Master) forgetOldLocked(ctx context.Context) {
-	var ended []*job
-	for _, id := range m.order {
-		if j := m.jobs[id]; !j.ended.IsZero() {
-			ended = append(ended, j)
-		}
-	}
+	ended := m.byEndLocked()
 	if len(ended) <= maxEndedJobs {
 		return
 	}
-	slices.SortStableFunc(ended, func(a, b *job) int { return a.ended.Compare(b.ended) })
 	for _, j := range ended[:len(ended)-maxEndedJobs] {
 		if !j.clean {
 			continue
@@ -329,5 +326,32 @@ func (m *Master) forgetOldLocked(ctx context.Context) {
 			m.forget(ctx, j.id)
 			return nil
 		})
+	}
+}
+
+// byEndLocked lists the ended jobs, what ended first first.
+func (m *Master) byEndLocked() (ended []*job) {
+	for _, id := range m.order {
+		if j := m.jobs[id]; !j.ended.IsZero() {
+			ended = append(ended, j)
+		}
+	}
+	slices.SortStableFunc(ended, func(a, b *job) int { return a.ended.Compare(b.ended) })
+	return ended
+}
+
+// shortenLogsLocked bounds what the logs of ended jobs take together: what failures say may be long.
+func (m *Master) shortenLogsLocked(most int) {
+	ended, sum := m.byEndLocked(), 0
+	for _, j := range ended {
+		sum += j.logged
+	}
+	for _, j := range ended {
+		if sum <= most {
+			return
+		}
+		sum -= j.logged
+		j.keepLines(maxLogLines, endedLogSize)
+		sum += j.logged
 	}
 }

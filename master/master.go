@@ -77,6 +77,7 @@ func newMaster(o Options, term journal.Term) *Master {
 // master without a successor then removes what its unfinished jobs left in their outputs.
 func (m *Master) reign(ctx context.Context) error {
 	g, gctx := errgroup.WithContext(ctx)
+	m.life = gctx
 	g.Go(func() error {
 		select {
 		case <-m.term.Done:
@@ -104,7 +105,6 @@ func (m *Master) reign(ctx context.Context) error {
 			m.startChain(gctx, j)
 		}
 		g.Go(func() error { return m.runChains(gctx) })
-		m.life = gctx
 		close(m.ready)
 		return m.loop(gctx)
 	})
@@ -202,12 +202,12 @@ func refuse(decision error, thing, text string) error { return &refusal{decision
 
 // find returns the job whose id is, or uniquely begins with, id.
 func (m *Master) findLocked(id sched.JobID) (*job, error) {
-	if j := m.jobs[id]; j != nil {
+	if j := m.jobs[id]; j != nil && !j.unborn {
 		return j, nil
 	}
 	var found *job
 	for _, k := range m.order {
-		if len(id) > 0 && len(k) >= len(id) && k[:len(id)] == id && m.jobs[k].parent == nil {
+		if len(id) > 0 && len(k) >= len(id) && k[:len(id)] == id && m.jobs[k].parent == nil && !m.jobs[k].unborn {
 			if found != nil {
 				return nil, refuse(wire.ErrAmbiguousID, fmt.Sprintf("find job %s", id), "several jobs begin so: give more of the id")
 			}

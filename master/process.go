@@ -43,6 +43,9 @@ const (
 	maxBatch     = 10_000      // events the loop takes at a time: what a thousand workers report in several writes' time
 	maxEndedJobs = 1000        // ended jobs whose status stays readable
 	maxLogLines  = 10_000      // of one job; the oldest go first
+	maxLogBytes  = 8 << 20     // of their texts: that of a failure may have maxFailure
+	maxEndedLogs = 256 << 20   // of the texts of all ended jobs together; the logs of those that ended first become shorter
+	endedLogSize = 64 << 10    // to this
 	maxPollWait  = time.Minute // of any long poll
 	commitLimit  = 16          // parts looked up or completed at the same time
 	// A replicated journal carries ten writes a second without effort: these are fewer, with the bursts. What a small job writes one
@@ -50,7 +53,8 @@ const (
 	writeInterval = 120 * time.Millisecond
 	writeBurst    = 20
 
-	sweepTimeout = 30 * time.Second       // for removing what an ended job left, also while the master stops
+	sweepTimeout = 30 * time.Second       // for the next step in removing what an ended job left, and for all of it while the master stops
+	sweepLimit   = 10 * time.Minute       // for all of it
 	claimTimeout = 15 * time.Second       // for a claim or its release, also when the one who asked for it is gone
 	resignLimit  = 2 * time.Second        // for telling the other masters that a term is over: else they see it when the lease ends
 	leaderEvery  = 100 * time.Millisecond // between two looks at who leads, while calls wait to hear it

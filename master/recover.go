@@ -41,7 +41,7 @@ func (m *Master) recover(ctx context.Context) error {
 		}
 	}
 	// The journal's order is that of the logs, which are replaced when jobs end.
-	slices.SortStableFunc(logs, func(a, b *log) int { return cmp.Or(a.at.Compare(b.at), cmp.Compare(a.id, b.id)) })
+	sortLogs(logs)
 	replay := sched.NewReplay(m.o.Scheduler)
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -55,6 +55,21 @@ func (m *Master) recover(ctx context.Context) error {
 	m.sched = replay.State()
 	m.takeOverLocked()
 	return nil
+}
+
+// sortLogs brings logs into the order in which their jobs were submitted, a chain's before those of its stages: these may be of
+// another master, whose clock was behind.
+func sortLogs(logs []*log) {
+	chains := make(map[sched.JobID]time.Time)
+	for _, l := range logs {
+		chains[l.id] = l.at
+	}
+	for _, l := range logs {
+		if at, ok := chains[chainOf(l.id)]; ok && at.After(l.at) {
+			l.at = at
+		}
+	}
+	slices.SortStableFunc(logs, func(a, b *log) int { return cmp.Or(a.at.Compare(b.at), cmp.Compare(a.id, b.id)) })
 }
 
 // takeOverLocked numbers the lines of logs so that who has read some of an earlier master's gets all of this one's.
@@ -245,7 +260,8 @@ func (m *Master) replaySubmissionLocked(replay *sched.Replaying, id sched.JobID,
 		return err
 	}
 	if p.Maps != head.Maps || p.Reducers != head.Parts || cutsOf(p) != head.Cuts {
-		return errors.New("this version cuts the input otherwise than the one that began the job")
+		return errors.New("this version cuts the input otherwise than the one that began the job: " +
+			"start masters of that version until the job has ended, or cancel it there")
 	}
 	j := newJob(id, p, head.At)
 	j.user = head.User

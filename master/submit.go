@@ -52,7 +52,7 @@ func (m *Master) Submit(ctx context.Context, args *wire.SubmitArgs) (*wire.Submi
 		if refused != nil {
 			return false
 		}
-		m.jobs[j.id] = j
+		m.jobs[j.id], j.unborn = j, true
 		m.order = append(m.order, j.id)
 		return true
 	})
@@ -304,67 +304,4 @@ func (m *Master) helpersLocked(id sched.JobID) (list []helper) {
 		}
 	}
 	return list
-}
-
-// sweep aborts the pending uploads of parts in the job's output, as long as this job has claimed it, or else those that are known to be
-// its own, and removes its work folder. What it cannot remove it logs: an orphan is invisible, and costs only its space.
-func (m *Master) sweep(ctx context.Context, j *job) {
-	ctx, cancel := context.WithTimeout(ctx, sweepTimeout)
-	defer cancel()
-	if err := m.trySweep(ctx, j, m.mayClean(ctx, j)); err != nil {
-		m.o.Log.Warn("sweep output", "job", j.id, "output", j.spec.Output, "error", err)
-	}
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	j.left = nil
-}
-
-// trySweep sweeps; all is that the whole output is the job's.
-func (m *Master) trySweep(ctx context.Context, j *job, all bool) error {
-	folder := j.spec.Output + "/"
-	var uploads []storage.Pending
-	if !all {
-		m.mu.Lock()
-		for _, p := range append(j.left, j.placed()...) {
-			uploads = append(uploads, p.Pending)
-		}
-		m.mu.Unlock()
-		folder = j.work() + "/"
-	}
-	err := m.o.Store.Uploads(ctx, folder, func(url, id string, _ time.Time) bool {
-		if j.owns(strings.TrimPrefix(url, folder)) || strings.HasPrefix(url, j.work()+"/") {
-			uploads = append(uploads, storage.Pending{URL: url, ID: id})
-		}
-		return true
-	})
-	if err != nil {
-		return err
-	}
-	for _, p := range uploads {
-		if err := m.leads(); err != nil {
-			return err
-		}
-		if err := m.o.Store.Abort(ctx, p); err != nil {
-			return err
-		}
-	}
-	if j.spec.Shuffle != "bucket" {
-		return nil
-	}
-	var work []string
-	err = m.o.Store.List(ctx, j.work()+"/", func(o storage.Info) bool {
-		if !isBulk(o.URL) { // the journal points to those still
-			work = append(work, o.URL)
-		}
-		return true
-	})
-	if err != nil && !errors.Is(err, storage.ErrNotFound) {
-		return err
-	}
-	for _, url := range work {
-		if err := m.o.Store.Remove(ctx, url); err != nil {
-			return err
-		}
-	}
-	return nil
 }

@@ -127,6 +127,9 @@ func restore(id sched.JobID, doc []byte) (*job, error) {
 	if j.explained == nil {
 		j.explained = new(wire.Explanation)
 	}
+	for _, l := range j.log {
+		j.logged += len(l.Text)
+	}
 	if s.Chain {
 		j.chain = new(chain)
 	}
@@ -194,6 +197,7 @@ func (m *Master) cleaned(ctx context.Context, j *job, all bool) {
 	defer m.mu.Unlock()
 	j.clean = true
 	m.forgetOldLocked(ctx)
+	m.shortenLogsLocked(maxEndedLogs)
 }
 
 // specGone refuses what takes more of an ended job than its summary keeps.

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+
+	"golang.org/x/sync/errgroup"
 )
 
 // Put writes a small object at once. With ifAbsent an object that is there already gives an error that wraps
@@ -64,6 +66,25 @@ func (s *Store) Remove(ctx context.Context, url string) error {
 	})
 }
 
+// removesAtOnce is how many objects are removed in parallel: what a removal takes is a bucket's time to answer.
+const removesAtOnce = 16
+
+// RemoveAll deletes objects in no certain order, and returns the first error. Those that are not there are no error.
+func (s *Store) RemoveAll(ctx context.Context, urls []string) error {
+	g, gctx := errgroup.WithContext(ctx)
+	g.SetLimit(removesAtOnce)
+	for _, url := range urls {
+		if gctx.Err() != nil {
+			break
+		}
+		g.Go(func() error { return s.Remove(gctx, url) })
+	}
+	if err := g.Wait(); err != nil {
+		return err
+	}
+	return ctx.Err()
+}
+
 // RemoveFolder deletes all objects below a folder, and the folder where such a thing exists. Manifests go first, so that no
 // output is ever complete and wrong. A folder that is not there is no error; pending uploads stay.
 func (s *Store) RemoveFolder(ctx context.Context, url string) error {
@@ -87,8 +108,8 @@ func (s *Store) RemoveFolder(ctx context.Context, url string) error {
 	if err != nil {
 		return err
 	}
-	for _, object := range append(manifests, others...) {
-		if err := s.Remove(ctx, object); err != nil {
+	for _, objects := range [][]string{manifests, others} {
+		if err := s.RemoveAll(ctx, objects); err != nil {
 			return err
 		}
 	}

@@ -136,8 +136,8 @@ func (l *local) run(ctx context.Context) error {
 	if l.masters > 1 {
 		title = "masters"
 	}
-	fmt.Printf("%s  %s\nworkers  %d, each of %d slots, %s of memory in all\nlogs     %s\n\nTry:\n  millrace submit wordcount INPUT -o OUTPUT --master %s\n\nCtrl-C ends the cluster.\n",
-		title, addrs, l.workers, l.slots, humanize.IBytes(uint64(l.memory)), l.logs, addrs)
+	fmt.Printf("%s  %s\nworkers  %d, each of %s, %s of memory in all\nlogs     %s\n\nTry:\n  millrace submit wordcount INPUT -o OUTPUT --master %s\n\nCtrl-C ends the cluster.\n",
+		title, addrs, l.workers, plural(l.slots, "slot", "slots"), humanize.IBytes(uint64(l.memory)), l.logs, addrs)
 
 	workers, wctx := errgroup.WithContext(ctx) // they drain, for which the masters are needed
 	for i := range l.workers {
