@@ -51,6 +51,11 @@ func (s *Store) explain(err error) error {
 
 func (s *Store) advice(err error) string {
 	switch {
+	case errors.Is(err, rpctypes.ErrNoSpace) && s.inProcess():
+		return "the master's database is full and takes no writes: it frees what is not needed by itself; if it stays full (its log says so), " +
+			"start the masters with a larger --data-quota"
+	case errors.Is(err, rpctypes.ErrCorrupt) && s.inProcess():
+		return "a master has found its data corrupt, and nothing is written: the masters' logs name it: stop it, empty its data directory, and start it again"
 	case errors.Is(err, rpctypes.ErrNoSpace):
 		return "the etcd database is full and takes no writes: compact it (etcdctl compact), defragment it (etcdctl defrag), " +
 			"disarm the alarm (etcdctl alarm disarm), and raise --quota-backend-bytes if that is not enough"
@@ -79,6 +84,9 @@ func (s *Store) advice(err error) string {
 	}
 	return ""
 }
+
+// inProcess says whether etcd is inside of the masters, where etcdctl does not reach it.
+func (s *Store) inProcess() bool { return len(s.c.Endpoints()) == 0 }
 
 // whereToLook is what to check when etcd does not do its work.
 func (s *Store) whereToLook() string {

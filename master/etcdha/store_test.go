@@ -211,10 +211,21 @@ func TestStrangeClaim(t *testing.T) {
 	resign(t, term)
 }
 
-// Proves that each trouble of etcd is told in words with its remedy, and stays what it is for errors.Is.
+// Proves that each trouble of etcd is told in words with its remedy, and stays what it is for errors.Is. Where etcd is inside of the
+// masters, nobody is sent to it with etcdctl.
 func TestExplain(t *testing.T) {
 	t.Parallel()
-	s := &Store{c: clientv3.NewCtxClient(context.Background()), k: keys{"/m/"}}
+	outside, err := Dial(External{Endpoints: []string{"127.0.0.1:1"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer outside.Close()
+	s, inside := &Store{c: outside, k: keys{"/m/"}}, &Store{c: clientv3.NewCtxClient(context.Background()), k: keys{"/m/"}}
+	for err, want := range map[error]string{rpctypes.ErrNoSpace: "--data-quota", rpctypes.ErrCorrupt: "empty its data directory"} {
+		if got := inside.explain(err); !errors.Is(got, err) || !strings.Contains(got.Error(), want) || strings.Contains(got.Error(), "etcdctl") {
+			t.Errorf("inside of the masters, %v: got %v, want %q", err, got, want)
+		}
+	}
 	for _, c := range []struct {
 		err  error
 		want string

@@ -38,7 +38,7 @@ func TestDatabaseFull(t *testing.T) {
 		}
 	}
 	err := s.Append(t.Context(), term.N, []journal.Entry{{Job: "a", Seq: 1, Records: [][]byte{[]byte("y")}}})
-	if !errors.Is(err, rpctypes.ErrNoSpace) || errors.Is(err, journal.ErrFenced) || !strings.Contains(err.Error(), "etcdctl alarm disarm") {
+	if !errors.Is(err, rpctypes.ErrNoSpace) || errors.Is(err, journal.ErrFenced) || !strings.Contains(err.Error(), "--data-quota") {
 		t.Errorf("Append to a full database: %v", err)
 	}
 	<-term.Done

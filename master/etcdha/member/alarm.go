@@ -36,16 +36,23 @@ func (m *Member) watchAlarms(ctx context.Context) error {
 			return nil
 		case <-tick.C:
 		}
-		for _, a := range m.due(looks) {
-			if time.Now().Before(next) {
-				break
-			}
-			if err := m.end(ctx, a); err != nil && ctx.Err() == nil {
-				m.o.Log.Error("the master's database is still full", "member", m.o.Name, "error", err)
-				next = time.Now().Add(healAgain)
-			}
+		if time.Now().After(next) && !m.endAlarms(ctx, looks) {
+			next = time.Now().Add(healAgain)
 		}
 	}
+}
+
+// endAlarms ends those that are due, and says whether it could.
+func (m *Member) endAlarms(ctx context.Context, looks map[alarm]int) bool {
+	for _, a := range m.due(looks) {
+		if err := m.end(ctx, a); err != nil {
+			if ctx.Err() == nil {
+				m.o.Log.Error("the master's database is still full", "member", m.o.Name, "error", err)
+			}
+			return false
+		}
+	}
+	return true
 }
 
 // alarm is one that etcd has raised.

@@ -57,6 +57,22 @@ func TestFullOfHistory(t *testing.T) {
 	}
 }
 
+// A member whose database was full when it ended takes writes as soon as it has started, also if the alarm is that of a member that
+// there never was in this cluster, as after a restored snapshot.
+func TestStartFull(t *testing.T) {
+	t.Parallel()
+	path, o := t.TempDir(), fast(t)
+	o.Quota = tinyQuota
+	m := start(t, path, o)
+	fill(t, m, func(int) string { return "/same" })
+	req := &etcdserverpb.AlarmRequest{MemberID: 12345, Action: etcdserverpb.AlarmRequest_ACTIVATE, Alarm: etcdserverpb.AlarmType_NOSPACE}
+	if _, err := m.etcd.Server.Alarm(t.Context(), req); err != nil {
+		t.Fatal(err)
+	}
+	stop(t, m)
+	put(t, start(t, path, o), "/new")
+}
+
 // A database that is full of what is needed stays closed for writes until there is room, and the error says what to do: what is deleted
 // makes room.
 func TestFullOfData(t *testing.T) {

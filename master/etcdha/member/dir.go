@@ -135,7 +135,7 @@ func (d *Dir) readIdentity() error {
 		return fmt.Errorf("data directory: %w", err)
 	}
 	if err := json.Unmarshal(data, &d.id); err != nil {
-		return fmt.Errorf("%w: %s: %w", ErrForeign, file, err)
+		return fmt.Errorf("%w: %s: %w: bring that file back, or begin with an empty folder", ErrForeign, file, err)
 	}
 	if d.id.Format != format {
 		return fmt.Errorf("%w: %s says format %q, this program knows %q: use the version of millrace that wrote it", ErrForeign, file, d.id.Format, format)

@@ -154,6 +154,7 @@ func Start(ctx context.Context, dir *Dir, o Options) (*Member, error) {
 	if err := m.moved(ctx); err != nil {
 		return nil, errors.Join(err, m.Close())
 	}
+	m.endAlarms(ctx, map[alarm]int{}) // what comes before Run may have to write
 	return m, nil
 }
 
