@@ -330,6 +330,9 @@ func TestSiftHolds(t *testing.T) {
 			return nil
 		}, reduce, keep),
 	} {
+		if testing.Short() && name != "recovers" && name != "rows" {
+			continue // one goroutine: under the race detector each takes seconds
+		}
 		got, err := dropMap(t, job, "a\nsome\nb\nsome\nc\n")
 		if err != nil || got.Rejected > 0 || got.Records != 5 || got.Pairs+got.Rows != 80 {
 			t.Errorf("%s: %v: %d rejected, %d records, %d pairs", name, err, got.Rejected, got.Records, got.Pairs)
