@@ -7,6 +7,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/millrace/millrace/jobs"
+	"github.com/millrace/millrace/jobs/plan"
 	"github.com/millrace/millrace/master/wire"
 	"github.com/millrace/millrace/storage/manifest"
 	"github.com/millrace/millrace/storage/storagetest"
@@ -178,4 +180,34 @@ func TestUnclearChain(t *testing.T) {
 		h.waitFor(jobA, 1)
 		next.depose()
 	})
+}
+
+// The log of a stage comes after its chain's, though the clock of the master that began the stage was behind; others are in the order
+// of submission.
+func TestSortLogs(t *testing.T) {
+	t.Parallel()
+	logs := []*log{
+		{id: jobA + ".2", at: time.Unix(12, 0)}, {id: jobA + ".1", at: time.Unix(5, 0)}, {id: "bbbbbbbb", at: time.Unix(7, 0)},
+		{id: jobA, at: time.Unix(10, 0)}, {id: "cccccccc.1", at: time.Unix(8, 0)}, {id: "aaaaaaaa00", at: time.Unix(10, 0)},
+	}
+	sortLogs(logs)
+	var got []string
+	for _, l := range logs {
+		got = append(got, string(l.id))
+	}
+	want := "bbbbbbbb cccccccc.1 aaaaaaaa00 aaaaaaaa01 aaaaaaaa01.1 aaaaaaaa01.2"
+	if strings.Join(got, " ") != want {
+		t.Errorf("got %q, want %s", got, want)
+	}
+}
+
+// Of a chain that has ended the rows go that it collected: a thousand ended jobs are kept.
+func TestEndedChainIsSmall(t *testing.T) {
+	t.Parallel()
+	j := newJob(jobA, &plan.Plan{Spec: chainSpec()}, time.Now())
+	j.chain = &chain{done: []jobs.StageResult{{Rows: 3, Collected: []jobs.Columns{{Rows: 3}}}}}
+	j.end(time.Now(), wire.Done, "")
+	if d := j.chain.done; len(d) != 1 || d[0].Rows != 3 || d[0].Collected != nil {
+		t.Errorf("kept %+v", d)
+	}
 }
