@@ -28,7 +28,6 @@ package backup
 
 import (
 	"context"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -128,11 +127,11 @@ func (b *Bucket) Cluster(ctx context.Context) (Claim, error) {
 	if errors.Is(err, storage.ErrNotFound) {
 		return c, fmt.Errorf("%w: %s is not there", ErrNone, b.ClaimURL())
 	}
-	if err == nil {
-		err = c.check()
-	}
 	if err != nil {
-		return Claim{}, fmt.Errorf("%s: %w", b.ClaimURL(), err)
+		return Claim{}, err
+	}
+	if !isID(c.Cluster) {
+		return Claim{}, fmt.Errorf("%s: %.40q is no cluster's id", b.ClaimURL(), c.Cluster)
 	}
 	return c, nil
 }
@@ -209,13 +208,16 @@ func (b *Bucket) read(ctx context.Context, url string, record any) error {
 	}
 	defer body.Close()
 	if info.Size > maxRecord {
-		return fmt.Errorf("%d bytes are no record of millrace's", info.Size)
+		return fmt.Errorf("%s: %d bytes are no record of millrace's", url, info.Size)
 	}
 	data, err := io.ReadAll(body)
 	if err != nil {
 		return err
 	}
-	return parse(data, record)
+	if err := parse(data, record); err != nil {
+		return fmt.Errorf("%s: %w", url, err)
+	}
+	return nil
 }
 
 // parse reads a record's bytes.
@@ -231,14 +233,6 @@ func parse(data []byte, record any) error {
 	}
 	if err := json.Unmarshal(data, record); err != nil {
 		return fmt.Errorf("it is damaged: %w", err)
-	}
-	return nil
-}
-
-// check looks for what no cluster has written.
-func (c Claim) check() error {
-	if id, err := hex.DecodeString(c.Cluster); err != nil || len(id) != 16 {
-		return fmt.Errorf("%.40q is no cluster's id", c.Cluster)
 	}
 	return nil
 }

@@ -9,13 +9,14 @@ import (
 
 	"github.com/millrace/millrace/master/etcdha/backup"
 	"github.com/millrace/millrace/master/journal"
+	"github.com/millrace/millrace/master/wire"
 	"github.com/millrace/millrace/storage"
 )
 
 // Bounds of asking the bucket of snapshots at the start.
 const (
 	foundWithin = 30 * time.Second // before a cluster is founded
-	vetWithin   = 10 * time.Second
+	vetWithin   = 5 * time.Second
 	askAgain    = 250 * time.Millisecond
 )
 
@@ -90,6 +91,9 @@ func (s *State) Vet(ctx context.Context, bumped uint64) error {
 	case ctx.Err() != nil:
 		return ctx.Err()
 	case err != nil:
+		if limited.Err() != nil {
+			err = fmt.Errorf("no answer for %v", vetWithin)
+		}
 		s.o.Log.Warn("whether this state is the newest is not known: the bucket of snapshots does not say", "url", b.String(), "error", err)
 		return nil
 	}
@@ -102,6 +106,25 @@ func (s *State) Vet(ctx context.Context, bumped uint64) error {
 	}
 	if err := has.Older(term, revision); err != nil && bumped < has.Highest {
 		return err
+	}
+	return nil
+}
+
+// ErrStrangers are masters of the same cluster with another state than this one's.
+var ErrStrangers = errors.New("another master has another state of this cluster")
+
+// strangers refuses a state with one member, as a restored one is, while another of the masters says that it is a member of that
+// cluster, too: it would be known here if it were. Either the cluster lives, and this one is to join it, or what is left of it must go.
+func (s *State) strangers(ctx context.Context) error {
+	members, err := s.member.Status(ctx)
+	if err != nil || len(members) > 1 {
+		return err
+	}
+	for name, r := range s.meetAll(ctx) {
+		if r.Stage == wire.StageMember && r.Cluster == s.cluster() {
+			return fmt.Errorf("%w: %s, and it is not that of data directory %s, which was restored, or is a copy. If more than half of the masters live, empty that one "+
+				"to let it join them. If they are lost, stop %s and empty its data directory, to let it join this one", ErrStrangers, name, s.dir.Path(), name)
+		}
 	}
 	return nil
 }

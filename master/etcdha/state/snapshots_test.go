@@ -404,6 +404,34 @@ func TestRestoreThree(t *testing.T) {
 	}
 }
 
+// What was restored does not start beside a master that still has the state that was lost: they would be two clusters of one name.
+func TestStrangers(t *testing.T) {
+	t.Parallel()
+	v := newVault(t)
+	all, masters := houses(t, 3)
+	o := v.keeps(fast(t, all[0].dir))
+	s := startState(t, o, 0)
+	s.lead(1)
+	v.snapshot(t, s)
+	cluster := s.cluster()
+	s.stop()
+	if _, err := restore(t, v, v.String(), all[1].dir); err != nil {
+		t.Fatal(err)
+	}
+	old := all[0].move(t, masters)
+	old.wait(t)
+	err := <-all[1].move(t, masters).open
+	wants(t, err, all[0].peer.Name, all[1].dir)
+	if !errors.Is(err, ErrStrangers) {
+		t.Errorf("%v, want ErrStrangers", err)
+	}
+	old.stop()
+	again := all[1].move(t, masters)
+	if again.wait(t); again.cluster() != cluster {
+		t.Errorf("alone, it is cluster %s, was %s", again.cluster(), cluster)
+	}
+}
+
 func empty(t *testing.T, h house) {
 	t.Helper()
 	if err := os.RemoveAll(h.dir); err != nil {

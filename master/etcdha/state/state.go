@@ -120,6 +120,9 @@ func Open(ctx context.Context, o Options) (_ *State, err error) {
 	if err == nil {
 		err = s.start(ctx, m)
 	}
+	if err == nil {
+		err = s.strangers(ctx)
+	}
 	return s, errors.Join(err, stop())
 }
 
