@@ -54,12 +54,13 @@ func (m *Master) step(ctx context.Context, ev sched.Event, prepare func() bool) 
 // the journal bounds the writes a second, takes in what arrives until then: otherwise each event would wait for two writes, that
 // of the batch before its own too, and each write would carry half as much.
 func (m *Master) loop(ctx context.Context) error {
-	start := time.Now()
+	start := m.begun
 	tick := time.NewTicker(m.o.Tick)
 	defer tick.Stop()
 	var batch []request
 	var effects []sched.Effect
 	for {
+		m.beat.Store(int64(time.Since(start)))
 		batch, effects = again(batch), again(effects)
 		select {
 		case <-ctx.Done():
@@ -68,8 +69,6 @@ func (m *Master) loop(ctx context.Context) error {
 			batch = append(batch, request{event: sched.Tick{}, done: make(chan struct{})})
 		case r := <-m.requests:
 			batch = append(batch, r)
-		case <-m.probes:
-			continue
 		}
 		if !m.term.Lasts() { // Done may be late, after a stop of the whole process
 			return journal.ErrFenced
@@ -86,7 +85,7 @@ func (m *Master) loop(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if err := m.append(ctx, records); err != nil {
+		if err := m.journal.AppendAll(ctx, records); err != nil {
 			return err
 		}
 		m.carryOut(ctx, effects)
@@ -108,30 +107,9 @@ func again[T any](list []T) []T {
 	return list[:0]
 }
 
-// writePatience is for how long the loop counts as alive while it waits for one write. One over a slow network that loses packets
-// takes a second or two.
-const writePatience = 5 * time.Second
-
-// append makes records durable. Meanwhile who asks whether the loop is alive hears that it is: otherwise a term could be renewed
-// only as often as the journal is written, and whether that can be written is asked by the renewal itself.
-func (m *Master) append(ctx context.Context, records []journal.Batch) error {
-	if len(records) == 0 {
-		return nil
-	}
-	done := make(chan error, 1)
-	go func() { done <- m.journal.AppendAll(ctx, records) }()
-	probes, patience := m.probes, time.NewTimer(writePatience)
-	defer patience.Stop()
-	for {
-		select {
-		case err := <-done:
-			return err
-		case <-probes:
-		case <-patience.C:
-			probes = nil
-		}
-	}
-}
+// loopPatience is for how long the loop counts as alive since it began anew: it waits for the journal, which over a slow network that
+// loses packets takes a second or two, and for its turn on a busy machine. Whether the journal can be written the renewal asks itself.
+const loopPatience = 5 * time.Second
 
 // gather takes what else is waiting, up to maxBatch events.
 func (m *Master) gather(batch []request) []request {

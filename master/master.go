@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"sync/atomic"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -21,7 +23,8 @@ type Master struct {
 	o        Options
 	term     journal.Term
 	requests chan request
-	probes   chan struct{}    // taken by the loop, to show that it gets on
+	begun    time.Time        // of the loop; set before ready is closed
+	beat     atomic.Int64     // when the loop last began anew, nanoseconds after begun
 	journal  *journal.Journal // of the term
 	life     context.Context  // ends with the reign; set before ready is closed
 	ready    chan struct{}    // closed when the journal has been loaded
@@ -53,7 +56,6 @@ func newMaster(o Options, term journal.Term) *Master {
 		term:       term,
 		codec:      records.NewCodec(),
 		requests:   make(chan request),
-		probes:     make(chan struct{}),
 		ready:      make(chan struct{}),
 		jobs:       map[sched.JobID]*job{},
 		workers:    map[sched.WorkerID]*workerState{},
@@ -105,6 +107,7 @@ func (m *Master) reign(ctx context.Context) error {
 			m.startChain(gctx, j)
 		}
 		g.Go(func() error { return m.runChains(gctx) })
+		m.begun = time.Now()
 		close(m.ready)
 		return m.loop(gctx)
 	})
@@ -118,19 +121,22 @@ func (m *Master) reign(ctx context.Context) error {
 	return err
 }
 
-// alive says whether the master gets on: its loop has come to its end and begins anew, or waits for the journal, or the journal
-// that it loads brings something new.
-func (m *Master) alive(ctx context.Context) error {
+// errStuck is a loop that does not get on.
+var errStuck = errors.New("the loop stands still")
+
+// alive says whether the master gets on: its loop began anew not long ago, or the journal that it loads brings something new.
+func (m *Master) alive() error {
+	select {
+	case <-m.stopped:
+		return errStopped
+	default:
+	}
 	select {
 	case <-m.ready:
-		select {
-		case m.probes <- struct{}{}:
-			return nil
-		case <-m.stopped:
-			return errStopped
-		case <-ctx.Done():
-			return ctx.Err()
+		if still := time.Since(m.begun) - time.Duration(m.beat.Load()); still >= loopPatience {
+			return fmt.Errorf("%w for %v", errStuck, still.Round(time.Millisecond))
 		}
+		return nil
 	case <-m.stopped:
 		return errStopped
 	default:

@@ -167,9 +167,9 @@ func (p *Process) lead(ctx context.Context, term journal.Term) error {
 }
 
 // alive is asked before the term is renewed. Nothing is wrong with a master that has no term.
-func (p *Process) alive(ctx context.Context) error {
+func (p *Process) alive(context.Context) error {
 	if m, _, _ := p.state(); m != nil {
-		return m.alive(ctx)
+		return m.alive()
 	}
 	return nil
 }

@@ -382,8 +382,8 @@ func TestAlive(t *testing.T) {
 		if err := alive(p); err != nil {
 			t.Errorf("while it waits for the journal: %v", err)
 		}
-		time.Sleep(writePatience)
-		wantError(t, "a loop that waits for the journal for long", alive(p), context.DeadlineExceeded)
+		time.Sleep(loopPatience)
+		wantError(t, "a loop that waits for the journal for long", alive(p), errStuck)
 		close(release)
 		synctest.Wait()
 		if err := alive(p); err != nil {

@@ -183,7 +183,7 @@ func (r *reign) start_() {
 }
 
 // alive asks the loop; while the journal is being loaded the answer is that it is. The real one says so for a while when the loop
-// waits for a write, too: here more terms end.
+// does not answer: here more terms end.
 func (r *reign) alive(t *thread) bool {
 	if !r.ready {
 		return true

@@ -41,7 +41,8 @@ func serveMaster(ctx context.Context, o options, in io.Reader, out io.Writer) (e
 		return err
 	}
 	begun := time.Now()
-	st, err := state.Open(ctx, state.Options{DataDir: o.Data, Log: slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelError}))})
+	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn})) // a term that is lost, say
+	st, err := state.Open(ctx, state.Options{DataDir: o.Data, Log: log})
 	if err != nil {
 		return err
 	}
@@ -52,7 +53,7 @@ func serveMaster(ctx context.Context, o options, in io.Reader, out io.Writer) (e
 		return err
 	}
 	m, err := master.New(master.Options{
-		Store: newStore(o.Splits), Backend: st, Election: st,
+		Store: newStore(o.Splits), Backend: st, Election: st, Log: log,
 		Server: wire.ServerOptions{
 			MaxConns: files, MaxConnsPerIP: files, MaxCalls: files,
 			Report: func(i wire.Incident) { fmt.Fprintln(os.Stderr, "master:", i.Remote, i.Op, i.Err, string(i.Stack)) },
