@@ -42,6 +42,39 @@ func (p *progress) begin() {
 	p.moved = p.begun
 }
 
+// start is when the step began; a step that has not begun does so now.
+func (p *progress) start() time.Time {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.begun.IsZero() {
+		return time.Now()
+	}
+	return p.begun
+}
+
+// wait lets the step count as getting on until ctx ends or stop is called: somebody else is waited for.
+func (p *progress) wait(ctx context.Context) (stop func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		tick := time.NewTicker(loadPatience / 4)
+		defer tick.Stop()
+		for {
+			select {
+			case <-tick.C:
+				p.move()
+			case <-ctx.Done():
+				return
+			}
+		}
+	}()
+	return func() {
+		cancel()
+		<-done
+	}
+}
+
 func (p *progress) move() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -99,10 +132,7 @@ func (m *Master) face(ctx context.Context, peer uint64) error {
 		err := m.term.Confirm(ctx)
 		switch {
 		case errors.Is(err, journal.ErrFenced):
-			select {
-			case m.deposed <- fmt.Errorf("%w: term %d has begun", err, peer):
-			default: // another call has said so
-			}
+			m.endTerm(fmt.Errorf("%w: term %d has begun", err, peer))
 			return wire.NotLeader("")
 		case err != nil:
 			return refuse(wire.ErrBusy, fmt.Sprintf("term %d", m.term.N), fmt.Sprintf("the caller has heard of term %d, and the journal does not say now which one lasts: %v", peer, err))

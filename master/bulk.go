@@ -70,7 +70,7 @@ func (m *Master) openBlock(ctx context.Context, block []byte) (kind records.Kind
 	if err := json.Unmarshal(body, far); err != nil {
 		return kind, nil, nil, fmt.Errorf("%w: %w", records.ErrDamaged, err)
 	}
-	if block, err = m.readBulk(ctx, far); err != nil {
+	if block, err = m.fetchBulk(ctx, far); err != nil {
 		return kind, nil, far, err
 	}
 	if kind, body, err = m.codec.Open(block); kind == records.Bulk {

@@ -175,29 +175,6 @@ func flip(w *world, url string) error {
 	return errors.Join(err, w.st.Put(w.t.Context(), url, b, false))
 }
 
-// A storage that is down when a master takes over fails no job: loading is an error that passes.
-func TestBulkOutage(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t)
-		l := w.lead(false)
-		w.manyInputs()
-		l.mustSubmit(jobA, spec())
-		l.depose()
-		w.bad.Plan(storagetest.Fault{Op: storagetest.OpRead, Times: -1})
-		term, err := w.mem.Campaign(t.Context(), candidate)
-		if err != nil {
-			t.Fatal(err)
-		}
-		err = newMaster(Options{Store: w.st, Backend: w.mem, Now: time.Now}, term).recover(t.Context())
-		wantError(t, "while the storage is down", err, errLoad, string(jobA), "/submission-")
-		w.mem.Depose()
-		w.bad.Plan()
-		l = w.lead(false)
-		l.status(jobA, wire.Running)
-		l.end()
-	})
-}
-
 // A chain of which the spec is gone fails, and with it the stage under way; one of which a stage's result is gone fails too.
 func TestBulkOfChain(t *testing.T) {
 	for _, name := range []string{"the chain", "a stage"} {

@@ -89,6 +89,9 @@ func (m *Master) Cancel(ctx context.Context, args *wire.CancelArgs) (*wire.Cance
 	if err != nil {
 		return nil, err
 	}
+	if m.parked[j.id] != nil {
+		return m.cancelParked(ctx, j.id)
+	}
 	if j.parent != nil { // a chain without one of its stages is none
 		j = j.parent
 	}

@@ -31,6 +31,9 @@ func (m *Master) Explain(_ context.Context, args *wire.ExplainArgs) (*wire.Expla
 	if err != nil {
 		return nil, err
 	}
+	if err := m.goesOn(j.id); err != nil {
+		return nil, err
+	}
 	x := j.explained
 	if x == nil {
 		x = j.explain()

@@ -39,6 +39,7 @@ type Master struct {
 	order    []sched.JobID // of submission
 	workers  map[sched.WorkerID]*workerState
 	planning map[sched.JobID]*newcomer         // submissions under way
+	parked   map[sched.JobID]*parked           // jobs that wait for what cannot be read; fixed once the journal is loaded
 	results  map[sched.AttemptID]*wire.Outcome // successes of the events being stepped
 	pending  []sched.Record                    // what the scheduler knows and the journal does not yet
 
@@ -60,6 +61,7 @@ func newMaster(o Options, term journal.Term) *Master {
 		jobs:       map[sched.JobID]*job{},
 		workers:    map[sched.WorkerID]*workerState{},
 		planning:   map[sched.JobID]*newcomer{},
+		parked:     map[sched.JobID]*parked{},
 		turns:      make(chan struct{}, o.Limits.Planning),
 		results:    map[sched.AttemptID]*wire.Outcome{},
 		chains:     make(chan *job),
@@ -107,6 +109,9 @@ func (m *Master) reign(ctx context.Context) error {
 			m.startChain(gctx, j)
 		}
 		g.Go(func() error { return m.runChains(gctx) })
+		if len(m.parked) > 0 {
+			g.Go(func() error { return m.awaitParked(gctx) })
+		}
 		m.begun = time.Now()
 		close(m.ready)
 		return m.loop(gctx)

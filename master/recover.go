@@ -9,6 +9,8 @@ import (
 	"slices"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/millrace/millrace/jobs/plan"
 	"github.com/millrace/millrace/master/journal"
 	"github.com/millrace/millrace/master/records"
@@ -24,7 +26,8 @@ type log struct {
 	kind   records.Kind // of the first block
 	doc    []byte       // that
 	far    *bulk        // where it lies, if it does so in the storage
-	broken error        // why it cannot be read there; kind and doc are missing then
+	broken error        // why it can never be read there; kind and doc are missing then
+	parked error        // why it cannot be read there now; the same
 	at     time.Time    // of the job's submission
 }
 
@@ -34,12 +37,11 @@ func (m *Master) recover(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("%w: %w", errLoad, err)
 	}
-	logs := make([]*log, len(loaded))
-	for i, l := range loaded {
-		if logs[i], err = m.beginLog(ctx, l); err != nil {
-			return fmt.Errorf("journal of job %s: record 0: %w", l.Job, err)
-		}
+	logs, err := m.beginLogs(ctx, loaded)
+	if err != nil {
+		return err
 	}
+	parkChains(logs)
 	// The journal's order is that of the logs, which are replaced when jobs end.
 	sortLogs(logs)
 	replay := sched.NewReplay(m.o.Scheduler)
@@ -55,6 +57,22 @@ func (m *Master) recover(ctx context.Context) error {
 	m.sched = replay.State()
 	m.takeOverLocked()
 	return nil
+}
+
+// beginLogs looks at the first blocks of all logs.
+func (m *Master) beginLogs(ctx context.Context, loaded []journal.Log) ([]*log, error) {
+	logs := make([]*log, len(loaded))
+	g, gctx := errgroup.WithContext(ctx)
+	g.SetLimit(bulkReads)
+	for i, l := range loaded {
+		g.Go(func() (err error) {
+			if logs[i], err = m.beginLog(gctx, l); err != nil {
+				return fmt.Errorf("journal of job %s: record 0: %w", l.Job, err)
+			}
+			return nil
+		})
+	}
+	return logs, g.Wait()
 }
 
 // sortLogs brings logs into the order in which their jobs were submitted, a chain's before those of its stages: these may be of
@@ -98,8 +116,11 @@ func (m *Master) beginLog(ctx context.Context, loaded journal.Log) (*log, error)
 		return l, nil
 	}
 	switch {
-	case err != nil && l.far != nil && !errors.Is(err, records.ErrDamaged) && !errors.Is(err, records.ErrNewer):
-		return nil, fmt.Errorf("%w: %w", errLoad, err) // a storage that does not answer now
+	case ctx.Err() != nil:
+		return nil, fmt.Errorf("%w: %w", errLoad, ctx.Err())
+	case l.far != nil && mayPass(err):
+		l.parked, l.at = err, l.far.At
+		return l, nil
 	case err != nil:
 		return nil, err
 	}
@@ -128,8 +149,13 @@ func (m *Master) beginLog(ctx context.Context, loaded journal.Log) (*log, error)
 
 // replayLocked takes a log into the jobs and the scheduler, as the effects that followed its records did.
 func (m *Master) replayLocked(ctx context.Context, replay *sched.Replaying, l *log) error {
-	if l.broken != nil {
+	switch chain := m.parked[chainOf(l.id)]; {
+	case l.broken != nil:
 		return m.replayBrokenLocked(replay, l)
+	case l.parked != nil:
+		return m.parkLocked(replay, l, l.parked, l.far)
+	case chain != nil:
+		return m.parkLocked(replay, l, chain.why, nil)
 	}
 	defer func() {
 		if j := m.jobs[l.id]; j != nil {
@@ -137,13 +163,17 @@ func (m *Master) replayLocked(ctx context.Context, replay *sched.Replaying, l *l
 		}
 	}()
 	var broken error
+	var stuck block // of a stage of a chain, which cannot be read now
 	err := m.eachBlock(ctx, l, func(i int, b block) error {
 		switch {
 		case b.far != nil && errors.Is(b.err, errBulk): // of a stage of a chain; its end may follow
 			broken = b.err
 			return nil
-		case b.far != nil && b.err != nil && !errors.Is(b.err, records.ErrDamaged) && !errors.Is(b.err, records.ErrNewer):
-			return fmt.Errorf("%w: %w", errLoad, b.err)
+		case ctx.Err() != nil:
+			return fmt.Errorf("%w: %w", errLoad, ctx.Err())
+		case b.far != nil && mayPass(b.err):
+			stuck = b
+			return nil
 		case b.err == nil:
 			b.err = m.replayBlockLocked(replay, l.id, b)
 		}
@@ -157,6 +187,10 @@ func (m *Master) replayLocked(ctx context.Context, replay *sched.Replaying, l *l
 	})
 	if err != nil {
 		return err
+	}
+	if stuck.err != nil {
+		m.forgetLocked(l.id)
+		return m.parkLocked(replay, l, stuck.err, stuck.far)
 	}
 	j := m.jobs[l.id]
 	if !j.ended.IsZero() {
@@ -185,20 +219,9 @@ func (m *Master) failLocked(replay *sched.Replaying, j *job, err error) error {
 func (m *Master) replayBrokenLocked(replay *sched.Replaying, l *log) error {
 	j := newJob(l.id, &plan.Plan{Spec: plan.Spec{Job: l.far.Job, Output: l.far.Output}}, l.far.At)
 	j.bulky = true
-	last, at, tasks := sched.Record{State: sched.Running}, m.o.Now(), records.NewReader(l.id)
-	for i, b := range l.blocks[1:] {
-		kind, body, err := m.codec.Open(b)
-		if err == nil && kind == records.Tasks {
-			err = tasks.Tasks(body, func(when time.Time, r sched.Record, _ *wire.Outcome) error {
-				if r.Kind == sched.RecordState {
-					last, at = r, when
-				}
-				return nil
-			})
-		}
-		if err != nil {
-			return fmt.Errorf("record %d: %w", i+1, err)
-		}
+	last, at, err := m.lastState(l)
+	if err != nil {
+		return err
 	}
 	if !last.State.Ended() {
 		reason := "its plan: " + l.broken.Error() + ": run the job again"
@@ -212,6 +235,32 @@ func (m *Master) replayBrokenLocked(replay *sched.Replaying, l *log) error {
 	m.jobs[l.id] = j
 	m.order = append(m.order, l.id)
 	return replay.Apply(sched.Record{Kind: sched.RecordEnded, Job: l.id, State: last.State, Reason: last.Reason})
+}
+
+// lastState is the last record of a job's state, and when that was, as far as the journal itself says.
+func (m *Master) lastState(l *log) (sched.Record, time.Time, error) {
+	last, at, tasks := sched.Record{State: sched.Running}, m.o.Now(), records.NewReader(l.id)
+	for i, b := range l.blocks[1:] {
+		kind, body, err := m.codec.Open(b)
+		var c chainEntry
+		switch {
+		case err == nil && kind == records.Tasks:
+			err = tasks.Tasks(body, func(when time.Time, r sched.Record, _ *wire.Outcome) error {
+				if r.Kind == sched.RecordState {
+					last, at = r, when
+				}
+				return nil
+			})
+		case err == nil && kind == records.Chain:
+			if _, err = cutPlan(body, &c); err == nil && c.State.Ended() {
+				last, at = sched.Record{State: c.State, Reason: c.Reason}, c.At
+			}
+		}
+		if err != nil {
+			return last, at, fmt.Errorf("record %d: %w", i+1, err)
+		}
+	}
+	return last, at, nil
 }
 
 func (m *Master) replayBlockLocked(replay *sched.Replaying, id sched.JobID, b block) error {

@@ -52,6 +52,9 @@ func (m *Master) Task(_ context.Context, args *wire.TaskArgs) (*wire.TaskReply, 
 	if err != nil {
 		return nil, err
 	}
+	if err := m.goesOn(j.id); err != nil {
+		return nil, err
+	}
 	if j.chain != nil {
 		return nil, refuse(wire.ErrNoTask, "replay job "+string(j.id), "it is a chain, whose stages have tasks: name a stage, as in "+string(stageID(j.id, 0)))
 	}

@@ -40,6 +40,7 @@ func (m *Master) Poll(ctx context.Context, args *wire.PollArgs) (*wire.PollReply
 	if args.Leaving {
 		return m.leave(ctx, args)
 	}
+	args = m.withoutParked(args)
 	m.vet(args)
 	ev := sched.Poll{Worker: args.Worker, Slots: args.Slots, Draining: args.Draining, Running: args.Running}
 	for _, o := range args.Done {
@@ -167,7 +168,7 @@ func (m *Master) forgetRefused(id sched.WorkerID) {
 // overLocked says which of the jobs that a worker keeps files of have ended.
 func (m *Master) overLocked(holding []sched.JobID) (ended []sched.JobID) {
 	for _, id := range holding {
-		if j := m.jobs[id]; j == nil || !j.ended.IsZero() {
+		if j := m.jobs[id]; m.parked[id] == nil && (j == nil || !j.ended.IsZero()) {
 			ended = append(ended, id)
 		}
 	}
@@ -207,6 +208,9 @@ func (m *Master) workerName(id sched.WorkerID) string {
 
 // Job tells a worker what it must know of a job.
 func (m *Master) Job(_ context.Context, args *wire.JobArgs) (*wire.JobReply, error) {
+	if err := m.goesOn(args.Job); err != nil {
+		return nil, err
+	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	j, err := m.findLocked(args.Job)
@@ -221,6 +225,9 @@ func (m *Master) Job(_ context.Context, args *wire.JobArgs) (*wire.JobReply, err
 
 // Runs returns what is new in a job's run log, and waits for something new if there is nothing.
 func (m *Master) Runs(ctx context.Context, args *wire.RunsArgs) (reply *wire.RunsReply, err error) {
+	if err := m.goesOn(args.Job); err != nil {
+		return nil, err
+	}
 	cursor := max(args.Cursor, 0)
 	if args.Term != 0 && args.Term != m.term.N { // a worker of an older version does not say: its logs had one order
 		cursor = 0
