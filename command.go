@@ -97,7 +97,9 @@ func Execute(root *cobra.Command) int {
 	})
 	root.DisableSuggestions = true // they would be lines of their own
 	err := unknownCommand(root, root.ExecuteContext(ctx))
-	if err != nil && !errors.Is(err, ErrInterrupted) {
+	if rest := new(Unfinished); errors.As(err, &rest) {
+		fmt.Fprintln(os.Stderr, "Error:", console.Problem(rest))
+	} else if err != nil && !errors.Is(err, ErrInterrupted) {
 		fmt.Fprintln(os.Stderr, "Error:", console.Problem(err))
 	}
 	return exitCode(ctx, err)

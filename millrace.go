@@ -31,6 +31,7 @@ import (
 	"github.com/millrace/millrace/master/wire"
 	"github.com/millrace/millrace/storage"
 	"github.com/millrace/millrace/storage/backends"
+	"github.com/millrace/millrace/storage/manifest"
 	"github.com/millrace/millrace/worker"
 	"github.com/millrace/millrace/worker/program"
 )
@@ -328,26 +329,33 @@ func bind(j *jobs.Job, params map[string]string) (jobs.Info, error) {
 }
 
 // Follow watches a job until its end and returns its last status; a job that did not commit gives an error as well. If
-// cancel is set, the end of ctx cancels the job, and Follow still waits for its end; otherwise it returns at once and the
-// job goes on.
+// cancel is set, the end of ctx cancels the job, and Follow still waits for its end, 30 s at most: a commit that was decided goes on;
+// otherwise it returns at once and the job goes on.
 func Follow(ctx context.Context, c *wire.Client, id wire.JobID, cancel bool, progress func(*JobStatus)) (*JobStatus, error) {
 	args := &wire.WatchArgs{Job: id}
 	watch, start := ctx, time.Now()
+	after, stop := context.WithCancel(context.WithoutCancel(ctx)) // what is watched when ctx has ended
+	defer stop()
+	var last *JobStatus
 	for {
 		s, err := c.Watch(watch, args)
-		if err != nil && ctx.Err() != nil && watch == ctx {
+		switch {
+		case err != nil && watch != ctx && watch.Err() != nil:
+			return last, errors.Join(context.Cause(ctx), &Unfinished{outlasts(last, id)})
+		case err != nil && ctx.Err() != nil && watch == ctx:
 			if !cancel || context.Cause(ctx) == errEngine {
 				return nil, context.Cause(ctx)
 			}
-			watch = context.WithoutCancel(ctx)
+			watch = after
 			if err := cancelSoon(watch, c, id); err != nil {
-				return nil, errors.Join(context.Cause(ctx), err)
+				return nil, errors.Join(context.Cause(ctx), &Unfinished{err})
 			}
+			defer time.AfterFunc(endWithin, stop).Stop()
 			continue
-		}
-		if err != nil {
+		case err != nil:
 			return nil, err
 		}
+		last = s
 		if progress != nil {
 			progress(s)
 		}
@@ -356,6 +364,29 @@ func Follow(ctx context.Context, c *wire.Client, id wire.JobID, cancel bool, pro
 		}
 		args.Version, args.Wait, args.Pause = s.Version, progressEvery, min(progressEvery/4, time.Since(start)/10)
 	}
+}
+
+// Unfinished is beside the error of an interrupt what has not come to its end, and people must know.
+type Unfinished struct{ Err error }
+
+func (u *Unfinished) Error() string { return u.Err.Error() }
+
+func (u *Unfinished) Unwrap() error { return u.Err }
+
+// endWithin is how long somebody who interrupts a command waits for a job that does not end: its commit was decided before, and fails
+// again and again.
+const endWithin = 30 * time.Second
+
+// outlasts says what a job does that was cancelled too late.
+func outlasts(s *JobStatus, id wire.JobID) error {
+	if s == nil {
+		return fmt.Errorf("job %s: nothing was heard of it since it was cancelled: see 'millrace status %s'", id, id)
+	}
+	text := fmt.Sprintf("job %s was cancelled when its commit had been decided, and that does not end", id)
+	if n := len(s.Warnings); n > 0 {
+		text += ": " + s.Warnings[n-1]
+	}
+	return fmt.Errorf("%s: what is visible in %s is not whole before %s is there; once nothing of the job runs any more, run it again with --overwrite", text, s.Output, manifest.Name)
 }
 
 // cancelWithin is how long somebody who interrupts a command waits for a master that takes the cancel.

@@ -88,7 +88,8 @@ func submit(ctx context.Context, cl *wire.Client, args *wire.SubmitArgs, grace t
 	defer context.AfterFunc(ctx, func() { time.AfterFunc(grace, cancel) })()
 	_, err := cl.Submit(asking, args)
 	if err != nil && ctx.Err() != nil && asking.Err() != nil {
-		return fmt.Errorf("%w: no master has answered whether it has taken job %s: see 'millrace status %s'", context.Cause(ctx), args.Job, args.Job)
+		err := fmt.Errorf("no master has answered whether it has taken job %s: see 'millrace status %s'", args.Job, args.Job)
+		return errors.Join(context.Cause(ctx), &millrace.Unfinished{Err: err})
 	}
 	return err
 }
