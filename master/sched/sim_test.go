@@ -72,7 +72,7 @@ func TestSimulation(t *testing.T) {
 	}
 	next := func() (uint64, bool) {
 		n := begun.Add(1) - 1
-		if minutes := int64(time.Since(start) / time.Minute); *simFor > 0 && told.Swap(minutes) < minutes {
+		if minutes := int64(time.Since(start) / time.Minute); told.Swap(minutes) < minutes && (*simFor > 0 || seeds > 1000) {
 			fmt.Printf("%v: %v\n", time.Since(start).Round(time.Second), &total)
 		}
 		return *simFrom + uint64(n), *simFor > 0 && time.Since(start) < *simFor || *simFor == 0 && n < int64(seeds)
