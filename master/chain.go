@@ -153,6 +153,9 @@ func (m *Master) runChain(ctx context.Context, j *job) error {
 	begins := len(j.chain.done) == 0 && m.jobs[stageID(j.id, 0)] == nil
 	m.mu.Unlock()
 	if begins && !j.spec.Resume { // what a chain that failed left, which --overwrite replaces
+		if _, err := m.holds(ctx, j); err != nil { // it may be another's by now
+			return err
+		}
 		if err := m.o.Store.RemoveFolder(ctx, j.spec.Output+"/"+StagesFolder); err != nil {
 			return fmt.Errorf("remove old stages: %w", err)
 		}

@@ -135,6 +135,7 @@ func TestCancelWithoutClaim(t *testing.T) {
 			chain := chainSpec()
 			chain.Output = "mem://b/chain"
 			a.mustSubmit("cccccccc", chain)
+			synctest.Wait() // its first stage has begun
 			for _, out := range []string{"out/", "chain/"} {
 				wa.remove(out + manifest.ClaimName)
 				s := spec()
