@@ -28,6 +28,8 @@ const (
 	minParkedPause, maxParkedPause = 5 * time.Second, time.Minute
 	// parkedLimit is how long such a look may take.
 	parkedLimit = time.Minute
+	// lastWords is how long an answer may take to leave before the term ends that gave it: afterwards it would not be sent.
+	lastWords = 100 * time.Millisecond
 )
 
 // errUnparked ends a term in which a job was parked that can go on.
@@ -126,9 +128,17 @@ func (m *Master) goesOn(id sched.JobID) error {
 	return refuse(wire.ErrBusy, fmt.Sprintf("job %s", id), fmt.Sprintf("it waits until its plan can be read, and goes on then: %v", p.why))
 }
 
-// cancelParked ends a parked job by its record. The next term begins without it.
+// cancelParked ends a parked job by its record. The next term begins without it; this one ends when who asked has been answered.
 func (m *Master) cancelParked(ctx context.Context, id sched.JobID) (*wire.CancelReply, error) {
-	if !m.parked[id].ends {
+	m.mu.Lock()
+	p, j := m.parked[id], m.jobs[id]
+	again, ends := j.state == sched.Cancelled, p.ends
+	p.ends = false // once
+	m.mu.Unlock()
+	switch {
+	case again:
+		return &wire.CancelReply{State: sched.Cancelled}, nil
+	case !ends:
 		return nil, m.goesOn(id)
 	}
 	w := records.NewWriter(m.codec)
@@ -136,7 +146,10 @@ func (m *Master) cancelParked(ctx context.Context, id sched.JobID) (*wire.Cancel
 	if err := m.journal.Append(ctx, id, w.Blocks()); err != nil {
 		return nil, refuse(wire.ErrShuttingDown, "cancel job "+string(id), err.Error())
 	}
-	m.endTerm(fmt.Errorf("%w: job %s was cancelled", errUnparked, id))
+	m.mu.Lock()
+	j.state = sched.Cancelled
+	m.mu.Unlock()
+	time.AfterFunc(lastWords, func() { m.endTerm(fmt.Errorf("%w: job %s was cancelled", errUnparked, id)) })
 	return &wire.CancelReply{State: sched.Cancelled}, nil
 }
 

@@ -153,6 +153,8 @@ func TestParkedIsCancelled(t *testing.T) {
 					next.depose()
 				} else if err != nil || r.State != wire.Cancelled {
 					t.Fatalf("cancel: %+v, %v", r, err)
+				} else if r, err := next.c.Cancel(t.Context(), &wire.CancelArgs{Job: jobA}); err != nil || r.State != wire.Cancelled {
+					t.Fatalf("cancel once more: %+v, %v", r, err)
 				}
 				time.Sleep(time.Second)
 				if mended {
