@@ -76,7 +76,10 @@ func OpenDir(path string) (*Dir, error) {
 	if d.lock, err = lock(filepath.Join(path, lockName)); err != nil {
 		return nil, fmt.Errorf("data directory %s: %w", path, err)
 	}
-	if err := d.readIdentity(); err != nil {
+	if err = d.recover(); err == nil {
+		err = d.readIdentity()
+	}
+	if err != nil {
 		return nil, errors.Join(err, d.Close())
 	}
 	return d, nil
@@ -93,9 +96,7 @@ func claimable(path string) error {
 	}
 	for _, e := range entries {
 		switch e.Name() {
-		case identityName, lockName, etcdName, identityName + ".new", spoolName:
-		case stageName:
-			return fmt.Errorf("%w: a snapshot was being restored to %s, and that was cut off: run millrace master restore again, or empty the folder", ErrForeign, path)
+		case identityName, lockName, etcdName, identityName + ".new", spoolName, stageName:
 		default:
 			return fmt.Errorf("%w: %s holds %s: give an empty folder, or one that does not exist, with --data-dir", ErrForeign, path, e.Name())
 		}
@@ -111,12 +112,29 @@ func lock(path string) (*os.File, error) {
 	}
 	err = syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
 	if errors.Is(err, syscall.EWOULDBLOCK) {
-		err = fmt.Errorf("%w: a master is running on it: stop that one, or choose another with --data-dir", ErrInUse)
+		err = fmt.Errorf("%w: a master, or a restore, is running on it: stop that one, or choose another with --data-dir", ErrInUse)
+	}
+	if err == nil {
+		err = current(f)
 	}
 	if err != nil {
 		return nil, errors.Join(err, f.Close())
 	}
 	return f, nil
+}
+
+// current refuses a lock whose file was removed between opening and locking it, as a restoration does that fails: another process may
+// hold the one that is there now.
+func current(f *os.File) error {
+	held, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	there, err := os.Stat(f.Name())
+	if errors.Is(err, fs.ErrNotExist) || err == nil && !os.SameFile(held, there) {
+		return fmt.Errorf("%w: it ended just now: try again", ErrInUse)
+	}
+	return err
 }
 
 // readIdentity reads the folder's identity, or gives it one.

@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"go.etcd.io/etcd/etcdutl/v3/snapshot"
 	"go.uber.org/zap"
@@ -40,10 +41,13 @@ type Restored struct {
 //
 //	path/lock           held meanwhile
 //	path/restore.new/   a data directory that comes to be, and the snapshot
+//
+// A process that dies before Commit leaves a folder that masters refuse; one that dies in it, a folder on which the next master
+// finishes what Commit has begun (settle.go). A restoration to either of them begins anew.
 type Restoration struct {
 	path  string
 	lock  *os.File
-	stage *Dir
+	stage *Dir // nil: closed
 	made  bool // the folder was not there before
 }
 
@@ -55,17 +59,8 @@ func Restore(path string) (*Restoration, error) {
 		return nil, fmt.Errorf("data directory %s: %w", path, err)
 	}
 	r := &Restoration{path: path}
-	entries, err := os.ReadDir(path)
-	if r.made = errors.Is(err, fs.ErrNotExist); err != nil && !r.made {
-		return nil, fmt.Errorf("data directory: %w: choose another with --data-dir", err)
-	}
-	for _, e := range entries {
-		switch e.Name() {
-		case lockName, stageName, spoolName, identityName, identityName + ".new": // all that a master leaves which was refused
-		default:
-			return nil, fmt.Errorf("data directory %s: %w, it holds %s: a snapshot is restored to an empty folder: move what is there away, or choose another with --data-dir",
-				path, ErrNotEmpty, e.Name())
-		}
+	if r.made, err = vacant(path); err != nil {
+		return nil, err
 	}
 	if err := os.MkdirAll(path, 0o700); err != nil {
 		return nil, fmt.Errorf("data directory: %w: choose another with --data-dir", err)
@@ -73,7 +68,16 @@ func Restore(path string) (*Restoration, error) {
 	if r.lock, err = lock(filepath.Join(path, lockName)); err != nil {
 		return nil, fmt.Errorf("data directory %s: %w", path, err)
 	}
-	err = errors.Join(os.Chmod(path, 0o700), os.RemoveAll(r.at(stageName)))
+	if _, err := vacant(path); err != nil { // what was there before the lock was held may have changed
+		return nil, errors.Join(err, r.lock.Close())
+	}
+	err = os.Chmod(path, 0o700)
+	if err == nil {
+		err = unsettle(path)
+	}
+	if err == nil {
+		err = os.RemoveAll(r.at(stageName))
+	}
 	if err == nil {
 		r.stage, err = OpenDir(r.at(stageName))
 	}
@@ -81,6 +85,42 @@ func Restore(path string) (*Restoration, error) {
 		return nil, errors.Join(fmt.Errorf("data directory %s: %w", path, err), r.Abort())
 	}
 	return r, nil
+}
+
+// vacant says whether a folder is missing, and refuses one to which nothing may be restored.
+func vacant(path string) (missing bool, err error) {
+	entries, err := os.ReadDir(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return true, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("data directory: %w: choose another with --data-dir", err)
+	}
+	left, err := leftIn(path)
+	if err != nil {
+		return false, fmt.Errorf("data directory %s: %w", path, err)
+	}
+	id, _, err := peek(path)
+	if err != nil {
+		return false, fmt.Errorf("data directory %s: %w", path, err)
+	}
+	for _, e := range entries {
+		switch name := e.Name(); {
+		case slices.Contains([]string{lockName, stageName, spoolName, identityName, identityName + ".new"}, name): // all that a master leaves which was refused
+		case name == etcdName && left == leftDecided: // moved there by a restoration that was cut off
+		case name == etcdName && id.Restored != nil:
+			return false, fmt.Errorf("data directory %s: %w, it was restored already, from %s: start the master on it; or to restore there again, move what is there away first",
+				path, ErrNotEmpty, id.Restored.Snapshot)
+		default:
+			return false, fmt.Errorf("data directory %s: %w, it holds %s: a snapshot is restored to an empty folder: move what is there away, or choose another with --data-dir",
+				path, ErrNotEmpty, name)
+		}
+	}
+	if id.Cluster != "" && left != leftDecided {
+		return false, fmt.Errorf("data directory %s: %w: it is of cluster %s, and holds no files of etcd: put them back (is a disk not mounted?), or empty the folder to restore a snapshot there",
+			path, ErrLost, id.Cluster)
+	}
+	return false, nil
 }
 
 // at names something in the folder.
@@ -174,18 +214,21 @@ func rebuild(file, dir string) (err error) {
 func (r *Restoration) Commit(cluster string, from Restored) error {
 	id := r.stage.Identity()
 	id.Cluster, id.Restored = cluster, &from
-	err := errors.Join(r.stage.write(id), r.stage.Close())
+	err := syncTree(r.stage.Path())
 	if err == nil {
-		err = os.RemoveAll(r.at(identityName))
-	}
-	if err == nil { // without an identity, etcd's folder is taken for none of a master's
-		err = os.Rename(r.at(stageName, etcdName), r.at(etcdName))
+		err = r.stage.write(id) // from here on it is decided
 	}
 	if err == nil {
-		err = os.Rename(r.at(stageName, identityName), r.at(identityName))
+		err, r.stage = r.stage.Close(), nil
 	}
 	if err == nil {
-		err = errors.Join(os.RemoveAll(r.at(stageName)), syncDir(r.path), r.lock.Close())
+		err = settle(r.path)
+	}
+	if err == nil && r.made {
+		err = syncDir(filepath.Dir(r.path))
+	}
+	if err == nil {
+		err = r.lock.Close()
 	}
 	if err != nil {
 		return fmt.Errorf("data directory %s: %w", r.path, err)
@@ -193,11 +236,18 @@ func (r *Restoration) Commit(cluster string, from Restored) error {
 	return nil
 }
 
-// Abort leaves the folder as it was.
+// Abort leaves the folder as it was, also after a Commit that failed before the folder was a data directory.
 func (r *Restoration) Abort() error {
 	var errs []error
 	if r.stage != nil {
 		errs = append(errs, r.stage.Close())
+	}
+	left, err := leftIn(r.path)
+	if err == nil && left != leftDone {
+		err = unsettle(r.path)
+	}
+	if err != nil || left == leftDone { // the next that opens the folder finishes it
+		return errors.Join(append(errs, err, r.lock.Close())...)
 	}
 	errs = append(errs, os.RemoveAll(r.at(stageName)), os.Remove(r.at(lockName)), r.lock.Close())
 	if r.made {
