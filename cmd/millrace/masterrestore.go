@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"strings"
 	"text/tabwriter"
 	"time"
 
@@ -14,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/millrace/millrace"
+	"github.com/millrace/millrace/master/console"
 	"github.com/millrace/millrace/master/etcdha/backup"
 	"github.com/millrace/millrace/master/etcdha/state"
 	"github.com/millrace/millrace/storage"
@@ -150,8 +152,15 @@ func restore(ctx context.Context, out io.Writer, url, dataDir string) error {
 	if err != nil {
 		return badURL(err)
 	}
-	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-	fmt.Fprintf(w, "restored\t%s\n", dataDir)
+	_, err = io.WriteString(out, describeRestored(r, dataDir))
+	return err
+}
+
+// describeRestored says what was restored, and how to start on it.
+func describeRestored(r state.Restored, dataDir string) string {
+	var b strings.Builder
+	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
+	fmt.Fprintf(w, "restored\t%s\n", console.Line(dataDir))
 	fmt.Fprintf(w, "from\t%s\n", place(r.URL))
 	if !r.Taken.IsZero() {
 		fmt.Fprintf(w, "taken\t%s, %s\n", r.Taken.Format(time.RFC3339), humanize.Time(r.Taken))
@@ -159,17 +168,18 @@ func restore(ctx context.Context, out io.Writer, url, dataDir string) error {
 	fmt.Fprintf(w, "cluster\t%s\n", r.Cluster)
 	fmt.Fprintf(w, "last term\t%d\n", r.Term)
 	fmt.Fprintf(w, "jobs\t%d, ended ones included\n", r.Jobs)
-	if err := w.Flush(); err != nil {
-		return err
+	_ = w.Flush() // of a Builder
+	if r.Alive != "" {
+		fmt.Fprintf(&b, "\nThe master at %s runs, and has a state of this cluster. While it does, no master starts on what was restored.\n", console.Line(r.Alive))
 	}
-	fmt.Fprintf(out, "\nStart the master with the flags that it had, the other masters with empty folders:\n\n  millrace master --data-dir %s", dataDir)
+	fmt.Fprintf(&b, "\nStart the master with the flags that it had, the other masters with empty folders:\n\n  millrace master --data-dir %s", console.Line(dataDir))
 	if r.Bucket != nil {
-		fmt.Fprintf(out, " --snapshots %s", place(r.Bucket.String()))
+		fmt.Fprintf(&b, " --snapshots %s", place(r.Bucket.String()))
 	}
 	if newer, ok := errors.AsType[*backup.NewerError](r.Older); ok {
-		fmt.Fprintf(out, " --bump-term %d\n\n--bump-term is needed once, since %s tells of a later time than this snapshot.\n", newer.Term, place(newer.Bucket))
-		return nil
+		fmt.Fprintf(&b, " --bump-term %d\n\n--bump-term is needed once, since %s tells of a later time than this snapshot.\n", newer.Term, place(newer.Bucket))
+	} else {
+		b.WriteByte('\n')
 	}
-	_, err = fmt.Fprintln(out)
-	return err
+	return b.String()
 }

@@ -21,6 +21,7 @@ func (s *Store) Terms(ctx context.Context) (uint64, error) {
 type Position struct {
 	Term     uint64 // the last
 	Revision int64  // of etcd
+	Leader   string // address of the one that leads, "" if nobody does
 }
 
 // Position is how far the state had come when it was called, or later.
@@ -29,7 +30,11 @@ func (s *Store) Position(ctx context.Context) (Position, error) {
 	if err != nil {
 		return Position{}, fmt.Errorf("read the term: %w", err)
 	}
-	return Position{st.term.n, st.rev}, nil
+	p := Position{Term: st.term.n, Revision: st.rev}
+	if st.leader != nil {
+		p.Leader = st.leader.Address
+	}
+	return p, nil
 }
 
 // BumpTerm raises the number of the last term to at least that, so that the next is higher than any that there was, also after

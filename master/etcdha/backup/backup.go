@@ -33,6 +33,7 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"slices"
 	"strings"
 	"time"
 
@@ -90,6 +91,14 @@ type Term struct {
 	Masters []string  `json:"masters,omitempty"` // all, if there are several
 	Nonce   string    `json:"nonce"`             // tells this beginning from any other
 	Begun   time.Time `json:"begun"`
+}
+
+// Addresses are those of the masters that had the state then.
+func (t Term) Addresses() []string {
+	if t.Leader == "" || slices.Contains(t.Masters, t.Leader) {
+		return t.Masters
+	}
+	return append([]string{t.Leader}, t.Masters...)
 }
 
 // Bucket is the place of one cluster's snapshots.

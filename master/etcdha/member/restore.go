@@ -20,9 +20,9 @@ import (
 // stageName is where a data directory is built from a snapshot, in the folder that it will be.
 const stageName = "restore.new"
 
-// revisionBump is what a restored state's revisions begin above those of its snapshot: nothing that somebody has seen of the state
+// RevisionBump is what a restored state's revisions begin above those of its snapshot: nothing that somebody has seen of the state
 // that was lost is seen again with another meaning.
-const revisionBump = 1_000_000_000
+const RevisionBump = 1_000_000_000
 
 // What keeps a snapshot from being restored.
 var (
@@ -35,6 +35,9 @@ type Restored struct {
 	Snapshot string `json:"snapshot"` // its URL
 	Term     uint64 `json:"term"`     // the last that it knows
 	Revision int64  `json:"revision"` // of etcd, in the snapshot
+
+	// Masters are the addresses of those that had the state before: none of them may run beside the one that has it now.
+	Masters []string `json:"masters,omitempty"`
 }
 
 // Restoration is a data directory being made from a snapshot. Until Commit the folder is none that a master starts on.
@@ -202,7 +205,7 @@ func rebuild(file, dir string) (err error) {
 	name := defaultName
 	err = m.Restore(snapshot.RestoreConfig{
 		SnapshotPath: file, OutputDataDir: dir, Name: name, PeerURLs: []string{self.String()}, InitialCluster: name + "=" + self.String(),
-		InitialClusterToken: hex.EncodeToString(token[:]), RevisionBump: revisionBump, MarkCompacted: true,
+		InitialClusterToken: hex.EncodeToString(token[:]), RevisionBump: RevisionBump, MarkCompacted: true,
 	})
 	if err != nil {
 		return fmt.Errorf("make etcd's files from the snapshot: %w", err)

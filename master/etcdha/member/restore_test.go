@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
 )
@@ -81,20 +82,20 @@ func TestRestore(t *testing.T) {
 	}
 	clusters := map[uint64]bool{uint64(m.etcd.Server.Cluster().ID()): true}
 	for i := range 2 {
-		path, from := filepath.Join(t.TempDir(), "data"), Restored{"s3://b/s", 7, last}
+		path, from := filepath.Join(t.TempDir(), "data"), Restored{Snapshot: "s3://b/s", Term: 7, Revision: last, Masters: []string{"a:1"}}
 		if err := build(path, data, from); err != nil {
 			t.Fatal(err)
 		}
 		for again := range 2 {
 			r := start(t, path, fast(t))
-			if id := r.dir.Identity(); id.Cluster != "cafe" || *id.Restored != from || id.Master == m.dir.Identity().Master {
+			if id := r.dir.Identity(); id.Cluster != "cafe" || !reflect.DeepEqual(*id.Restored, from) || id.Master == m.dir.Identity().Master {
 				t.Errorf("restored, it is %+v", id)
 			}
 			if n, later := get(t, r, "/n"), get(t, r, "/later"); n != "99" || later != "[]" {
 				t.Errorf("restored, start %d: %s and %s", again, n, later)
 			}
 			put, err := r.Client().Put(t.Context(), "/n", "99")
-			if err != nil || put.Header.Revision <= last+revisionBump {
+			if err != nil || put.Header.Revision <= last+RevisionBump {
 				t.Errorf("restored, it is at revision %v, %v", put, err)
 			}
 			clusters[uint64(r.etcd.Server.Cluster().ID())] = true

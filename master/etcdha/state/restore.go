@@ -2,17 +2,18 @@ package state
 
 import (
 	"context"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
+	"slices"
 	"time"
 
 	"github.com/millrace/millrace/master/etcdha"
 	"github.com/millrace/millrace/master/etcdha/backup"
 	"github.com/millrace/millrace/master/etcdha/member"
 	"github.com/millrace/millrace/master/journal"
+	"github.com/millrace/millrace/master/wire"
 	"github.com/millrace/millrace/storage"
 )
 
@@ -57,6 +58,11 @@ type Restored struct {
 	Bucket *backup.Bucket // nil: the snapshot lay by itself
 	// Older is nil, or a NewerError: the bucket tells of a later time, and the master must be started with that term.
 	Older error
+	// Alive is the address of a master of that cluster that answers, "" if none was found: no master may be started on what was
+	// restored before that one is stopped.
+	Alive   string
+	id      wire.ClusterID
+	masters []string // that had the state before
 }
 
 // restoreTick makes the member that reads the restored state for the first time ready at once; it is alone.
@@ -93,7 +99,18 @@ func Restore(ctx context.Context, o RestoreOptions) (_ Restored, err error) {
 		return r, fmt.Errorf("restore %s: %w", r.URL, err)
 	}
 	r.Older = found.Contents.Older(r.Term, r.Revision)
-	return r, m.Commit(r.Cluster, member.Restored{Snapshot: r.URL, Term: r.Term, Revision: r.Revision})
+	if found.Bucket != nil {
+		if last, err := found.Bucket.LastTerm(ctx, found.Contents); err == nil { // they are named for a check that is good to have
+			r.masters = append(r.masters, last.Addresses()...)
+		}
+	}
+	slices.Sort(r.masters)
+	r.masters = slices.Compact(r.masters)
+	err = m.Commit(r.Cluster, member.Restored{Snapshot: r.URL, Term: r.Term, Revision: r.Revision, Masters: r.masters})
+	if err == nil {
+		r.Alive = alive(ctx, r.id, r.masters, nil)
+	}
+	return r, err
 }
 
 // open reads a restored state for the first time.
@@ -107,16 +124,19 @@ func (r *Restored) open(ctx context.Context, dir *member.Dir, log *slog.Logger) 
 	if err != nil {
 		return err
 	}
-	id := s.Cluster()
-	r.Cluster = hex.EncodeToString(id[:])
+	r.id = s.Cluster()
+	r.Cluster = r.id.String()
 	p, err := s.Position(ctx)
 	if err != nil {
 		return err
 	}
 	if r.Taken.IsZero() { // its name does not say
-		r.Revision = p.Revision
+		r.Revision = p.Revision - member.RevisionBump
 	}
 	r.Term = p.Term
+	if p.Leader != "" {
+		r.masters = []string{p.Leader}
+	}
 	jobs := map[journal.JobID]bool{}
 	err = s.Load(ctx, func(e journal.Entry) bool {
 		jobs[e.Job] = true

@@ -9,7 +9,6 @@ import (
 
 	"github.com/millrace/millrace/master/etcdha/backup"
 	"github.com/millrace/millrace/master/journal"
-	"github.com/millrace/millrace/master/wire"
 	"github.com/millrace/millrace/storage"
 )
 
@@ -73,7 +72,7 @@ func (s *State) remedy(ctx context.Context) string {
 }
 
 // Vet refuses a state that is older than the bucket of snapshots says, or of another cluster than that is of: what was put back, or
-// restored from a snapshot that is not the newest. bumped is the number to which the term was raised by a person, who thereby said
+// restored from a snapshot that is not the newest; and one that another master still has, who began the last term there. bumped is the number to which the term was raised by a person, who thereby said
 // that this is meant. While the bucket is not reached the state is taken as it is: it is looked at again when a term begins here.
 func (s *State) Vet(ctx context.Context, bumped uint64) error {
 	b := s.o.Snapshots.Bucket
@@ -97,6 +96,11 @@ func (s *State) Vet(ctx context.Context, bumped uint64) error {
 		s.o.Log.Warn("whether this state is the newest is not known: the bucket of snapshots does not say", "url", b.String(), "error", err)
 		return nil
 	}
+	if last, err := b.LastTerm(limited, has); err == nil {
+		if err := s.rivals(ctx, last.Addresses()); err != nil {
+			return err
+		}
+	}
 	term, revision, err := s.position(ctx)
 	if err != nil {
 		return err
@@ -105,26 +109,7 @@ func (s *State) Vet(ctx context.Context, bumped uint64) error {
 		revision = from.Revision
 	}
 	if err := has.Older(term, revision); err != nil && bumped < has.Highest {
-		return err
-	}
-	return nil
-}
-
-// ErrStrangers are masters of the same cluster with another state than this one's.
-var ErrStrangers = errors.New("another master has another state of this cluster")
-
-// strangers refuses a state with one member, as a restored one is, while another of the masters says that it is a member of that
-// cluster, too: it would be known here if it were. Either the cluster lives, and this one is to join it, or what is left of it must go.
-func (s *State) strangers(ctx context.Context) error {
-	members, err := s.member.Status(ctx)
-	if err != nil || len(members) > 1 {
-		return err
-	}
-	for name, r := range s.meetAll(ctx) {
-		if r.Stage == wire.StageMember && r.Cluster == s.cluster() {
-			return fmt.Errorf("%w: %s, and it is not that of data directory %s, which was restored, or is a copy. If more than half of the masters live, empty that one "+
-				"to let it join them. If they are lost, stop %s and empty its data directory, to let it join this one", ErrStrangers, name, s.dir.Path(), name)
-		}
+		return fmt.Errorf("data directory %s: %w", s.dir.Path(), err)
 	}
 	return nil
 }

@@ -3,6 +3,7 @@ package state
 import (
 	"context"
 	"errors"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -249,10 +250,20 @@ func TestOldCopy(t *testing.T) {
 	s.note(term, "another")
 	v.snapshot(t, s)
 	s.stop()
+	unnamed := "mem://elsewhere/copy" // whose name says nothing of its age
+	body, _, err := v.st.Read(t.Context(), first.URL, 0, -1, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer body.Close()
+	data, err := io.ReadAll(body)
+	if err := errors.Join(err, v.st.Put(t.Context(), unnamed, data, false)); err != nil {
+		t.Fatal(err)
+	}
 	for _, c := range []struct {
 		url  string
 		what string
-	}{{first.URL, "later snapshot of the same term 2"}, {old.URL, "knows term 2"}, {"", "knows term 2"}} {
+	}{{unnamed, "later snapshot of the same term 2"}, {first.URL, "later snapshot of the same term 2"}, {old.URL, "knows term 2"}, {"", "knows term 2"}} {
 		p := o
 		p.DataDir = filepath.Join(t.TempDir(), "data")
 		if c.url == "" {

@@ -54,7 +54,7 @@ type Options struct {
 
 	DataDir string        // of the member
 	Masters []member.Peer // all masters, from ParseMasters; nil: it is alone
-	// Listener is where this master listens, if it is not alone: until the state is open, it answers only the others there.
+	// Listener is where this master listens. It is needed if it is not alone: until the state is open, it answers only the others there.
 	Listener *net.TCPListener
 	Server   wire.ServerOptions // for that
 	Member   member.Options     // Name is this master's address in Masters; Peers, Token, Join and Log are set from here
@@ -113,7 +113,10 @@ func Open(ctx context.Context, o Options) (_ *State, err error) {
 				return s, err
 			}
 		}
-		return s, s.start(ctx, o.Member)
+		if err := s.start(ctx, o.Member); err != nil {
+			return s, err
+		}
+		return s, s.strangers(ctx)
 	}
 	stop := s.receive(ctx, o.Listener, o.Server)
 	m, err := s.gather(ctx)
