@@ -20,6 +20,7 @@ import (
 	"github.com/millrace/millrace/master/etcdha/state"
 	"github.com/millrace/millrace/storage"
 	"github.com/millrace/millrace/storage/backends"
+	"github.com/millrace/millrace/storage/localstore"
 )
 
 // snapshotFlags say where a master's snapshots go.
@@ -50,7 +51,10 @@ func (f *snapshotFlags) options(c *cobra.Command, dataDir string) (o backup.Opti
 	if f.every < minSnapshotEvery {
 		return o, fmt.Errorf("--snapshot-every %v: give %v or more", f.every, minSnapshotEvery)
 	}
-	st := backends.New(backends.Options{Store: storage.Options{Attempts: 4, CallTimeout: time.Minute, IdleTimeout: 30 * time.Second}})
+	st := backends.New(backends.Options{
+		Store: storage.Options{Attempts: 4, CallTimeout: time.Minute, IdleTimeout: 30 * time.Second},
+		Local: localstore.Options{Private: true}, // as the data directory, whose content a snapshot has
+	})
 	o.Every, o.Kept = f.every, f.kept
 	if o.Bucket, err = backup.New(st, f.url); err != nil {
 		return o, fmt.Errorf("--snapshots: %w", err)

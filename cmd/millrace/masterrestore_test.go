@@ -1,6 +1,7 @@
 package main
 
 import (
+	"io/fs"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -27,6 +28,16 @@ func TestSnapshotCommands(t *testing.T) {
 		log = string(b)
 	}
 	must(t, p.Kill())
+	must(t, filepath.WalkDir(bucket, func(name string, e fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		info, err := e.Info()
+		if err == nil && info.Mode().Perm()&0o077 != 0 {
+			t.Errorf("others than the user can get at %s: %v", name, info.Mode())
+		}
+		return err
+	}))
 	list := cli(t, dir, 0, "master", "snapshots", bucket)
 	row := regexp.MustCompile(`(?m)^cluster [0-9a-f]{32}, last term 1, which 127\.0\.0\.1:\d+ began at \S+Z\nTAKEN +TERM +REVISION +SIZE +URL\n(\S+Z)  1 +\d+ +\d+ kB  ` +
 		regexp.QuoteMeta(bucket) + `/[0-9a-f]{32}/snapshot-0000\S+\n`)

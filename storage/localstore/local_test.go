@@ -89,6 +89,34 @@ func TestPutLeavesNothing(t *testing.T) {
 	}
 }
 
+// Private files and folders are readable by nobody else, small ones and uploads alike; others are as any program's.
+func TestPrivate(t *testing.T) {
+	t.Parallel()
+	for _, private := range []bool{true, false} {
+		root := t.TempDir()
+		b := New(Options{Root: root, Private: private})
+		if _, err := b.Put(t.Context(), "d/e/small", nil, true); err != nil {
+			t.Fatal(err)
+		}
+		id, err := b.Uploads().Create(t.Context(), "u/large")
+		if err == nil {
+			_, err = b.Uploads().Complete(t.Context(), "u/large", id, nil)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, name := range []string{"d", "d/e", "d/e/small", "u", "u/large"} {
+			fi, err := os.Stat(filepath.Join(root, name))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := fi.Mode().Perm(); private && got&0o077 != 0 || !private && got&0o400 == 0 {
+				t.Errorf("private %v: %s has mode %v", private, name, got)
+			}
+		}
+	}
+}
+
 // Keys that are no clean paths are refused, so that none leads out of the root.
 func TestKeysStayBelowRoot(t *testing.T) {
 	t.Parallel()

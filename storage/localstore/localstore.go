@@ -36,6 +36,8 @@ type Options struct {
 	Root string // folder that keys are relative to (default "/")
 	// NoSync leaves out fsync: faster, and what was written can be lost with the machine's power. For tests.
 	NoSync bool
+	// Private keeps the files and folders that it makes for the user alone. Default: as the user's umask says.
+	Private bool
 }
 
 // Backend is the files below a root folder. It is safe for concurrent use, by several processes too, except that the parts
@@ -227,7 +229,7 @@ func link(tmp, name string) error {
 
 // writeFile writes a new file and makes it durable.
 func (b *Backend) writeFile(name string, body []byte) (fs.FileInfo, error) {
-	f, err := create(name)
+	f, err := b.create(name)
 	if err != nil {
 		return nil, err
 	}
@@ -240,16 +242,20 @@ func (b *Backend) writeFile(name string, body []byte) (fs.FileInfo, error) {
 }
 
 // create makes a new file, and its folder if that is missing.
-func create(name string) (*os.File, error) {
+func (b *Backend) create(name string) (*os.File, error) {
 	const flags = os.O_RDWR | os.O_CREATE | os.O_EXCL
-	f, err := os.OpenFile(name, flags, 0o666)
+	file, folder := fs.FileMode(0o666), fs.FileMode(0o777)
+	if b.o.Private {
+		file, folder = 0o600, 0o700
+	}
+	f, err := os.OpenFile(name, flags, file)
 	if !errors.Is(err, fs.ErrNotExist) {
 		return f, err
 	}
-	if err := os.MkdirAll(filepath.Dir(name), 0o777); err != nil {
+	if err := os.MkdirAll(filepath.Dir(name), folder); err != nil {
 		return nil, err
 	}
-	return os.OpenFile(name, flags, 0o666)
+	return os.OpenFile(name, flags, file)
 }
 
 func (b *Backend) sync(f *os.File) error {

@@ -64,9 +64,9 @@ func (u uploads) Create(ctx context.Context, key string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	err = createFile(f.log, header(time.Now(), path.Base(key)))
+	err = u.createFile(f.log, header(time.Now(), path.Base(key)))
 	if err == nil {
-		err = createFile(f.data, "")
+		err = u.createFile(f.data, "")
 	}
 	if err != nil {
 		os.Remove(f.log)
@@ -75,8 +75,8 @@ func (u uploads) Create(ctx context.Context, key string) (string, error) {
 	return id, nil
 }
 
-func createFile(name, text string) error {
-	f, err := create(name)
+func (u uploads) createFile(name, text string) error {
+	f, err := u.b.create(name)
 	if err != nil {
 		return err
 	}
