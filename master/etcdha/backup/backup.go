@@ -186,20 +186,28 @@ func (b *Bucket) Of(ctx context.Context, cluster string) (Contents, error) {
 func (b *Bucket) BeginTerm(ctx context.Context, t Term) error {
 	t.Format = format
 	have, err := b.Look(ctx, t.Cluster)
+	if err == nil {
+		err = have.Older(t.N, math.MaxInt64)
+	}
 	if err != nil {
 		return err
 	}
-	if err := have.Older(t.N, math.MaxInt64); err != nil {
-		return err
-	}
 	url := b.termURL(t.Cluster, t.N)
-	err = b.write(ctx, url, t)
-	if errors.Is(err, storage.ErrPrecondition) {
-		var other Term
-		if err = b.read(ctx, url, &other); err == nil && other.Nonce != t.Nonce {
-			return &NewerError{b.String(), t.N, fmt.Sprintf("where %s began term %d at %s (does a copy of the data directory run elsewhere?)",
-				other.Leader, t.N, other.Begun.Format(time.RFC3339))}
+	if !slices.Contains(have.terms, t.N) {
+		if err := b.write(ctx, url, t); err != nil && !errors.Is(err, storage.ErrPrecondition) {
+			return err
 		}
+	}
+	var there Term
+	err = b.read(ctx, url, &there) // also after a success: some stores let two win
+	if errors.Is(err, storage.ErrNotFound) {
+		if have, lookErr := b.Look(ctx, t.Cluster); lookErr == nil && have.Highest > t.N { // as records of old terms are removed
+			err = have.Older(t.N, math.MaxInt64)
+		}
+	}
+	if err == nil && there.Nonce != t.Nonce {
+		err = &NewerError{b.String(), t.N, fmt.Sprintf("where %s began term %d at %s (does a copy of the data directory run elsewhere?)",
+			there.Leader, t.N, there.Begun.Format(time.RFC3339))}
 	}
 	return err
 }
@@ -219,7 +227,7 @@ func (b *Bucket) read(ctx context.Context, url string, record any) error {
 	if info.Size > maxRecord {
 		return fmt.Errorf("%s: %d bytes are no record of millrace's", url, info.Size)
 	}
-	data, err := io.ReadAll(body)
+	data, err := io.ReadAll(io.LimitReader(body, maxRecord))
 	if err != nil {
 		return err
 	}

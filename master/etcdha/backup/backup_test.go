@@ -172,6 +172,22 @@ func TestTwins(t *testing.T) {
 		t.Errorf("the same term elsewhere: %v", err)
 	}
 	must(t, b.BeginTerm(t.Context(), Term{Cluster: two, N: 1, Nonce: "z"})) // other clusters' terms are none of its business
+
+	plain := at(t, overwriting{memstore.New()})
+	must(t, plain.BeginTerm(t.Context(), Term{Cluster: one, N: 5, Leader: "a:1", Nonce: "x"}))
+	if err := plain.BeginTerm(t.Context(), Term{Cluster: one, N: 5, Nonce: "y"}); !isNewer(err) || !strings.Contains(err.Error(), "a:1") {
+		t.Errorf("where writes know no conditions: %v", err)
+	}
+	if err := at(t, renamed{memstore.New()}).BeginTerm(t.Context(), Term{Cluster: one, N: 5, Leader: "a:1", Nonce: "x"}); !isNewer(err) {
+		t.Errorf("overwritten by another right after the write: %v", err)
+	}
+}
+
+// renamed is a store without conditions on writes, where another begins each term right after it was begun.
+type renamed struct{ storage.Backend }
+
+func (r renamed) Put(ctx context.Context, key string, body []byte, _ bool) (storage.Object, error) {
+	return r.Backend.Put(ctx, key, []byte(strings.ReplaceAll(string(body), `"nonce": "x"`, `"nonce": "y"`)), false)
 }
 
 // What makes a state an old one: a term below the highest, or a revision below that of the newest snapshot of its term.
@@ -315,6 +331,14 @@ func TestFind(t *testing.T) {
 	}
 	if _, err := Find(ctx, b.st, urls[0]+"Z"); err == nil {
 		t.Error("a snapshot that is not there was found")
+	}
+	must(t, b.st.Remove(ctx, b.ClaimURL()))
+	if _, err := Find(ctx, b.st, b.String()); !errors.Is(err, ErrNone) || !strings.Contains(err.Error(), one+", "+two) || !strings.Contains(err.Error(), b.folder(one)) {
+		t.Errorf("without the record of whose it is: %v", err)
+	}
+	gone := strings.Replace(urls[0], "T0", "T1", 1)
+	if _, err := Find(ctx, b.st, gone); !errors.Is(err, storage.ErrNotFound) || !strings.Contains(err.Error(), "millrace master snapshots mem://b/snapshots/"+one) {
+		t.Errorf("a snapshot that is there no more: %v", err)
 	}
 }
 

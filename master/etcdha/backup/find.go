@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/millrace/millrace/storage"
@@ -36,10 +37,29 @@ func Find(ctx context.Context, st *storage.Store, url string) (Found, error) {
 			return Found{Snapshot: &Snapshot{URL: info.URL, Size: info.Size}}, nil
 		}
 	}
+	if errors.Is(err, ErrNone) {
+		return Found{}, b.none(ctx, err)
+	}
 	if err != nil {
 		return Found{}, err
 	}
 	return b.find(ctx, c.Cluster)
+}
+
+// none adds to ErrNone of which clusters there is something all the same: the record that says whose the bucket is may be removed.
+func (b *Bucket) none(ctx context.Context, err error) error {
+	var clusters []string
+	listErr := b.st.List(ctx, b.String(), func(o storage.Info) bool {
+		id, _, inside := strings.Cut(strings.TrimPrefix(o.URL, b.String()), "/")
+		if inside && isID(id) && !slices.Contains(clusters, id) {
+			clusters = append(clusters, id)
+		}
+		return len(clusters) < 3
+	})
+	if listErr != nil || len(clusters) == 0 {
+		return err
+	}
+	return fmt.Errorf("%w, but there is something of cluster %s: name the cluster's folder, as in %s", err, strings.Join(clusters, ", "), b.folder(clusters[0]))
 }
 
 // Fetch reads the snapshot, as it is there.
@@ -56,6 +76,10 @@ func (f Found) Fetch(ctx context.Context, st *storage.Store, to io.Writer) error
 // findObject finds a snapshot by its own URL, and what else there is of its cluster if it lies where it was written.
 func findObject(ctx context.Context, b *Bucket, s Snapshot) (Found, error) {
 	info, err := b.st.Stat(ctx, b.url)
+	if errors.Is(err, storage.ErrNotFound) {
+		folder, _ := parent(b.url)
+		err = fmt.Errorf("%w: millrace master snapshots %s lists those that there are", err, folder)
+	}
 	if err != nil {
 		return Found{}, err
 	}

@@ -33,7 +33,10 @@ type Options struct {
 	Kept    int           // snapshots; default 24
 	// RecordWithin is how long the beginning of a term waits for the bucket; default 1 s.
 	RecordWithin time.Duration
-	Log          *slog.Logger // default: none
+	// Recall is called before a term is noted in the bucket: an error keeps it from being noted, and a NewerError ends Run. nil: nothing
+	// is to be done then.
+	Recall func(context.Context) error
+	Log    *slog.Logger // default: none
 
 	retry, retryMost time.Duration // after a failure; 0: retryFirst, retryLast
 }
@@ -165,6 +168,9 @@ func (k *Keeper) record(ctx context.Context, b *beginning) error {
 	ctx, cancel := context.WithTimeout(ctx, lookWithin)
 	defer cancel()
 	err := k.o.Bucket.Claim(ctx, Claim{Cluster: k.o.Cluster, By: b.record.Leader, Made: b.record.Begun})
+	if err == nil && k.o.Recall != nil {
+		err = k.o.Recall(ctx)
+	}
 	if err == nil {
 		err = k.o.Bucket.BeginTerm(ctx, b.record)
 	}

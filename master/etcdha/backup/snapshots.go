@@ -92,6 +92,16 @@ func (c Contents) Newest() *Snapshot {
 	return &c.Snapshots[len(c.Snapshots)-1]
 }
 
+// Before is the newest snapshot that is older than one, nil if there is none.
+func (c Contents) Before(s Snapshot) *Snapshot {
+	for i := len(c.Snapshots) - 1; i >= 0; i-- {
+		if c.Snapshots[i].Compare(s) < 0 {
+			return &c.Snapshots[i]
+		}
+	}
+	return nil
+}
+
 // Older is a NewerError if a state with this last term, and this revision, is older than what the bucket tells of.
 func (c Contents) Older(term uint64, revision int64) error {
 	last := c.Newest()

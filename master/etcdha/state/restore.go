@@ -55,7 +55,7 @@ type Restored struct {
 	Cluster string // its id
 	backup.Snapshot
 	Jobs   int            // that it knows, also ended ones
-	Bucket *backup.Bucket // nil: the snapshot lay by itself
+	Bucket *backup.Bucket // nil: the snapshot lay by itself, or the bucket belongs to another cluster by now
 	// Older is nil, or a NewerError: the bucket tells of a later time, and the master must be started with that term.
 	Older error
 	// Alive is the address of a master of that cluster that answers, "" if none was found: no master may be started on what was
@@ -96,10 +96,13 @@ func Restore(ctx context.Context, o RestoreOptions) (_ Restored, err error) {
 		err = fmt.Errorf("it is of cluster %s, and lies where snapshots of %s do", r.Cluster, found.Contents.Cluster)
 	}
 	if err != nil {
-		return r, fmt.Errorf("restore %s: %w", r.URL, err)
+		return r, fmt.Errorf("restore %s: %w%s", r.URL, err, instead(err, found))
 	}
 	r.Older = found.Contents.Older(r.Term, r.Revision)
 	if found.Bucket != nil {
+		if _, err := found.Bucket.Of(ctx, r.Cluster); errors.Is(err, backup.ErrForeign) {
+			r.Bucket = nil
+		}
 		if last, err := found.Bucket.LastTerm(ctx, found.Contents); err == nil { // they are named for a check that is good to have
 			r.masters = append(r.masters, last.Addresses()...)
 		}
@@ -111,6 +114,20 @@ func Restore(ctx context.Context, o RestoreOptions) (_ Restored, err error) {
 		r.Alive = alive(ctx, r.id, r.masters, nil)
 	}
 	return r, err
+}
+
+// instead says what can be restored in the place of a snapshot that is damaged.
+func instead(err error, found backup.Found) string {
+	switch {
+	case !errors.Is(err, member.ErrDamaged):
+		return ""
+	case found.Bucket == nil:
+		return ": restore another one"
+	}
+	if older := found.Contents.Before(*found.Snapshot); older != nil {
+		return ": the one before it is " + older.URL
+	}
+	return ": there is none before it; millrace master snapshots " + found.Bucket.String() + " lists all"
 }
 
 // open reads a restored state for the first time.

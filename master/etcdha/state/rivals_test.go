@@ -28,7 +28,9 @@ func listen(t *testing.T) *net.TCPListener {
 func (l *lives) answer(port *net.TCPListener) (stop func()) {
 	ctx, cancel := context.WithCancel(l.t.Context())
 	ended := make(chan error, 1)
-	go func() { ended <- wire.NewServer(struct{ wire.Service }{}, wire.ServerOptions{Cluster: l.Cluster()}).Serve(ctx, port) }()
+	go func() {
+		ended <- wire.NewServer(struct{ wire.Service }{}, wire.ServerOptions{Cluster: l.Cluster()}).Serve(ctx, port)
+	}()
 	return func() {
 		cancel()
 		if err := <-ended; err != nil {

@@ -73,7 +73,7 @@ func (s *State) remedy(ctx context.Context) string {
 
 // Vet refuses a state that is older than the bucket of snapshots says, or of another cluster than that is of: what was put back, or
 // restored from a snapshot that is not the newest; and one that another master still has, who began the last term there. bumped is the number to which the term was raised by a person, who thereby said
-// that this is meant. While the bucket is not reached the state is taken as it is: it is looked at again when a term begins here.
+// that this is meant. While the bucket is not reached the state is taken as it is: it is looked at again when a term begins here (recall).
 func (s *State) Vet(ctx context.Context, bumped uint64) error {
 	b := s.o.Snapshots.Bucket
 	if b == nil {
@@ -94,23 +94,80 @@ func (s *State) Vet(ctx context.Context, bumped uint64) error {
 			err = fmt.Errorf("no answer for %v", vetWithin)
 		}
 		s.o.Log.Warn("whether this state is the newest is not known: the bucket of snapshots does not say", "url", b.String(), "error", err)
-		return nil
+		return s.doubt(ctx, bumped)
 	}
 	if last, err := b.LastTerm(limited, has); err == nil {
 		if err := s.rivals(ctx, last.Addresses()); err != nil {
 			return err
 		}
 	}
-	term, revision, err := s.position(ctx)
+	f, err := s.stands(ctx, bumped)
 	if err != nil {
 		return err
 	}
-	if from := s.dir.Identity().Restored; from != nil && from.Term == term { // nothing was decided since
+	return s.newest(f, has)
+}
+
+// standing is how far a state had come at the start.
+type standing struct {
+	term     uint64
+	revision int64
+	bumped   uint64 // see Vet
+}
+
+// stands is what there is to compare with the bucket.
+func (s *State) stands(ctx context.Context, bumped uint64) (standing, error) {
+	term, revision, err := s.position(ctx)
+	if from := s.dir.Identity().Restored; err == nil && from != nil && from.Term == term { // nothing was decided since
 		revision = from.Revision
 	}
-	if err := has.Older(term, revision); err != nil && bumped < has.Highest {
+	return standing{term, revision, bumped}, err
+}
+
+// newest refuses a state that is older than the bucket says.
+func (s *State) newest(f standing, has backup.Contents) error {
+	if err := has.Older(f.term, f.revision); err != nil && f.bumped < has.Highest {
 		return fmt.Errorf("data directory %s: %w", s.dir.Path(), err)
 	}
+	return nil
+}
+
+// doubt notes how the state was found, while the bucket does not say whether it is the newest. Of several masters nothing is: what one
+// has is brought to what the others know before a term begins, and another's term may have moved it on by then.
+func (s *State) doubt(ctx context.Context, bumped uint64) error {
+	members, err := s.member.Status(ctx)
+	if err != nil || len(members) > 1 {
+		return err
+	}
+	f, err := s.stands(ctx, bumped)
+	if err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.doubted = &f
+	return nil
+}
+
+// recall asks the bucket what it did not answer at the start, before the first term of this process is noted there: from then on
+// nothing tells any more that the state was not the newest of the term before.
+func (s *State) recall(ctx context.Context) error {
+	s.mu.Lock()
+	f := s.doubted
+	s.mu.Unlock()
+	if f == nil {
+		return nil
+	}
+	has, err := s.o.Snapshots.Bucket.Of(ctx, s.cluster())
+	if err == nil {
+		err = s.newest(*f, has)
+	}
+	if err != nil && !errors.Is(err, backup.ErrNone) {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.doubted = nil
 	return nil
 }
 
@@ -134,7 +191,7 @@ func (s *State) keep() {
 	if o.Bucket == nil {
 		return
 	}
-	o.Source, o.Cluster, o.Log = source{s}, s.cluster(), s.o.Log
+	o.Source, o.Cluster, o.Log, o.Recall = source{s}, s.cluster(), s.o.Log, s.recall
 	for _, p := range s.o.Masters {
 		o.Masters = append(o.Masters, p.Name)
 	}

@@ -278,6 +278,50 @@ func TestOldCopy(t *testing.T) {
 	}
 }
 
+// A state that is older than the bucket says, within one term, is refused also when the bucket did not answer at the start: before the
+// next term is noted there. What was said to be meant is not, and neither is the newest.
+func TestOldWithoutAnswer(t *testing.T) {
+	t.Parallel()
+	v := newVault(t)
+	o := v.keeps(fast(t, filepath.Join(t.TempDir(), "data")))
+	s := startState(t, o, 0)
+	term := s.lead(1)
+	old := v.snapshot(t, s)
+	s.note(term, "job")
+	newest := v.snapshot(t, s)
+	s.stop()
+	for _, c := range []struct {
+		url  string
+		bump uint64
+		old  bool
+	}{{old.URL, 0, true}, {newest.URL, 0, false}, {old.URL, 2, false}} {
+		o.DataDir = filepath.Join(t.TempDir(), "data")
+		if _, err := restore(t, v, c.url, o.DataDir); err != nil {
+			t.Fatal(err)
+		}
+		v.Plan(storagetest.Fault{Times: -1, Err: errors.New("away")})
+		s := startState(t, o, c.bump)
+		v.Plan()
+		_, err := s.Campaign(t.Context(), journal.Candidate{Address: "master:1"})
+		if !c.old {
+			if err != nil {
+				t.Errorf("%+v: %v", c, err)
+			}
+			s.stop()
+			continue
+		}
+		wants(t, err, o.DataDir, "later snapshot of the same term 1", "--bump-term 1")
+		s.end()
+		if err := <-s.ended; err == nil {
+			t.Error("it goes on")
+		}
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+		s.State = nil
+	}
+}
+
 // A bucket of another cluster is refused by name. One that cannot be asked keeps nobody from going on with the state that there is,
 // but from founding a cluster: there may have been one.
 func TestOtherBuckets(t *testing.T) {
@@ -338,6 +382,42 @@ func TestBucketHangs(t *testing.T) {
 	s.note(term, "job")
 	if v.Hits() == 0 {
 		t.Error("nobody asked the bucket")
+	}
+}
+
+// Of a snapshot that is damaged is said which one to restore in its place, if there is one.
+func TestRestoreDamaged(t *testing.T) {
+	t.Parallel()
+	v := newVault(t)
+	o := v.keeps(fast(t, filepath.Join(t.TempDir(), "data")))
+	s := startState(t, o, 0)
+	term := s.lead(1)
+	first := v.snapshot(t, s)
+	s.note(term, "job")
+	v.snapshot(t, s)
+	s.stop()
+	has, err := v.Look(t.Context(), first.Cluster)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, x := range has.Snapshots {
+		if err := v.st.Put(t.Context(), x.URL, []byte("x"), false); err != nil {
+			t.Fatal(err)
+		}
+	}
+	n := len(has.Snapshots)
+	if err := v.st.Put(t.Context(), "mem://elsewhere/copy", []byte("x"), false); err != nil {
+		t.Fatal(err)
+	}
+	for url, want := range map[string]string{
+		v.String(): "the one before it is " + has.Snapshots[n-2].URL, has.Snapshots[0].URL: "millrace master snapshots " + v.String(), "mem://elsewhere/copy": "restore another",
+	} {
+		dir := filepath.Join(t.TempDir(), "data")
+		_, err := restore(t, v, url, dir)
+		wants(t, err, "damaged", want)
+		if _, err := os.Stat(dir); !errors.Is(err, os.ErrNotExist) {
+			t.Errorf("%s: the data directory is there: %v", url, err)
+		}
 	}
 }
 
