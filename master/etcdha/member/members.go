@@ -27,11 +27,20 @@ type Status struct {
 // Status lists the members, as a majority of them sees it.
 func (m *Member) Status(ctx context.Context) ([]Status, error) {
 	got, err := m.client.MemberList(ctx)
+	for range listTries - 1 {
+		if !errors.Is(err, rpctypes.ErrLeaderChanged) {
+			break
+		}
+		got, err = m.client.MemberList(ctx)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("list the masters: %w", explain(err))
 	}
 	return statuses(got.Members), nil
 }
+
+// listTries is how often the members are asked for while etcd has a new leader each time, which drops the question.
+const listTries = 5
 
 func statuses(members []*etcdserverpb.Member) (all []Status) {
 	for _, x := range members {

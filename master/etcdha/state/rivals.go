@@ -16,7 +16,7 @@ var ErrStrangers = errors.New("another master has another state of this cluster"
 // strangers refuses a state with one member, as a restored one is, while another of the masters says that it is a member of that
 // cluster, too: it would be known here if it were. Either the cluster lives, and this one is to join it, or what is left of it must go.
 func (s *State) strangers(ctx context.Context) error {
-	members, err := s.member.Status(ctx)
+	members, err := s.members(ctx)
 	if err != nil || len(members) > 1 {
 		return err
 	}
@@ -35,7 +35,7 @@ func (s *State) strangers(ctx context.Context) error {
 // rivals refuses a state with one member while a master at one of some addresses leads, or stands by in, the same cluster: that one has
 // the state that this is a copy of. Both would decide about the same jobs, and commit to the same outputs.
 func (s *State) rivals(ctx context.Context, addresses []string) error {
-	members, err := s.member.Status(ctx)
+	members, err := s.members(ctx)
 	if err != nil || len(members) > 1 {
 		return err
 	}

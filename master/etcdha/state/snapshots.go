@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/millrace/millrace/master/etcdha/backup"
+	"github.com/millrace/millrace/master/etcdha/member"
 	"github.com/millrace/millrace/master/journal"
 	"github.com/millrace/millrace/storage"
 )
@@ -135,7 +136,7 @@ func (s *State) newest(f standing, has backup.Contents) error {
 // doubt notes how the state was found, while the bucket does not say whether it is the newest. Of several masters nothing is: what one
 // has is brought to what the others know before a term begins, and another's term may have moved it on by then.
 func (s *State) doubt(ctx context.Context, bumped uint64) error {
-	members, err := s.member.Status(ctx)
+	members, err := s.members(ctx)
 	if err != nil || len(members) > 1 {
 		return err
 	}
@@ -181,6 +182,20 @@ func (s *State) position(ctx context.Context) (term uint64, revision int64, err 
 			return p.Term, p.Revision, err
 		}
 		s.o.Log.Warn("the state cannot be read yet", "error", err)
+		wait(ctx, askAgain)
+	}
+}
+
+// members asks for the members until they are told.
+func (s *State) members(ctx context.Context) ([]member.Status, error) {
+	for {
+		limited, cancel := context.WithTimeout(ctx, vetWithin)
+		all, err := s.member.Status(limited)
+		cancel()
+		if err == nil || ctx.Err() != nil {
+			return all, err
+		}
+		s.o.Log.Warn("the list of masters cannot be read yet", "error", err)
 		wait(ctx, askAgain)
 	}
 }

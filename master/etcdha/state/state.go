@@ -74,7 +74,7 @@ type State struct {
 
 	mu      sync.Mutex
 	member  *member.Member // nil until it is ready
-	doubted *standing         // nil: the bucket of snapshots has been asked about it
+	doubted *standing      // nil: the bucket of snapshots has been asked about it
 }
 
 // Open opens the state, which may take as long as ctx lasts. The caller closes it after the master has ended.
