@@ -22,7 +22,10 @@ func TestInterop(t *testing.T) {
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("write.py: %v\n%s", err, out)
 	}
-	for _, path := range dataFiles(t, dir) {
+	for i, path := range dataFiles(t, dir) {
+		if testing.Short() && i%4 > 0 { // reading them takes minutes under the race detector, and all are read the same way
+			continue
+		}
 		t.Run(filepath.Base(path), func(t *testing.T) {
 			t.Parallel()
 			compare(t, path)

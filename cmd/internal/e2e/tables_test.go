@@ -198,7 +198,7 @@ func TestTables(t *testing.T) {
 	if testing.Short() {
 		settings = settings[:4]
 	}
-	eachJob(t, list, func(t *testing.T, w workload) {
+	eachJob(t, list, func(t *testing.T, _ int, w workload) {
 		newBench(t, w, inMemory()).checkAll(t, slices.Values(settings))
 	})
 }
