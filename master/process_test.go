@@ -456,14 +456,14 @@ func TestTermsLeaveNothing(t *testing.T) {
 			runtime.AddCleanup(m, func(int) { dropped.Add(1) }, 0)
 			synctest.Wait()
 			if i == 0 {
-				count = runtime.NumGoroutine()
+				count = len(goroutines(t))
 			}
 			w.mem.Depose()
 			time.Sleep(time.Second)
 		}
 		synctest.Wait()
-		if n := runtime.NumGoroutine(); n > count {
-			t.Errorf("%d goroutines after 20 terms, %d in the first", n, count)
+		if left := goroutines(t); len(left) > count {
+			t.Errorf("%d goroutines after 20 terms, %d in the first:\n%s", len(left), count, strings.Join(left, "\n"))
 		}
 		for range 10 {
 			runtime.GC()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -408,4 +409,22 @@ func wantError(t *testing.T, what string, err, decision error, texts ...string) 
 			t.Errorf("%s: got %q, want %q in it", what, err, text)
 		}
 	}
+}
+
+// goroutines are the stacks of those in the test's bubble. runtime.NumGoroutine would not do: it counts the other tests' too, and one
+// that has ended until the runtime has put its memory away, which synctest.Wait does not wait for.
+func goroutines(t *testing.T) (stacks []string) {
+	t.Helper()
+	b := make([]byte, 1<<20)
+	n := runtime.Stack(b, true)
+	_, bubble, ok := strings.Cut(string(b[:n]), "synctest bubble ") // this goroutine comes first
+	if bubble, _, _ = strings.Cut(bubble, "]"); !ok || n == len(b) {
+		t.Fatalf("no bubble, or too many stacks in %d bytes", n)
+	}
+	for _, s := range strings.Split(string(b[:n]), "\n\n") {
+		if head, _, _ := strings.Cut(s, "\n"); strings.Contains(head, "synctest bubble "+bubble+"]") {
+			stacks = append(stacks, s)
+		}
+	}
+	return stacks
 }
