@@ -52,15 +52,15 @@ func withPlan(head any, p []byte) ([]byte, error) {
 	return append(b, p...), nil
 }
 
-// cutPlan takes what withPlan wrote apart.
+// cutPlan takes what withPlan wrote apart. With ErrNewer comes what is known here.
 func cutPlan(b []byte, head any) (p []byte, err error) {
 	n, used := binary.Uvarint(b)
 	if used <= 0 || n > uint64(len(b)-used) {
 		return nil, fmt.Errorf("%w: its head is cut off", records.ErrDamaged)
 	}
 	b = b[used:]
-	if err := json.Unmarshal(b[:n], head); err != nil {
-		return nil, fmt.Errorf("%w: its head: %w", records.ErrDamaged, err)
+	if err := records.Unmarshal(b[:n], head); err != nil {
+		return b[n:], fmt.Errorf("its head: %w", err)
 	}
 	return b[n:], nil
 }

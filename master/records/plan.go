@@ -37,15 +37,15 @@ func AppendPlan(b []byte, spec *plan.Spec, objects []plan.Object) ([]byte, error
 	return b, nil
 }
 
-// ReadPlan reads what AppendPlan has written.
+// ReadPlan reads what AppendPlan has written. With ErrNewer comes as much of the spec as is known here.
 func ReadPlan(b []byte) (spec plan.Spec, objects []plan.Object, err error) {
 	d := &decoder{b: b, most: maxMade + 64*len(b)} // a long name takes some bytes where the one before is like it
 	text := d.bytes()
 	if d.err != nil {
 		return spec, nil, d.err
 	}
-	if err := json.Unmarshal(text, &spec); err != nil {
-		return spec, nil, damaged("spec: %v", err)
+	if err := Unmarshal(text, &spec); err != nil {
+		return spec, nil, fmt.Errorf("spec: %w", err)
 	}
 	t := new(texts)
 	last := ""
