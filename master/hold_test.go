@@ -329,3 +329,30 @@ func TestSubmitterGoneAtClaim(t *testing.T) {
 		w.want("out/")
 	})
 }
+
+// A next master that begins a chain, since the one before did not come to it, looks at the claim before it removes the stages that an
+// earlier chain may have left: the output may be another cluster's by now, and those the stages under way there.
+func TestChainBeginsWithoutClaim(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.put("out/_stages/001-a/part-00000.arrow", "old")
+		l := w.lead(false)
+		s := chainSpec()
+		s.Overwrite = true
+		w.bad.Plan(storagetest.Fault{Op: storagetest.OpRemove, Key: "out/_stages/**", Times: -1, Kind: storagetest.Stall})
+		l.mustSubmit(jobA, s)
+		synctest.Wait()
+		l.depose()
+		w.bad.Plan()
+		w.claim("out", manifest.Claim{Job: "eeeeeeee", Cluster: "another"})
+		w.put("out/_stages/001-a/part-00000.arrow", "the other's")
+
+		next := w.lead(false)
+		st := next.status(jobA, wire.JobFailed)
+		if !strings.Contains(st.Error, "job eeeeeeee of cluster another") {
+			t.Errorf("error %q", st.Error)
+		}
+		w.want("out/", manifest.ClaimName, "_stages/001-a/part-00000.arrow")
+		next.end()
+	})
+}
