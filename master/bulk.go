@@ -35,6 +35,18 @@ type bulk struct {
 	URL    string    `json:"url"`
 	SHA256 string    `json:"sha256"`
 	Size   int64     `json:"bytes"`
+	// Version is of millrace, of the master that wrote the block.
+	Version string `json:"version,omitempty"`
+}
+
+// kind is what the block is of.
+func (b *bulk) kind() records.Kind {
+	for _, k := range []records.Kind{records.Submission, records.Chain} {
+		if strings.HasPrefix(storage.Base(b.URL), k.String()+"-") {
+			return k
+		}
+	}
+	return 0
 }
 
 // errBulk is a block that is gone or not what was written. Reading it again changes nothing.
@@ -47,7 +59,7 @@ func (m *Master) document(ctx context.Context, j *job, kind records.Kind, doc []
 		return block, nil
 	}
 	sum := sha256.Sum256(block)
-	b := bulk{At: j.submitted, Job: j.spec.Job, Output: j.spec.Output, SHA256: hex.EncodeToString(sum[:]), Size: int64(len(block))}
+	b := bulk{At: j.submitted, Job: j.spec.Job, Output: j.spec.Output, SHA256: hex.EncodeToString(sum[:]), Size: int64(len(block)), Version: m.o.Version}
 	b.URL = j.work() + "/" + kind.String() + "-" + b.SHA256
 	if err := m.o.Store.Put(ctx, b.URL, block, false); err != nil {
 		return nil, fmt.Errorf("job %s: %w", j.id, err)

@@ -85,7 +85,7 @@ func (m *Master) submitChain(ctx context.Context, args *wire.SubmitArgs) error {
 	if err := m.reserve(j); err != nil {
 		return errors.Join(err, m.release(ctx, j.spec.Output, j.id))
 	}
-	block, err := m.chainBlock(ctx, j, chainEntry{At: j.submitted, User: j.user, Objects: j.objects, Bytes: j.plan.InBytes, Digest: j.chain.digest}, spec)
+	block, err := m.chainBlock(ctx, j, chainEntry{At: j.submitted, User: j.user, Version: m.o.Version, Objects: j.objects, Bytes: j.plan.InBytes, Digest: j.chain.digest}, spec)
 	if err != nil {
 		return errors.Join(asRefusal(err), m.giveUp(ctx, j))
 	}
@@ -427,9 +427,9 @@ func (m *Master) endChain(ctx context.Context, j *job, err error) {
 	m.afterChain(ctx, j, kept)
 }
 
-// keepsStages says whether what a chain's stages wrote stays when it ends so.
+// keepsStages says whether what a chain's stages wrote stays when it ends so, as its user may have asked for.
 func (j *job) keepsStages(state sched.JobState) bool {
-	return j.spec.KeepStages || state == sched.JobFailed && len(j.chain.done) > 0
+	return j.spec.KeepStages || j.noSpec || state == sched.JobFailed && len(j.chain.done) > 0
 }
 
 // afterChain cleans up behind a chain that has ended.

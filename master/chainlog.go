@@ -16,7 +16,8 @@ import (
 // stage that is done, one for a cancel, one for its end.
 type chainEntry struct {
 	At      time.Time         `json:"at"`
-	User    string            `json:"user,omitempty"` // of the submission, as are the three that follow
+	User    string            `json:"user,omitempty"` // of the submission, as are the four that follow
+	Version string            `json:"version,omitempty"`
 	Objects int               `json:"objects,omitempty"`
 	Bytes   int64             `json:"bytes,omitempty"`
 	Digest  string            `json:"digest,omitempty"`

@@ -8,5 +8,8 @@
 // the scheduler, makes its records durable in the journal, and then performs its effects. The rest is the two faces of
 // net/rpc (workers.go, clients.go), planning and checking a submitted job (submit.go), and the commit protocol (commit.go).
 //
+// A job that this master cannot go on with, since its plan is out of reach (parked.go) or another version of millrace wrote what it does
+// not understand (versions.go), waits for a master that can, and the others go on.
+//
 // It never runs a job's code, never reads an input's bytes and never sees a key. Worker and master meet only in master/wire.
 package master

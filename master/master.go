@@ -1,10 +1,12 @@
 package master
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -32,6 +34,7 @@ type Master struct {
 	turns    chan struct{}    // holds a token for each submission that is being planned
 	doubt    doubt            // about the term
 	codec    *records.Codec
+	yields   bool // it makes way for a master of another version, if a job needs one; set before reign
 
 	mu       sync.Mutex // guards everything below
 	sched    *sched.State
@@ -102,14 +105,18 @@ func (m *Master) reign(ctx context.Context) error {
 		} else if err != nil {
 			return &unreadableError{err}
 		}
+		if m.yields && m.needsOther() {
+			return errAside
+		}
+		open := m.openChains() // first: what a stage has left is cleaned up behind under its chain's claim
 		if ended := m.endedJobs(); len(ended) > 0 {
 			m.background.Go(func() error { return m.afterEnds(gctx, ended) })
 		}
-		for _, j := range m.openChains() {
+		for _, j := range open {
 			m.startChain(gctx, j)
 		}
 		g.Go(func() error { return m.runChains(gctx) })
-		if len(m.parked) > 0 {
+		if m.waitsForStorage() {
 			g.Go(func() error { return m.awaitParked(gctx) })
 		}
 		m.begun = time.Now()
@@ -167,6 +174,8 @@ func (m *Master) endedJobs() (ended []*job) {
 			ended = append(ended, j)
 		}
 	}
+	stage := func(j *job) int { return strings.Count(string(j.id), ".") }
+	slices.SortStableFunc(ended, func(a, b *job) int { return cmp.Compare(stage(b), stage(a)) }) // the claim is the chain's
 	return ended
 }
 
@@ -182,7 +191,7 @@ func (m *Master) sweepUnfinished(ctx context.Context) {
 	m.mu.Lock()
 	var open []*job
 	for _, id := range slices.Backward(m.order) { // stages before their chain, which holds their outputs
-		if j := m.jobs[id]; j.ended.IsZero() {
+		if j, p := m.jobs[id], m.parked[id]; j.ended.IsZero() && (p == nil || !p.other) {
 			open = append(open, j)
 		}
 	}

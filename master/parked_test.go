@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/millrace/millrace/master/wire"
+	"github.com/millrace/millrace/storage/manifest"
 	"github.com/millrace/millrace/storage/storagetest"
 )
 
@@ -240,8 +241,10 @@ func TestParkedChain(t *testing.T) {
 			}
 			_, err = h.c.Runs(t.Context(), &wire.RunsArgs{Job: under})
 			wantError(t, name+": runs of the stage", err, wire.ErrBusy, string(under))
-			_, err = next.c.Cancel(t.Context(), &wire.CancelArgs{Job: jobA})
-			wantError(t, name+": cancel", err, wire.ErrBusy, string(jobA))
+			if name == "a result" { // of the last stage, for all that this master can know
+				_, err = next.c.Cancel(t.Context(), &wire.CancelArgs{Job: jobA})
+				wantError(t, name+": cancel", err, wire.ErrBusy, string(jobA), "cannot be read here")
+			}
 
 			w.bad.Plan()
 			time.Sleep(2 * maxParkedPause)
@@ -285,4 +288,136 @@ func (h *hand) finish(id wire.JobID) {
 		}
 	}
 	h.l.t.Fatalf("job %s does not end", id)
+}
+
+// A chain can be cancelled while its spec or its stage's plan cannot be read, as long as no commit is decided; its output is free then,
+// for the next master too, which may be able to read them again or not. What its stages have left stays if nobody can tell whether it is
+// to be kept.
+func TestParkedChainIsCancelled(t *testing.T) {
+	const spec, stage = "**/chain-*", "**/submission-*"
+	for name, x := range map[string]struct {
+		object  string
+		done    int  // stages
+		decided bool // the commit of the next one
+		over    bool // that one has committed, and what it left is being read
+		refused string
+	}{
+		"the spec, in the first stage":        {object: spec},
+		"the spec, in the second stage":       {object: spec, done: 1},
+		"the stage's plan":                    {object: stage},
+		"the spec, in a stage's commit":       {object: spec, decided: true, refused: "was decided"},
+		"the spec, in the last commit":        {object: spec, done: 2, decided: true, refused: "was decided"},
+		"the spec, when the last stage ended": {object: spec, done: 2, over: true, refused: "was decided"},
+	} {
+		for _, mended := range []bool{false, true} {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t)
+				l := w.lead(false)
+				s := chainSpec()
+				s.SplitSize = 1 << 30
+				w.manyInputs()
+				s.Inputs = nil
+				for _, in := range w.names("in/") {
+					s.Inputs = append(s.Inputs, "mem://b/in/"+in)
+				}
+				l.mustSubmit(jobA, s)
+				h := l.hire("w", 4)
+				for i := range x.done {
+					h.stage(1)
+					h.waitFor(jobA, i+1)
+				}
+				under := stageID(jobA, x.done)
+				switch {
+				case x.decided:
+					w.bad.Plan(storagetest.Fault{Op: storagetest.OpComplete, Times: -1})
+					h.stage(1)
+					h.beat(func() bool { return l.status(under, wire.Committing) != nil })
+				case x.over:
+					w.bad.Plan(storagetest.Fault{Op: storagetest.OpRead, Key: "out/" + manifest.Name, Nth: 2, Times: -1, Kind: storagetest.Stall})
+					h.stage(1)
+					h.beat(func() bool { return l.ended(under) })
+				default:
+					h.beat(func() bool { return len(h.tasks) > 0 })
+				}
+				l.depose()
+
+				w.bad.Plan(storagetest.Fault{Op: storagetest.OpRead, Key: x.object, Err: errors.New("access denied"), Times: -1})
+				next := w.lead(false)
+				r, err := next.c.Cancel(t.Context(), &wire.CancelArgs{Job: jobA})
+				if x.refused != "" {
+					wantError(t, name, err, wire.ErrBusy, string(jobA), x.refused, "access denied")
+					next.depose()
+				} else if err != nil || r.State != wire.Cancelled {
+					t.Fatalf("%s: cancel: %+v, %v", name, r, err)
+				}
+				time.Sleep(time.Second)
+				if mended || x.refused != "" {
+					w.bad.Plan()
+				}
+				last := w.lead(false)
+				switch {
+				case x.refused == "":
+					st := last.status(jobA, wire.Cancelled)
+					if list, err := last.c.List(t.Context(), &wire.ListArgs{}); err != nil || len(list.Jobs) != 1 {
+						t.Errorf("%s: the list is %+v, %v", name, list, err)
+					}
+					var want []string
+					if x.done > 0 && !mended {
+						want = []string{firstStage + manifest.Name, firstStage + "part-00000.arrow"}
+					}
+					last.want("out/", want...)
+					s.Overwrite = true
+					last.mustSubmit(jobB, s)
+					if again := last.status(jobA, wire.Cancelled); !again.Ended.Equal(st.Ended) {
+						t.Errorf("%s: it ended at %v, and at %v", name, st.Ended, again.Ended)
+					}
+				case x.done == 2:
+					last.status(jobA, wire.Done)
+					last.want("out/", manifest.Name, "part-00000.arrow")
+				default:
+					h = h.meet(last)
+					h.waitFor(jobA, 1)
+				}
+				last.depose()
+			})
+		}
+	}
+}
+
+// A worker with attempts of a parked job has as many slots less for others: the scheduler does not know of those attempts.
+func TestParkedTakesSlots(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		l := w.lead(false)
+		other := spec()
+		other.Output = "mem://b/other"
+		l.mustSubmit(jobB, other)
+		l.cancel(jobB)
+		w.manyInputs()
+		large := spec()
+		large.SplitSize = 1300
+		l.mustSubmit(jobA, large)
+		h := l.hire("w", 3)
+		h.beat(func() bool { return len(h.tasks) == 3 })
+		h.tasks = h.tasks[:2] // the third has been given up by the worker
+		l.depose()
+
+		w.bad.Plan(outages["refused"])
+		next := w.lead(false)
+		h = h.meet(next)
+		h.args.Holding = []wire.JobID{jobA}
+		next.mustSubmit("cccccccc01", other)
+		for range 50 {
+			if err := h.poll(); err != nil {
+				t.Fatal(err)
+			}
+			if len(h.tasks) > 3 {
+				t.Fatalf("with 3 slots it has %d tasks", len(h.tasks))
+			}
+		}
+		if len(h.tasks) != 3 {
+			t.Errorf("with a free slot it has %d tasks, not 3", len(h.tasks))
+		}
+		next.end()
+	})
 }

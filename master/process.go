@@ -25,6 +25,7 @@ type Options struct {
 	Election  journal.Election // makes one of the masters the leader; required
 	Address   string           // where workers and clients find this master; default: that of the listener
 	Programs  Programs         // the code of chains; nil: this master takes none
+	Version   string           // of millrace, for people: each job's record tells which one began it
 	Volatile  bool             // Backend ends with this process: what only a successor needs is not written, and a lost term is an error
 	Last      bool             // no other leads, also after Run's wanted end: what unfinished jobs left in their outputs is removed then
 	Limits    Limits
@@ -126,6 +127,7 @@ const (
 // campaign leads term after term.
 func (p *Process) campaign(ctx context.Context) error {
 	pause := minStandPause
+	var aside time.Time // since it last stood aside
 	for {
 		term, err := p.o.Election.Campaign(ctx, journal.Candidate{Address: p.o.Address, Alive: p.alive})
 		if err != nil {
@@ -133,11 +135,16 @@ func (p *Process) campaign(ctx context.Context) error {
 		}
 		begun := time.Now()
 		p.o.Log.Info("elected", "term", term.N)
-		err = p.lead(ctx, term)
+		err = p.lead(ctx, term, !p.o.alone() && (aside.IsZero() || time.Since(aside) > asideEvery))
 		if unreadable := new(unreadableError); p.o.Volatile || ctx.Err() != nil || errors.As(err, &unreadable) {
 			return err
 		}
 		p.o.Log.Warn("the term is over: standing by", "term", term.N, "lasted", time.Since(begun).Round(time.Millisecond), "reason", err)
+		if errors.Is(err, errAside) {
+			wait(ctx, standAside+2*time.Since(begun))
+			aside = time.Now()
+			continue
+		}
 		if errors.Is(err, journal.ErrFenced) || time.Since(begun) > maxStandPause {
 			pause = minStandPause
 			continue
@@ -147,9 +154,11 @@ func (p *Process) campaign(ctx context.Context) error {
 	}
 }
 
-// lead does the work of one term and resigns: whatever ended it, nothing goes on.
-func (p *Process) lead(ctx context.Context, term journal.Term) error {
+// lead does the work of one term and resigns: whatever ended it, nothing goes on. yields says whether it may make way for another
+// version.
+func (p *Process) lead(ctx context.Context, term journal.Term, yields bool) error {
 	m := newMaster(p.o, term)
+	m.yields = yields
 	p.set(m)
 	err := m.reign(ctx)
 	if term.Lasts() {

@@ -31,6 +31,7 @@ type town struct {
 	ended sync.WaitGroup
 
 	protocol uint16 // of who is started or dials next; 0: the newest
+	newer    bool   // who is started next is of a newer version, which writes another format
 }
 
 func newTown(t *testing.T) *town {
@@ -80,7 +81,11 @@ func (w *town) start(addr string, e journal.Election) (p *Process, stop func()) 
 	if e == nil {
 		e = w.mem
 	}
-	p, err := New(Options{Store: w.st, Backend: journalOf{w.mem, w}, Election: e, Address: addr, Scheduler: sched.Options{Lease: 5 * time.Second}, Server: wire.ServerOptions{Protocol: w.protocol}})
+	version, backend := "1.0.0", journal.Backend(journalOf{w.mem, w})
+	if w.newer {
+		version, backend = "2.0.0", nextFormat{backend}
+	}
+	p, err := New(Options{Store: w.st, Backend: backend, Election: e, Version: version, Address: addr, Scheduler: sched.Options{Lease: 5 * time.Second}, Server: wire.ServerOptions{Protocol: w.protocol}})
 	if err != nil {
 		w.t.Fatal(err)
 	}

@@ -24,8 +24,10 @@ type submission struct {
 	User   string    `json:"user,omitempty"`
 	Job    string    `json:"job"`
 	Output string    `json:"output"`
-	Maps   int       `json:"maps"`
-	Parts  int       `json:"reducers"`
+	// Version is of millrace, of the master that planned the job.
+	Version string `json:"version,omitempty"`
+	Maps    int    `json:"maps"`
+	Parts   int    `json:"reducers"`
 	// Cuts is a digest of where the input is cut. Another version of this program may cut it otherwise: then its tasks are not those
 	// of which the log tells.
 	Cuts uint64 `json:"cuts"`
@@ -70,7 +72,7 @@ func (m *Master) openLog(ctx context.Context, j *job) error {
 	if m.o.Volatile { // no successor will read it
 		return nil
 	}
-	head := submission{At: j.submitted, User: j.user, Job: j.spec.Job, Output: j.spec.Output, Maps: j.plan.Maps, Parts: j.plan.Reducers, Cuts: cutsOf(j.plan)}
+	head := submission{At: j.submitted, User: j.user, Job: j.spec.Job, Output: j.spec.Output, Version: m.o.Version, Maps: j.plan.Maps, Parts: j.plan.Reducers, Cuts: cutsOf(j.plan)}
 	p, err := records.AppendPlan(nil, &j.spec, j.plan.Objects)
 	if err != nil {
 		return fmt.Errorf("job %s: %w", j.id, err)

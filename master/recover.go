@@ -23,50 +23,97 @@ import (
 type log struct {
 	id     sched.JobID
 	blocks [][]byte
-	kind   records.Kind // of the first block
+	kind   records.Kind // of the first block; 0 if that is not known
 	doc    []byte       // that
 	far    *bulk        // where it lies, if it does so in the storage
-	broken error        // why it can never be read there; kind and doc are missing then
-	parked error        // why it cannot be read there now; the same
+	broken error        // why it can never be read there; doc is missing then
+	parked error        // why it cannot be read there now, or what another version has written in the log; then too
+	other  bool         // it is another version's
+	spec   plan.Spec    // as much as is known of it before the log is replayed
+	by     string       // the version that began the job, if it said so
 	at     time.Time    // of the job's submission
 }
 
-// recover rebuilds the jobs and the scheduler from the journal, before the first event.
+// replaying is the scheduler that is rebuilt, and what is to be logged when all of it is.
+type replaying struct {
+	*sched.Replaying
+	said []saying
+}
+
+type saying struct {
+	text string
+	args []any
+}
+
+func (r *replaying) say(text string, args ...any) { r.said = append(r.said, saying{text, args}) }
+
+// recover rebuilds the jobs and the scheduler from the journal, before the first event. What another version has written may show in the
+// midst of a log, when the scheduler knows its job already and cannot forget it: then all is begun again, without those jobs.
 func (m *Master) recover(ctx context.Context) error {
+	others := map[sched.JobID]error{}
+	for {
+		known := len(others)
+		replay, err := m.replayAll(ctx, others)
+		if err != nil {
+			return err
+		}
+		if len(others) > known {
+			m.load.begin()
+			continue
+		}
+		for _, s := range replay.said {
+			m.o.Log.Error(s.text, s.args...)
+		}
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		m.sched = replay.State()
+		m.takeOverLocked()
+		return nil
+	}
+}
+
+// replayAll replays all logs, those of others as ones that wait. It adds what it finds to others; the outcome is of no use then.
+func (m *Master) replayAll(ctx context.Context, others map[sched.JobID]error) (*replaying, error) {
 	loaded, err := m.journal.Load(ctx)
 	if err != nil {
-		return fmt.Errorf("%w: %w", errLoad, err)
+		return nil, fmt.Errorf("%w: %w", errLoad, err)
 	}
-	logs, err := m.beginLogs(ctx, loaded)
+	logs, err := m.beginLogs(ctx, loaded, others)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	parkChains(logs)
+	if err := m.parkChains(logs); err != nil {
+		return nil, err
+	}
 	// The journal's order is that of the logs, which are replaced when jobs end.
 	sortLogs(logs)
-	replay := sched.NewReplay(m.o.Scheduler)
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	clear(m.jobs)
+	clear(m.parked)
+	m.order = nil
+	replay := &replaying{Replaying: sched.NewReplay(m.o.Scheduler)}
 	for _, l := range logs {
 		m.load.move()
-		if err := m.replayLocked(ctx, replay, l); err != nil {
-			return fmt.Errorf("journal of job %s: %w", l.id, err)
+		err := m.replayLocked(ctx, replay, l)
+		if isOther(err) && others[l.id] == nil {
+			others[l.id] = err
+		} else if err != nil {
+			return nil, fmt.Errorf("journal of job %s: %w", l.id, err)
 		}
 		l.blocks = nil // of a million tasks it is some memory
 	}
-	m.sched = replay.State()
-	m.takeOverLocked()
-	return nil
+	return replay, nil
 }
 
 // beginLogs looks at the first blocks of all logs.
-func (m *Master) beginLogs(ctx context.Context, loaded []journal.Log) ([]*log, error) {
+func (m *Master) beginLogs(ctx context.Context, loaded []journal.Log, others map[sched.JobID]error) ([]*log, error) {
 	logs := make([]*log, len(loaded))
 	g, gctx := errgroup.WithContext(ctx)
 	g.SetLimit(bulkReads)
 	for i, l := range loaded {
 		g.Go(func() (err error) {
-			if logs[i], err = m.beginLog(gctx, l); err != nil {
+			if logs[i], err = m.beginLog(gctx, l, others[l.Job]); err != nil {
 				return fmt.Errorf("journal of job %s: record 0: %w", l.Job, err)
 			}
 			return nil
@@ -97,65 +144,95 @@ func (m *Master) takeOverLocked() {
 	}
 	for _, j := range m.jobs { // the order does not show
 		j.dropped = int(m.term.N-1) << 32
-		if j.ended.IsZero() && j.parent == nil && chainOf(j.id) == "" {
+		if j.ended.IsZero() && j.parent == nil && chainOf(j.id) == "" && m.parked[j.id] == nil { // of a parked one a warning tells
 			j.logf(m.o.Now(), "", "", fmt.Sprintf("another master goes on with the job, in term %d", m.term.N))
 		}
 	}
 }
 
-// beginLog looks at the first block of a log.
-func (m *Master) beginLog(ctx context.Context, loaded journal.Log) (*log, error) {
+// beginLog looks at the first block of a log; other is what is known already of another version in it.
+func (m *Master) beginLog(ctx context.Context, loaded journal.Log, other error) (*log, error) {
 	l := &log{id: loaded.Job, blocks: loaded.Records}
 	if len(l.blocks) == 0 {
 		return nil, fmt.Errorf("%w: there is none", records.ErrDamaged)
 	}
 	var err error
 	l.kind, l.doc, l.far, err = m.openBlock(ctx, l.blocks[0])
-	if l.far != nil && errors.Is(err, errBulk) {
-		l.broken, l.at = err, l.far.At
-		return l, nil
+	if l.far != nil {
+		l.kind, l.at, l.by = l.far.kind(), l.far.At, l.far.Version
+		l.spec.Job, l.spec.Output = l.far.Job, l.far.Output
 	}
 	switch {
+	case err == nil:
+		err = l.readHead()
+	case l.far != nil && errors.Is(err, errBulk):
+		l.broken, err = err, nil
 	case ctx.Err() != nil:
 		return nil, fmt.Errorf("%w: %w", errLoad, ctx.Err())
 	case l.far != nil && mayPass(err):
-		l.parked, l.at = err, l.far.At
-		return l, nil
-	case err != nil:
-		return nil, err
+		l.parked, err = err, nil
 	}
-	switch l.kind {
-	case records.Submission:
-		var head submission
-		_, err = cutPlan(l.doc, &head)
-		l.at = head.At
-	case records.Chain:
-		var head chainEntry
-		_, err = cutPlan(l.doc, &head)
-		l.at = head.At
-	case records.Summary:
-		var head struct {
-			Status struct{ Submitted time.Time } `json:"status"`
-		}
-		if err = json.Unmarshal(l.doc, &head); err != nil {
-			err = fmt.Errorf("%w: summary: %w", records.ErrDamaged, err)
-		}
-		l.at = head.Status.Submitted
-	default:
-		err = errors.New("it comes before the job's submission")
+	if other != nil {
+		err = other
+	} else if isOther(err) {
+		err = fmt.Errorf("record 0: %w", err)
+	}
+	if isOther(err) {
+		l.parked, l.other, l.broken, err = err, true, nil, nil
+	}
+	if l.at.IsZero() { // nobody can tell
+		l.at = m.o.Now()
 	}
 	return l, err
 }
 
+// readHead reads what must be known of a job before its log is replayed.
+func (l *log) readHead() (err error) {
+	switch l.kind {
+	case records.Submission:
+		var head submission
+		_, err = cutPlan(l.doc, &head)
+		l.at, l.by, l.spec.Job, l.spec.Output = head.At, head.Version, head.Job, head.Output
+	case records.Chain:
+		var head chainEntry
+		var packed []byte
+		packed, err = cutPlan(l.doc, &head)
+		if len(packed) > 0 {
+			var e error
+			if l.spec, _, e = records.ReadPlan(packed); err == nil {
+				err = e
+			}
+		}
+		l.at, l.by = head.At, head.Version
+	case records.Summary:
+		var head struct {
+			Status struct {
+				Submitted   time.Time
+				Job, Output string
+				State       sched.JobState
+			} `json:"status"`
+		}
+		if err = json.Unmarshal(l.doc, &head); err != nil {
+			err = fmt.Errorf("%w: summary: %w", records.ErrDamaged, err)
+		}
+		l.at, l.spec.Job, l.spec.Output = head.Status.Submitted, head.Status.Job, head.Status.Output
+	default:
+		err = errors.New("it comes before the job's submission")
+	}
+	return err
+}
+
 // replayLocked takes a log into the jobs and the scheduler, as the effects that followed its records did.
-func (m *Master) replayLocked(ctx context.Context, replay *sched.Replaying, l *log) error {
+func (m *Master) replayLocked(ctx context.Context, replay *replaying, l *log) error {
 	switch chain := m.parked[chainOf(l.id)]; {
 	case l.broken != nil:
-		return m.replayBrokenLocked(replay, l)
+		return m.replayBrokenLocked(replay, l, l.broken)
+	case l.other:
+		return m.parkLocked(replay, l, &parked{why: l.parked, other: true})
 	case l.parked != nil:
-		return m.parkLocked(replay, l, l.parked, l.far)
+		return m.parkLocked(replay, l, &parked{why: l.parked, far: l.far})
 	case chain != nil:
-		return m.parkLocked(replay, l, chain.why, nil)
+		return m.parkLocked(replay, l, &parked{why: chain.why, other: chain.other})
 	}
 	defer func() {
 		if j := m.jobs[l.id]; j != nil {
@@ -190,7 +267,7 @@ func (m *Master) replayLocked(ctx context.Context, replay *sched.Replaying, l *l
 	}
 	if stuck.err != nil {
 		m.forgetLocked(l.id)
-		return m.parkLocked(replay, l, stuck.err, stuck.far)
+		return m.parkLocked(replay, l, &parked{why: stuck.err, far: stuck.far})
 	}
 	j := m.jobs[l.id]
 	if !j.ended.IsZero() {
@@ -209,61 +286,86 @@ func (m *Master) replayLocked(ctx context.Context, replay *sched.Replaying, l *l
 }
 
 // failLocked ends a job that cannot go on. Its summary tells the next master.
-func (m *Master) failLocked(replay *sched.Replaying, j *job, err error) error {
+func (m *Master) failLocked(replay *replaying, j *job, err error) error {
 	j.end(m.o.Now(), sched.JobFailed, err.Error())
-	m.o.Log.Error("job ended", "job", j.id, "state", j.state.String(), "reason", j.reason)
+	replay.say("job ended", "job", j.id, "state", j.state.String(), "reason", j.reason)
 	return replay.Apply(sched.Record{Kind: sched.RecordState, Job: j.id, State: j.state, Reason: j.reason})
 }
 
-// replayBrokenLocked takes a log in of which the beginning is gone that lay in the storage. The job fails, if it has not ended.
-func (m *Master) replayBrokenLocked(replay *sched.Replaying, l *log) error {
-	j := newJob(l.id, &plan.Plan{Spec: plan.Spec{Job: l.far.Job, Output: l.far.Output}}, l.far.At)
-	j.bulky = true
-	last, at, err := m.lastState(l)
+// replayBrokenLocked takes a log in that cannot be replayed, and never will be. Its job fails for why, if it has not ended.
+func (m *Master) replayBrokenLocked(replay *replaying, l *log, why error) error {
+	last, err := m.standing(l)
 	if err != nil {
 		return err
 	}
-	if !last.State.Ended() {
-		reason := "its plan: " + l.broken.Error() + ": run the job again"
-		if last.State == sched.Committing {
+	j := newJob(l.id, &plan.Plan{Spec: l.spec}, l.at)
+	j.bulky, j.noSpec = true, true
+	if l.kind == records.Chain {
+		j.chain = new(chain)
+	}
+	if !last.state.Ended() {
+		reason := "its plan: " + why.Error() + ": run the job again"
+		if last.state == sched.Committing {
 			reason += " with --overwrite, since parts of the output may be visible without " + manifest.Name
 		}
-		last, at = sched.Record{State: sched.JobFailed, Reason: reason}, m.o.Now()
-		m.o.Log.Error("job ended", "job", j.id, "state", last.State.String(), "reason", reason)
+		last = standing{state: sched.JobFailed, reason: reason, at: m.o.Now()}
+		replay.say("job ended", "job", j.id, "state", last.state.String(), "reason", reason)
 	}
-	j.end(at, last.State, last.Reason)
+	j.end(last.at, last.state, last.reason)
 	m.jobs[l.id] = j
 	m.order = append(m.order, l.id)
-	return replay.Apply(sched.Record{Kind: sched.RecordEnded, Job: l.id, State: last.State, Reason: last.Reason})
+	return replay.Apply(sched.Record{Kind: sched.RecordEnded, Job: l.id, State: last.state, Reason: last.reason})
 }
 
-// lastState is the last record of a job's state, and when that was, as far as the journal itself says.
-func (m *Master) lastState(l *log) (sched.Record, time.Time, error) {
-	last, at, tasks := sched.Record{State: sched.Running}, m.o.Now(), records.NewReader(l.id)
+// standing is how far a job is.
+type standing struct {
+	state  sched.JobState
+	reason string
+	at     time.Time // of the end
+	unsure bool      // what cannot be read may say more
+}
+
+// standing is how far a job is, as far as the journal itself says.
+func (m *Master) standing(l *log) (standing, error) {
+	last, tasks := standing{state: sched.Running, at: m.o.Now()}, records.NewReader(l.id)
+	if l.kind == records.Summary {
+		j, err := restore(l.id, l.doc)
+		if err != nil {
+			return last, fmt.Errorf("record 0: %w", err)
+		}
+		last = standing{state: j.state, reason: j.reason, at: j.ended}
+	}
 	for i, b := range l.blocks[1:] {
 		kind, body, err := m.codec.Open(b)
 		var c chainEntry
 		switch {
+		case err == nil && kind == records.Bulk:
+			last.unsure = true
 		case err == nil && kind == records.Tasks:
 			err = tasks.Tasks(body, func(when time.Time, r sched.Record, _ *wire.Outcome) error {
 				if r.Kind == sched.RecordState {
-					last, at = r, when
+					last.state, last.reason, last.at = r.State, r.Reason, when
 				}
 				return nil
 			})
 		case err == nil && kind == records.Chain:
-			if _, err = cutPlan(body, &c); err == nil && c.State.Ended() {
-				last, at = sched.Record{State: c.State, Reason: c.Reason}, c.At
+			if _, err = cutPlan(body, &c); err != nil {
+				break
+			}
+			if c.State.Ended() {
+				last.state, last.reason, last.at = c.State, c.Reason, c.At
+			} else if c.Done != nil && c.Done.Spec.Last {
+				last.state = sched.Committing
 			}
 		}
 		if err != nil {
-			return last, at, fmt.Errorf("record %d: %w", i+1, err)
+			return last, fmt.Errorf("record %d: %w", i+1, err)
 		}
 	}
-	return last, at, nil
+	return last, nil
 }
 
-func (m *Master) replayBlockLocked(replay *sched.Replaying, id sched.JobID, b block) error {
+func (m *Master) replayBlockLocked(replay *replaying, id sched.JobID, b block) error {
 	j := m.jobs[id]
 	switch {
 	case b.kind == records.Submission:
@@ -294,7 +396,7 @@ func (m *Master) replayBlockLocked(replay *sched.Replaying, id sched.JobID, b bl
 	return fmt.Errorf("%w: a %s does not belong there", records.ErrDamaged, b.kind)
 }
 
-func (m *Master) replaySubmissionLocked(replay *sched.Replaying, id sched.JobID, body []byte) error {
+func (m *Master) replaySubmissionLocked(replay *replaying, id sched.JobID, body []byte) error {
 	var head submission
 	packed, err := cutPlan(body, &head)
 	if err != nil {
@@ -306,11 +408,10 @@ func (m *Master) replaySubmissionLocked(replay *sched.Replaying, id sched.JobID,
 	}
 	p, err := plan.Make(spec, objects)
 	if err != nil {
-		return err
+		return fmt.Errorf("%w: %w", errPlannedElsewhere, err)
 	}
 	if p.Maps != head.Maps || p.Reducers != head.Parts || cutsOf(p) != head.Cuts {
-		return errors.New("this version cuts the input otherwise than the one that began the job: " +
-			"start masters of that version until the job has ended, or cancel it there")
+		return fmt.Errorf("%w, which cuts the input otherwise than this one", errPlannedElsewhere)
 	}
 	j := newJob(id, p, head.At)
 	j.user = head.User

@@ -57,6 +57,9 @@ func (m *Master) summaryLocked(j *job) ([]byte, error) {
 		Requests:  j.requests(), Digest: j.digest, Sums: j.sums, Listed: j.listed,
 	}
 	s.Status.Ended, s.Status.Workers = j.ended, 0
+	if j.noSpec {
+		s.Spec = nil
+	}
 	s.keepLines(j, maxKeptLines)
 	for _, shorten := range []func(){
 		func() {},
@@ -205,5 +208,5 @@ func (j *job) specGone() error {
 	if !j.noSpec {
 		return nil
 	}
-	return refuse(wire.ErrNoTask, "replay job "+string(j.id), "another master ran it, and how it was planned is too long to be kept: name its output, "+j.spec.Output+", in place of its id")
+	return refuse(wire.ErrNoTask, "replay job "+string(j.id), "another master ran it, and how it was planned is not kept, as it is too long or could not be read: name its output, "+j.spec.Output+", in place of its id")
 }

@@ -199,7 +199,7 @@ func (f *masterFlags) state() (o state.Options, err error) {
 func (f *masterFlags) serve(ctx context.Context, reg *program.Registry, l net.Listener, st *state.State, so wire.ServerOptions, log *slog.Logger) error {
 	so.Cluster, so.Masters = st.Cluster(), st.Others()
 	m, err := master.New(master.Options{
-		Store: backends.New(backends.Options{}), Backend: st, Election: st, Programs: reg, Last: f.last, Log: log,
+		Store: backends.New(backends.Options{}), Backend: st, Election: st, Programs: reg, Version: millrace.Version, Last: f.last, Log: log,
 		Scheduler: sched.Options{Lease: f.lease}, Limits: f.limits,
 		Server: so, Address: f.advertise,
 	})

@@ -25,11 +25,11 @@ func TestUnmarshal(t *testing.T) {
 		`{"Name": "x", "Inner": {"A": 1}, "List": [{"B": 2}], "Map": {"any": "name"}}`: "",
 		`{"Name": "x", "New": null, "Off": false, "Zero": 0, "Text": "", "Empty": []}`: "",
 		`{"Name": "x", "New": {"A": 0, "B": {}}, "Map": {}, "None": null}`:             "",
-		`{"Name": "x", "New": true}`:                                                   "New",
-		`{"Name": "x", "New": {"A": 0, "B": [0]}}`:                                     "New",
-		`{"Name": "x", "Inner": {"A": 1, "C": 0.5}}`:                                   "Inner.C",
-		`{"Name": "x", "List": [{"A": 1}, {"A": 2, "C": "c"}]}`:                        "List.C",
-		`{"Name": "x", "None": {"A": 1, "C": 1}}`:                                      "None.C",
+		`{"Name": "x", "New": true}`:                            "New",
+		`{"Name": "x", "New": {"A": 0, "B": [0]}}`:              "New",
+		`{"Name": "x", "Inner": {"A": 1, "C": 0.5}}`:            "Inner.C",
+		`{"Name": "x", "List": [{"A": 1}, {"A": 2, "C": "c"}]}`: "List.C",
+		`{"Name": "x", "None": {"A": 1, "C": 1}}`:               "None.C",
 	} {
 		var d doc
 		err := Unmarshal([]byte(text), &d)
