@@ -134,7 +134,7 @@ func instead(err error, found backup.Found) string {
 func (r *Restored) open(ctx context.Context, dir *member.Dir, log *slog.Logger) (err error) {
 	m, err := member.Start(ctx, dir, member.Options{Tick: restoreTick, Log: log})
 	if err != nil {
-		return err
+		return fmt.Errorf("what it has cannot be opened (if it was taken by a newer millrace, restore it with that one): %w", err)
 	}
 	defer func() { err = errors.Join(err, m.Close()) }()
 	s, err := etcdha.New(ctx, m.Client(), etcdha.Options{Existing: true, Log: log, Sole: true})

@@ -36,7 +36,7 @@ func (s *State) mayFound(ctx context.Context) error {
 		return nil
 	}
 	if err != nil {
-		return fmt.Errorf("data directory %s is empty, and whether a cluster was here cannot be read from the bucket of snapshots: %w: mend that, or begin without --snapshots",
+		return fmt.Errorf("data directory %s is empty, and whether a cluster was here cannot be read from the bucket of snapshots: %w: mend that; only if none was, begin without --snapshots",
 			s.dir.Path(), err)
 	}
 	has := ""
