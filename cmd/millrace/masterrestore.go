@@ -59,6 +59,10 @@ func (f *snapshotFlags) options(c *cobra.Command, dataDir string) (o backup.Opti
 	if o.Bucket, err = backup.New(st, f.url); err != nil {
 		return o, fmt.Errorf("--snapshots: %w", err)
 	}
+	path, local := strings.CutPrefix(strings.TrimSuffix(o.Bucket.String(), "/"), "file://")
+	if fi, err := os.Stat(path); local && err == nil && !fi.IsDir() {
+		return o, fmt.Errorf("--snapshots %s: it is a file: give a folder, or one that does not exist", f.url)
+	}
 	home, err := storage.ParseURL(dataDir)
 	if err == nil && storage.Inside(o.Bucket.String(), home.String()) {
 		err = fmt.Errorf("--snapshots %s: it lies in the data directory %s, and would be lost with that: choose a folder elsewhere, better on another machine", f.url, dataDir)

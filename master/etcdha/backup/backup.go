@@ -169,16 +169,23 @@ func (b *Bucket) belongs(c Claim, cluster string) error {
 	return nil
 }
 
-// Of is what the bucket has of a cluster: ErrNone if it is nobody's, ErrForeign if it is another's.
+// Of is what the bucket has of a cluster: ErrForeign if it is another's, ErrNone if it is nobody's and has nothing of this one. Somebody
+// may have removed the record of whose it is, which makes no state newer.
 func (b *Bucket) Of(ctx context.Context, cluster string) (Contents, error) {
-	c, err := b.Cluster(ctx)
-	if err == nil {
-		err = b.belongs(c, cluster)
+	c, none := b.Cluster(ctx)
+	if none != nil && !errors.Is(none, ErrNone) {
+		return Contents{}, none
 	}
-	if err != nil {
-		return Contents{}, err
+	if none == nil {
+		if err := b.belongs(c, cluster); err != nil {
+			return Contents{}, err
+		}
 	}
-	return b.Look(ctx, cluster)
+	has, err := b.Look(ctx, cluster)
+	if err == nil && has.Highest == 0 {
+		err = none
+	}
+	return has, err
 }
 
 // BeginTerm writes that a term has begun. It is a NewerError if a higher term has begun, or this one elsewhere. Again with the same

@@ -333,6 +333,12 @@ func TestFind(t *testing.T) {
 		t.Error("a snapshot that is not there was found")
 	}
 	must(t, b.st.Remove(ctx, b.ClaimURL()))
+	if c, err := b.Of(ctx, one); err != nil || c.Highest != 9 {
+		t.Errorf("what there is of a cluster, without the record of whose it is: %+v, %v", c, err)
+	}
+	if _, err := b.Of(ctx, strings.Repeat("0", 32)); !errors.Is(err, ErrNone) {
+		t.Errorf("of one of which there is nothing: %v, want ErrNone", err)
+	}
 	if _, err := Find(ctx, b.st, b.String()); !errors.Is(err, ErrNone) || !strings.Contains(err.Error(), one+", "+two) || !strings.Contains(err.Error(), b.folder(one)) {
 		t.Errorf("without the record of whose it is: %v", err)
 	}

@@ -156,7 +156,7 @@ func (k *Keeper) lookAfter(ctx context.Context, b *beginning) error {
 			}
 			break
 		}
-		k.said.say("the bucket does not know of this term yet", err)
+		k.said.say("the bucket does not know of this term yet, and gets no snapshots", err)
 		wait(ctx, pause)
 	}
 	k.said.well("the bucket knows of this term")
@@ -167,7 +167,7 @@ func (k *Keeper) lookAfter(ctx context.Context, b *beginning) error {
 func (k *Keeper) record(ctx context.Context, b *beginning) error {
 	ctx, cancel := context.WithTimeout(ctx, lookWithin)
 	defer cancel()
-	err := k.o.Bucket.Claim(ctx, Claim{Cluster: k.o.Cluster, By: b.record.Leader, Made: b.record.Begun})
+	err := k.claim(ctx, b)
 	if err == nil && k.o.Recall != nil {
 		err = k.o.Recall(ctx)
 	}
@@ -175,6 +175,12 @@ func (k *Keeper) record(ctx context.Context, b *beginning) error {
 		err = k.o.Bucket.BeginTerm(ctx, b.record)
 	}
 	return k.judge(ctx, b, err)
+}
+
+// claim makes the bucket the cluster's, also again: what removes old objects from it by their age may remove that record, and without it
+// a master with an empty data directory would begin as if nothing had been.
+func (k *Keeper) claim(ctx context.Context, b *beginning) error {
+	return k.o.Bucket.Claim(ctx, Claim{Cluster: k.o.Cluster, By: b.record.Leader, Made: b.record.Begun})
 }
 
 // errOver is that another leads by now.
@@ -238,6 +244,9 @@ func (k *Keeper) snapshot(ctx context.Context, b *beginning, first bool) (next t
 	}
 	if term != b.term.N || !b.term.Lasts() {
 		return 0, errOver
+	}
+	if err := k.claim(ctx, b); err != nil {
+		return 0, err
 	}
 	tidied := k.o.Bucket.Sweep(ctx, k.o.Cluster)
 	if err := k.save(ctx, term, revision); err != nil {

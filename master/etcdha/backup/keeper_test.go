@@ -366,6 +366,31 @@ func TestNoLongerLeads(t *testing.T) {
 	})
 }
 
+// The record of whose the bucket is is written again when it was removed; and where another cluster has put its own, no more snapshots
+// are taken, and that is said.
+func TestClaimRemoved(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		k := keep(t, &state{})
+		term, over := k.begin()
+		must(t, k.Begin(t.Context(), term, "a:1"))
+		synctest.Wait()
+		must(t, k.bucket.st.Remove(t.Context(), k.bucket.ClaimURL()))
+		time.Sleep(time.Minute + time.Second)
+		if c, err := k.bucket.Cluster(t.Context()); err != nil || c.Cluster != one || c.By != "a:1" {
+			t.Errorf("a minute after it was removed: %+v, %v", c, err)
+		}
+		must(t, k.bucket.st.Remove(t.Context(), k.bucket.ClaimURL()))
+		must(t, k.bucket.Claim(t.Context(), Claim{Cluster: two}))
+		taken := k.count()
+		time.Sleep(2 * time.Minute)
+		if n := k.says(two); n != 1 || k.count() != taken {
+			t.Errorf("said %d times whose it is, and took %d more", n, k.count()-taken)
+		}
+		over()
+	})
+}
+
 // The bucket that got another owner meanwhile is a complaint, no end.
 func TestOtherOwner(t *testing.T) {
 	t.Parallel()
