@@ -198,6 +198,7 @@ var badWords = []badRow{
 	{name: "--etcd elsewhere", args: []string{"master", "--listen", "127.0.0.1:0", "--etcd", "10.0.0.1:2379"}, code: 1, want: []string{"10.0.0.1:2379", "--etcd-ca"}},
 	{name: "snapshots of an outside etcd", args: []string{"master", "--etcd", "127.0.0.1:1", "--snapshots", "%D/new"}, code: 2, want: []string{"--snapshots", "etcdctl snapshot save"}},
 	{name: "snapshots in the data directory", args: []string{"master", "--data-dir", "%D/new", "--snapshots", "%D/new/snapshots"}, code: 2, want: []string{"/new/snapshots: it lies in the data directory", "elsewhere"}},
+	{name: "a term out of reach", args: []string{"master", "--data-dir", "%D/new", "--bump-term", "1000000000000"}, code: 2, want: []string{"--bump-term 1000000000000", "999999999999 at most"}},
 	{name: "snapshots to a file", args: []string{"master", "--data-dir", "%D/new", "--snapshots", "%D/in.txt"}, code: 2, want: []string{"--snapshots", "in.txt: it is a file", "give a folder"}},
 	{name: "snapshots too often", args: []string{"master", "--snapshots", "%D/new", "--snapshot-every", "1ms"}, code: 2, want: []string{"--snapshot-every 1ms", "1s or more"}},
 	{name: "snapshots to nowhere", args: []string{"master", "--snapshots-kept", "3"}, code: 2, want: []string{"--snapshots-kept", "where they go with --snapshots"}},

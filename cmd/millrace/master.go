@@ -105,6 +105,9 @@ func (f *masterFlags) run(c *cobra.Command, reg *program.Registry) error {
 	if err := checkLease(f.lease); err != nil {
 		return err
 	}
+	if f.term > etcdha.MaxBump {
+		return millrace.Usage(fmt.Errorf("--bump-term %d: give the number that a message named, %d at most", f.term, uint64(etcdha.MaxBump)))
+	}
 	o, err := f.state()
 	if err == nil {
 		o.Snapshots, err = f.snapshots.options(c, o.DataDir)

@@ -151,7 +151,7 @@ func TestBumpTerm(t *testing.T) {
 		t.Error("the leader's term was ended")
 	}
 	resign(t, term)
-	bump(maxTerm, "the highest is")
+	bump(MaxBump+1, "the highest is")
 	put(t, s.c, s.k.term(), "what")
 	if _, err := s.Terms(t.Context()); err == nil || !strings.Contains(err.Error(), s.k.term()) {
 		t.Errorf("a term that is none: %v", err)

@@ -37,11 +37,15 @@ func (s *Store) Position(ctx context.Context) (Position, error) {
 	return p, nil
 }
 
+// MaxBump is the highest number to which a term is raised. Terms rise by one at a time: no cluster comes so far, and a slip of the
+// keyboard could not be taken back, since workers believe no lower number after it.
+const MaxBump = 999_999_999_999
+
 // BumpTerm raises the number of the last term to at least that, so that the next is higher than any that there was, also after
 // an old snapshot was restored. It does so only while nobody leads.
 func (s *Store) BumpTerm(ctx context.Context, atLeast uint64) error {
-	if atLeast >= maxTerm {
-		return fmt.Errorf("raise the term to %d: the highest is %d", atLeast, uint64(maxTerm)-1)
+	if atLeast > MaxBump {
+		return fmt.Errorf("raise the term to %d: the highest is %d", atLeast, MaxBump)
 	}
 	for range maxTries {
 		st, err := s.look(ctx)

@@ -41,7 +41,7 @@ func (s *State) rivals(ctx context.Context, addresses []string) error {
 	}
 	if rival := alive(ctx, s.Cluster(), addresses, s.o.Listener); rival != "" {
 		return fmt.Errorf("%w: the one at %s runs, and is of cluster %s as data directory %s is, which was restored, or is a copy. If that one is well, leave this one alone. "+
-			"If this one is to take its place, stop it first", ErrStrangers, rival, s.cluster(), s.dir.Path())
+			"If this one is to take its place, stop that one first, and all others of its cluster", ErrStrangers, rival, s.cluster(), s.dir.Path())
 	}
 	return nil
 }

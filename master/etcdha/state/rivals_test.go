@@ -83,7 +83,7 @@ func TestRivals(t *testing.T) {
 	copies["a copied folder"] = folder
 	for name, c := range copies {
 		_, err := live(t, c, 7)
-		wants(t, err, port.Addr().String(), s.cluster(), c.DataDir, "stop it first")
+		wants(t, err, port.Addr().String(), s.cluster(), c.DataDir, "stop that one first")
 		if !errors.Is(err, ErrStrangers) {
 			t.Errorf("%s: %v, want ErrStrangers", name, err)
 		}
