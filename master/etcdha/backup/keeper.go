@@ -36,7 +36,9 @@ type Options struct {
 	// Recall is called before a term is noted in the bucket: an error keeps it from being noted, and a NewerError ends Run. nil: nothing
 	// is to be done then.
 	Recall func(context.Context) error
-	Log    *slog.Logger // default: none
+	// Refused is told the number of a term that cannot be noted, since the state is an old one. nil: nobody is.
+	Refused func(term uint64)
+	Log     *slog.Logger // default: none
 
 	retry, retryMost time.Duration // after a failure; 0: retryFirst, retryLast
 }
@@ -146,6 +148,9 @@ func (k *Keeper) lookAfter(ctx context.Context, b *beginning) error {
 	for pause := k.o.retry; ; pause = min(2*pause, k.o.retryMost) {
 		err := k.record(ctx, b)
 		if isNewer(err) {
+			if k.o.Refused != nil {
+				k.o.Refused(b.term.N)
+			}
 			b.told <- err
 			return err
 		}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -100,6 +101,8 @@ type kept struct {
 	bucket *Bucket
 	log    *diary
 	ended  chan error
+
+	refused []uint64 // terms
 }
 
 // keep runs a keeper until the test ends.
@@ -114,6 +117,7 @@ func keep(t *testing.T, s *state) *kept {
 func (k *kept) run(t *testing.T) {
 	k.Keeper = NewKeeper(Options{
 		Bucket: k.bucket, Source: k.state, Cluster: one, Every: time.Minute, Kept: 3, Log: slog.New(slog.NewTextHandler(k.log, nil)),
+		Refused: func(term uint64) { k.refused = append(k.refused, term) },
 	})
 	ctx, cancel := context.WithCancel(t.Context())
 	go func() { k.ended <- k.Run(ctx) }()
@@ -304,8 +308,8 @@ func TestOldState(t *testing.T) {
 					t.Error(err)
 				}
 			}
-			if ended == nil || k.count() > 0 {
-				t.Errorf("it goes on with an old state: %v, %d snapshots", ended, k.count())
+			if ended == nil || k.count() > 0 || !slices.Equal(k.refused, []uint64{term.N}) {
+				t.Errorf("it goes on with an old state: %v, %d snapshots, refused %v", ended, k.count(), k.refused)
 			}
 		})
 	}

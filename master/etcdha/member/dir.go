@@ -40,6 +40,16 @@ type Identity struct {
 	Founders []Founder `json:"founders,omitempty"`
 
 	Restored *Restored `json:"restored,omitempty"` // what the folder was made from; nil: it began empty
+
+	// Doubt is how far the state had come when whether it was the newest was asked the last time, and not told: what it has done since
+	// says nothing about that. nil: it was the newest.
+	Doubt *Standing `json:"doubt,omitempty"`
+}
+
+// Standing is how far a state has come: its last term, and etcd's revision.
+type Standing struct {
+	Term     uint64 `json:"term"`
+	Revision int64  `json:"revision"`
 }
 
 // Founder is one of the masters that found a cluster.
@@ -242,6 +252,16 @@ func (d *Dir) SetFounders(founders []Founder) error {
 		return fmt.Errorf("data directory %s: the founders of its cluster are decided already", d.path)
 	}
 	id.Founders = founders
+	return d.write(id)
+}
+
+// SetDoubt notes whether it is in doubt that the state is the newest.
+func (d *Dir) SetDoubt(doubt *Standing) error {
+	id := d.Identity()
+	if doubt == nil && id.Doubt == nil {
+		return nil
+	}
+	id.Doubt = doubt
 	return d.write(id)
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"time"
 
 	"github.com/millrace/millrace/master/etcdha/backup"
@@ -102,74 +103,85 @@ func (s *State) Vet(ctx context.Context, bumped uint64) error {
 			return err
 		}
 	}
-	f, err := s.stands(ctx, bumped)
-	if err != nil {
+	at, alone, err := s.stands(ctx)
+	if err == nil && bumped < has.Highest {
+		err = s.newest(at, has)
+	}
+	if err != nil || !alone {
 		return err
 	}
-	return s.newest(f, has)
+	return s.dir.SetDoubt(nil)
 }
 
-// standing is how far a state had come at the start.
-type standing struct {
-	term     uint64
-	revision int64
-	bumped   uint64 // see Vet
-}
-
-// stands is what there is to compare with the bucket.
-func (s *State) stands(ctx context.Context, bumped uint64) (standing, error) {
-	term, revision, err := s.position(ctx)
-	if from := s.dir.Identity().Restored; err == nil && from != nil && from.Term == term { // nothing was decided since
-		revision = from.Revision
+// stands is how far the state had come when the bucket is to know whether it is the newest, and whether this is its only master.
+func (s *State) stands(ctx context.Context) (at member.Standing, alone bool, err error) {
+	members, err := s.members(ctx)
+	if err != nil {
+		return at, false, err
 	}
-	return standing{term, revision, bumped}, err
+	id := s.dir.Identity()
+	if alone = len(members) == 1; alone && id.Doubt != nil {
+		return *id.Doubt, alone, nil
+	}
+	at.Term, at.Revision, err = s.position(ctx)
+	if err == nil && id.Restored != nil && id.Restored.Term == at.Term { // nothing was decided since
+		at.Revision = id.Restored.Revision
+	}
+	return at, alone, err
 }
 
 // newest refuses a state that is older than the bucket says.
-func (s *State) newest(f standing, has backup.Contents) error {
-	if err := has.Older(f.term, f.revision); err != nil && f.bumped < has.Highest {
+func (s *State) newest(at member.Standing, has backup.Contents) error {
+	if err := has.Older(at.Term, at.Revision); err != nil {
 		return fmt.Errorf("data directory %s: %w", s.dir.Path(), err)
 	}
 	return nil
 }
 
-// doubt notes how the state was found, while the bucket does not say whether it is the newest. Of several masters nothing is: what one
-// has is brought to what the others know before a term begins, and another's term may have moved it on by then.
+// doubt notes how far the state has come while the bucket does not say whether it is the newest: with the terms that begin here until
+// it does, an old state would seem to be a new one, also when it is started again. Of several masters nothing is noted: what one has is
+// brought to what the others know before a term begins, and another's term may have moved it on by then.
+//
+// Invariant: while it is noted, this state has written nothing to the bucket, so whatever is newer there is not its own.
 func (s *State) doubt(ctx context.Context, bumped uint64) error {
-	members, err := s.members(ctx)
-	if err != nil || len(members) > 1 {
+	at, alone, err := s.stands(ctx)
+	if err != nil || !alone {
 		return err
 	}
-	f, err := s.stands(ctx, bumped)
-	if err != nil {
-		return err
+	if bumped >= at.Term { // with all that began up to that number, a person said
+		at = member.Standing{Term: bumped, Revision: math.MaxInt64}
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.doubted = &f
-	return nil
+	return s.dir.SetDoubt(&at)
 }
 
-// recall asks the bucket what it did not answer at the start, before the first term of this process is noted there: from then on
-// nothing tells any more that the state was not the newest of the term before.
+// recall asks the bucket what it did not answer at the start, before a term of this process is noted there.
 func (s *State) recall(ctx context.Context) error {
-	s.mu.Lock()
-	f := s.doubted
-	s.mu.Unlock()
-	if f == nil {
+	if s.dir.Identity().Doubt == nil {
 		return nil
+	}
+	at, alone, err := s.stands(ctx)
+	if err != nil || !alone {
+		return err
 	}
 	has, err := s.o.Snapshots.Bucket.Of(ctx, s.cluster())
 	if err == nil {
-		err = s.newest(*f, has)
+		err = s.newest(at, has)
 	}
 	if err != nil && !errors.Is(err, backup.ErrNone) {
 		return err
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.doubted = nil
-	return nil
+	return s.dir.SetDoubt(nil)
+}
+
+// refused notes that the bucket knows of a later state, for when this one is started again: a term did begin here, and was not noted
+// there, so by its number the state might seem to be the newest.
+func (s *State) refused(term uint64) {
+	if s.dir.Identity().Doubt != nil {
+		return
+	}
+	if err := s.dir.SetDoubt(&member.Standing{Term: term - 1, Revision: math.MaxInt64}); err != nil {
+		s.o.Log.Warn("that this state is not the newest cannot be noted", "error", err)
+	}
 }
 
 // position asks for the state's position until it is told.
@@ -206,7 +218,7 @@ func (s *State) keep() {
 	if o.Bucket == nil {
 		return
 	}
-	o.Source, o.Cluster, o.Log, o.Recall = source{s}, s.cluster(), s.o.Log, s.recall
+	o.Source, o.Cluster, o.Log, o.Recall, o.Refused = source{s}, s.cluster(), s.o.Log, s.recall, s.refused
 	for _, p := range s.o.Masters {
 		o.Masters = append(o.Masters, p.Name)
 	}

@@ -72,9 +72,8 @@ type State struct {
 	client *clientv3.Client // of an outside etcd
 	keeper *backup.Keeper   // nil: there are no snapshots
 
-	mu      sync.Mutex
-	member  *member.Member // nil until it is ready
-	doubted *standing      // nil: the bucket of snapshots has been asked about it
+	mu     sync.Mutex
+	member *member.Member // nil until it is ready
 }
 
 // Open opens the state, which may take as long as ctx lasts. The caller closes it after the master has ended.
