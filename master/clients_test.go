@@ -3,12 +3,17 @@ package master
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/millrace/millrace/jobs"
+	"github.com/millrace/millrace/jobs/plan"
+	"github.com/millrace/millrace/master/journal"
+	"github.com/millrace/millrace/master/memha"
 	"github.com/millrace/millrace/master/sched"
 	"github.com/millrace/millrace/master/wire"
 )
@@ -273,5 +278,76 @@ func TestClampPage(t *testing.T) {
 	got := []int{clampPage(-1), clampPage(0), clampPage(1), clampPage(maxPage), clampPage(maxPage + 1)}
 	if want := []int{maxPage, maxPage, 1, maxPage, maxPage}; !slices.Equal(got, want) {
 		t.Errorf("got %v, want %v", got, want)
+	}
+}
+
+// A chain is one of the ended jobs that are kept, whatever stages it has: these push out nobody's job. They are bounded themselves, go with
+// their chain, and stay while it has still to look how they ended.
+func TestForgetOldChains(t *testing.T) {
+	t.Parallel()
+	mem := memha.New()
+	term, err := mem.Campaign(t.Context(), journal.Candidate{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := newMaster(Options{Backend: mem, Log: slog.New(slog.DiscardHandler)}, term)
+	if _, err := m.journal.Load(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	at := time.Now()
+	add := func(id wire.JobID, stages int, open bool) {
+		for i := range stages + 1 {
+			j := newJob(id, &plan.Plan{}, at)
+			if i > 0 {
+				j = newJob(stageID(id, i-1), &plan.Plan{}, at)
+			}
+			if stages > 0 && i == 0 {
+				j.chain = &chain{done: make([]jobs.StageResult, stages-1)}
+			}
+			if !open || i > 0 {
+				at = at.Add(time.Second)
+				j.ended, j.clean = at, true
+			}
+			m.jobs[j.id] = j
+			m.order = append(m.order, j.id)
+		}
+	}
+	kept := func(id wire.JobID, stage int) bool { return m.jobs[stageID(id, stage)] != nil }
+	forget := func() {
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		m.forgetOldLocked(t.Context())
+	}
+	add("running1", 3, true)
+	add("oldest01", 200, false)
+	add("chain002", 200, false)
+	for i := range maxEndedJobs - 5 {
+		add(wire.JobID(fmt.Sprintf("job-%05d", i)), 0, false)
+	}
+	forget()
+	if n := len(m.jobs); n != 1+maxEndedJobs-3+403 || len(m.order) != n {
+		t.Errorf("%d jobs are known with two chains of 200 stages and one that runs, %d in order", n, len(m.order))
+	}
+	add("chain003", maxEndedStages-100, false)
+	add("chain004", 50, false)
+	forget()
+	if kept("running1", 0) || kept("running1", 1) || !kept("running1", 2) || kept("oldest01", 199) || kept("chain002", 149) || !kept("chain002", 150) || !kept("chain003", 0) {
+		t.Error("not the stages go that ended first")
+	}
+	if n := len(m.jobs); n != 1+maxEndedJobs-1+maxEndedStages+1 || m.jobs["oldest01"] == nil {
+		t.Errorf("%d jobs are known", n)
+	}
+	for i := range 3 {
+		add(wire.JobID(fmt.Sprintf("late-%03d", i)), 0, false)
+	}
+	forget()
+	if m.jobs["oldest01"] != nil || m.jobs["chain002"] != nil || kept("chain002", 150) || kept("chain002", 199) || m.jobs["job-00000"] == nil || !kept("chain003", 0) {
+		t.Error("not the oldest chains go, with their stages")
+	}
+	if m.jobs["running1"] == nil || len(m.jobs) != 1+maxEndedJobs+1+maxEndedStages-50 {
+		t.Errorf("%d jobs are known", len(m.jobs))
+	}
+	if err := m.background.Wait(); err != nil {
+		t.Error(err)
 	}
 }

@@ -288,23 +288,52 @@ func (m *Master) forget(ctx context.Context, id sched.JobID) {
 	}
 }
 
-// forgetOldLocked drops what ended first of the ended jobs beyond maxEndedJobs. One that is being cleaned up behind stays.
+// forgetOldLocked drops what ended first of the ended jobs beyond maxEndedJobs, of which a chain is one, and of the stages of chains
+// beyond maxEndedStages. A chain takes its stages along. What is being cleaned up behind stays, and what a chain has still to ask for.
 func (m *Master) forgetOldLocked(ctx context.Context) {
-	ended := m.byEndLocked()
-	if len(ended) <= maxEndedJobs {
+	var jobs, stages []*job
+	for _, j := range m.byEndLocked() {
+		if chainOf(j.id) == "" {
+			jobs = append(jobs, j)
+		} else {
+			stages = append(stages, j)
+		}
+	}
+	if len(jobs) <= maxEndedJobs && len(stages) <= maxEndedStages {
 		return
 	}
-	for _, j := range ended[:len(ended)-maxEndedJobs] {
-		if !j.clean {
-			continue
+	gone := map[sched.JobID]bool{}
+	for _, j := range jobs[:max(0, len(jobs)-maxEndedJobs)] {
+		if j.clean {
+			gone[j.id] = true
 		}
-		delete(m.jobs, j.id)
-		m.order = slices.DeleteFunc(m.order, func(id sched.JobID) bool { return id == j.id })
+	}
+	for i, j := range stages {
+		if j.clean && (gone[chainOf(j.id)] || i < len(stages)-maxEndedStages && !m.askedForLocked(j)) {
+			gone[j.id] = true
+		}
+	}
+	for id := range gone { // the order does not show
+		delete(m.jobs, id)
 		m.background.Go(func() error {
-			m.forget(ctx, j.id)
+			m.forget(ctx, id)
 			return nil
 		})
 	}
+	m.order = slices.DeleteFunc(m.order, func(id sched.JobID) bool { return gone[id] })
+}
+
+// askedForLocked says whether a stage's chain has still to look how it ended.
+func (m *Master) askedForLocked(stage *job) bool {
+	id := chainOf(stage.id)
+	c := m.jobs[id]
+	switch {
+	case m.parked[id] != nil:
+		return true
+	case c == nil || c.chain == nil || !c.ended.IsZero():
+		return false
+	}
+	return stage.id == stageID(id, len(c.chain.done))
 }
 
 // byEndLocked lists the ended jobs, what ended first first.

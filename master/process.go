@@ -41,14 +41,16 @@ func (o *Options) alone() bool { return o.Volatile || o.Last }
 
 // Bounds of what a master keeps and does at a time.
 const (
-	maxBatch     = 10_000      // events the loop takes at a time: what a thousand workers report in several writes' time
-	maxEndedJobs = 1000        // ended jobs whose status stays readable
-	maxLogLines  = 10_000      // of one job; the oldest go first
-	maxLogBytes  = 8 << 20     // of their texts: that of a failure may have maxFailure
-	maxEndedLogs = 256 << 20   // of the texts of all ended jobs together; the logs of those that ended first become shorter
-	endedLogSize = 64 << 10    // to this
-	maxPollWait  = time.Minute // of any long poll
-	commitLimit  = 16          // parts looked up or completed at the same time
+	maxBatch     = 10_000 // events the loop takes at a time: what a thousand workers report in several writes' time
+	maxEndedJobs = 1000   // ended jobs whose status stays readable; a chain is one
+	// maxEndedStages is how many stages of chains do beside them: a chain of thousands must not take the journal's space.
+	maxEndedStages = 1000
+	maxLogLines    = 10_000      // of one job; the oldest go first
+	maxLogBytes    = 8 << 20     // of their texts: that of a failure may have maxFailure
+	maxEndedLogs   = 256 << 20   // of the texts of all ended jobs together; the logs of those that ended first become shorter
+	endedLogSize   = 64 << 10    // to this
+	maxPollWait    = time.Minute // of any long poll
+	commitLimit    = 16          // parts looked up or completed at the same time
 	// A replicated journal carries ten writes a second without effort: these are fewer, with the bursts. What a small job writes one
 	// after the other begins at once.
 	writeInterval = 120 * time.Millisecond
