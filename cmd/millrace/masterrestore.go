@@ -180,9 +180,9 @@ func describeRestored(r state.Restored, dataDir string) string {
 	if r.Alive != "" {
 		fmt.Fprintf(&b, "\nThe master at %s runs, and has a state of this cluster. While it does, no master starts on what was restored.\n", console.Line(r.Alive))
 	}
-	fmt.Fprintf(&b, "\nStart the master with the flags that it had, the other masters with empty folders:\n\n  millrace master --data-dir %s", console.Line(dataDir))
+	fmt.Fprintf(&b, "\nStart the master with the flags that it had, the other masters with empty folders:\n\n  millrace master --data-dir %s", shellWord(dataDir))
 	if r.Bucket != nil {
-		fmt.Fprintf(&b, " --snapshots %s", place(r.Bucket.String()))
+		fmt.Fprintf(&b, " --snapshots %s", shellWord(place(r.Bucket.String())))
 	}
 	if newer, ok := errors.AsType[*backup.NewerError](r.Older); ok {
 		fmt.Fprintf(&b, " --bump-term %d\n\n--bump-term is needed once, since %s tells of a later time than this snapshot.\n", newer.Term, place(newer.Bucket))
@@ -190,4 +190,16 @@ func describeRestored(r state.Restored, dataDir string) string {
 		b.WriteByte('\n')
 	}
 	return b.String()
+}
+
+// shellWord is text as a word of a command that is copied to a shell.
+func shellWord(text string) string {
+	plain := func(r rune) bool {
+		return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("-_./:@%+=,", r)
+	}
+	text = console.Line(text)
+	if text != "" && strings.IndexFunc(text, func(r rune) bool { return !plain(r) }) < 0 {
+		return text
+	}
+	return "'" + strings.ReplaceAll(text, "'", `'\''`) + "'"
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"io/fs"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -58,5 +59,19 @@ func TestSnapshotCommands(t *testing.T) {
 	must(t, err)
 	if left, err := filepath.Glob(filepath.Join(data, "*.new")); err != nil || len(left) > 0 {
 		t.Errorf("left in the data directory: %v, %v", left, err)
+	}
+}
+
+// The command that restore prints means to a shell what it says, whatever the folders' names are.
+func TestShellWord(t *testing.T) {
+	t.Parallel()
+	for _, text := range []string{"/var/lib/millrace", "my data", "it's", "$HOME", "a;b", "*", "", "s3://bucket/x-1_2"} {
+		out, err := exec.Command("sh", "-c", "printf %s "+shellWord(text)).Output()
+		if err != nil || string(out) != text {
+			t.Errorf("%q is %q to a shell, %v", text, out, err)
+		}
+	}
+	if got := shellWord("/var/lib/millrace"); got != "/var/lib/millrace" {
+		t.Errorf("a plain name is printed as %s", got)
 	}
 }
