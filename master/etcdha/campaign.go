@@ -3,7 +3,6 @@ package etcdha
 import (
 	"context"
 	"crypto/rand"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"time"
@@ -122,7 +121,7 @@ func (n *candidacy) stand(ctx context.Context) (*reign, error) {
 	n.s.mu.Lock()
 	n.s.reign, n.s.heard = r, n.c.Address
 	n.s.mu.Unlock()
-	n.s.o.Log.Info("leads", "term", r.n, "lease", r.length)
+	n.s.o.Log.Info("leads", "term", r.n, "lease", r.span())
 	go r.run(context.WithoutCancel(ctx))
 	return r, nil
 }
@@ -130,8 +129,13 @@ func (n *candidacy) stand(ctx context.Context) (*reign, error) {
 // prepare makes a reign with a lease that fits the time that etcd takes to answer.
 func (n *candidacy) prepare(ctx context.Context) (*reign, error) {
 	r, took, err := n.grant(ctx, n.s.o.TTL)
-	if err != nil || leaseFor(took, n.s.o.TTL) <= r.length {
-		return r, err
+	if err != nil {
+		return nil, err
+	}
+	least := r.span()
+	r.least = least
+	if leaseFor(took, n.s.o.TTL) <= least {
+		return r, nil
 	}
 	// It may have been this answer only that was slow, as while etcd elects a leader.
 	begun := n.s.o.now()
@@ -139,13 +143,15 @@ func (n *candidacy) prepare(ctx context.Context) (*reign, error) {
 		return nil, errors.Join(err, r.release())
 	}
 	length := leaseFor(min(took, n.s.o.now()-begun), n.s.o.TTL)
-	if length <= r.length {
+	if length <= r.span() {
 		return r, nil
 	}
 	if err := r.release(); err != nil { // nothing is bound to it: it only takes some memory until it has run out
 		n.s.o.Log.Debug("a lease that was not used", "cause", err)
 	}
-	r, _, err = n.grant(ctx, length)
+	if r, _, err = n.grant(ctx, length); err == nil {
+		r.least = least
+	}
 	return r, err
 }
 
@@ -321,11 +327,11 @@ func (n *candidacy) depose(ctx context.Context, k *leaderKey) error {
 // seize makes this reign's key the leader key and raises the term. What it believes it has read back.
 func (r *reign) seize(ctx context.Context) error {
 	key := r.s.k.leader()
-	value, err := json.Marshal(leaderValue{r.candidate.Address, r.nonce, r.length.Milliseconds()})
+	value, err := r.keyValue()
 	if err != nil {
 		return err
 	}
-	resp, err := r.s.c.Txn(ctx).If(absent(key)).Then(clientv3.OpPut(key, string(value), clientv3.WithLease(r.lease))).Commit()
+	resp, err := r.s.c.Txn(ctx).If(absent(key)).Then(clientv3.OpPut(key, value, clientv3.WithLease(r.lease))).Commit()
 	if err == nil && !resp.Succeeded {
 		return errBeaten
 	}

@@ -326,8 +326,8 @@ func TestLeaseFitsTheNetwork(t *testing.T) {
 				t.Fatal(err)
 			}
 			r := term.Reign.(*reign)
-			if granted := time.Duration(lease.GrantedTTL) * time.Second; r.length != c.want || key.ttl() != c.want || granted != c.want {
-				t.Errorf("the reign counts on %v, the key tells %v, etcd granted %v: want %v", r.length, key.ttl(), granted, c.want)
+			if granted := time.Duration(lease.GrantedTTL) * time.Second; r.span() != c.want || key.ttl() != c.want || granted != c.want {
+				t.Errorf("the reign counts on %v, the key tells %v, etcd granted %v: want %v", r.span(), key.ttl(), granted, c.want)
 			}
 			resign(t, term)
 		})

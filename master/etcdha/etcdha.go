@@ -59,7 +59,8 @@ type Options struct {
 	Prefix string
 	// TTL is the lease's length, whole seconds: the longer, the later a dead leader is replaced; the shorter, the sooner a slow
 	// disk costs a term. 0: 2 s. etcd may give a longer one, at the least one and a half times its election timeout. Where etcd takes
-	// more than a twelfth of it to answer a candidate, the lease of that candidate's term is longer, up to five times this.
+	// more than a twelfth of it to answer a candidate, the lease of that candidate's term is longer, up to five times this,
+	// and becomes shorter when etcd has been quick for a minute.
 	TTL time.Duration
 	// Sole says that no other process can reach this etcd, as with a single embedded member whose folder is locked. A leader key
 	// that is found is then that of a process which has died, and is not waited for.

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
@@ -25,15 +26,18 @@ type reign struct {
 	s         *Store
 	candidate journal.Candidate
 	lease     clientv3.LeaseID
-	length    time.Duration // of the lease
+	length    atomic.Int64  // nanoseconds that the key and its lease outlast a renewal, at least; set under mu once the reign runs
+	least     time.Duration // the shortest that etcd gives: its elections take as long
 	nonce     string
 	created   int64 // the leader key's create revision
 	n         uint64
 
 	renew   func(context.Context) error // one renewal; errOver if the reign is over
+	tell    func(context.Context) error // puts length into the leader key
 	follow  func(context.Context)       // ends the reign when it sees that it is over, until the context ends
 	release func() error                // gives the leader key up
 
+	shortened  chan struct{} // signalled when length has become less
 	settling   chan struct{} // held by the one that moves value on
 	done       chan struct{} // closed when the reign is over
 	released   chan struct{} // closed when release has returned, with unreleased set
@@ -47,6 +51,7 @@ type reign struct {
 	slow  error     // the same of one that has taken longer than the time between two; nil once one has succeeded
 	value termValue // of the term key, when this master writes
 	lost  bool      // a write under value may happen later
+	pace  pace
 }
 
 // errOver is the error of a renewal that found the reign to be over.
@@ -54,16 +59,20 @@ var errOver = errors.New("the term is over")
 
 // newReign returns a reign that was begun, at the time start, with a lease. It does not run yet.
 func (s *Store) newReign(c journal.Candidate, nonce string, lease clientv3.LeaseID, length, start time.Duration) *reign {
-	r := &reign{s: s, candidate: c, nonce: nonce, lease: lease, length: length,
-		settling: make(chan struct{}, 1), done: make(chan struct{}), released: make(chan struct{})}
-	r.until = start + r.validity()
-	r.renew, r.follow = r.renewOnEtcd, r.watchEtcd
+	r := &reign{s: s, candidate: c, nonce: nonce, lease: lease,
+		shortened: make(chan struct{}, 1), settling: make(chan struct{}, 1), done: make(chan struct{}), released: make(chan struct{})}
+	r.length.Store(int64(length))
+	r.until, r.pace.since = start+r.validity(), start
+	r.renew, r.tell, r.follow = r.renewOnEtcd, r.tellOnEtcd, r.watchEtcd
 	r.release = func() error { return s.revoke(lease, length) }
 	return r
 }
 
 // validity is how long a renewal is good for. The rest of the lease is for clocks that do not run at the same speed.
-func (r *reign) validity() time.Duration { return r.length - r.length/4 }
+func (r *reign) validity() time.Duration { return r.span() - r.span()/4 }
+
+// span is length.
+func (r *reign) span() time.Duration { return time.Duration(r.length.Load()) }
 
 // Lasts implements journal.Reign. The first that sees the time run out ends the reign: it does not come back.
 func (r *reign) Lasts() bool {
@@ -163,7 +172,7 @@ const maxRenewals = 4
 // under way.
 func (r *reign) keepUp(ctx context.Context) {
 	r.mu.Lock()
-	next := r.until - r.validity() + r.length/4
+	next := r.until - r.validity() + r.span()/4
 	r.mu.Unlock()
 	var tries sync.WaitGroup
 	defer tries.Wait()
@@ -184,12 +193,14 @@ func (r *reign) keepUp(ctx context.Context) {
 				}
 			}
 		})
-		due := time.NewTimer(r.length / 4)
+		due := time.NewTimer(r.span() / 4)
 		select {
 		case <-failed:
-			next = r.s.o.now() + r.length/32
+			next = r.s.o.now() + r.span()/32
+		case <-r.shortened:
+			next = r.s.o.now() // the last renewal is good for less
 		case <-due.C:
-			next = begun + r.length/4
+			next = begun + r.span()/4
 			if len(slots) > 0 {
 				r.mu.Lock()
 				r.slow = r.stage
@@ -209,11 +220,13 @@ func (r *reign) renewOnce(ctx context.Context, begun time.Duration) bool {
 	switch {
 	case err == nil:
 		r.prolong(begun)
+		r.shorten(limited, begun)
 	case ctx.Err() != nil:
 	case errors.Is(err, errOver):
 		r.end(err)
 	default:
 		r.hinder(err)
+		r.unsettle()
 	}
 	return err == nil
 }
@@ -331,7 +344,7 @@ func (r *reign) watchEtcd(ctx context.Context) {
 			}
 		}
 		cancel()
-		if !sleep(ctx.Done(), min(r.length/16, maxPause)) {
+		if !sleep(ctx.Done(), min(r.span()/16, maxPause)) {
 			return
 		}
 		// The watch has broken off, maybe since etcd has forgotten what it asked for: on from what is now.

@@ -30,6 +30,7 @@ func newRuler(renew func(context.Context) error, set func(*ruler)) *ruler {
 	q.reign = s.newReign(journal.Candidate{}, "", 0, testTTL, 0)
 	s.reign = q.reign
 	q.renew = renew
+	q.tell = func(context.Context) error { return nil }
 	q.follow = func(ctx context.Context) { <-ctx.Done() }
 	q.release = func() error { q.released.Add(1); return nil }
 	if set != nil {
