@@ -30,8 +30,9 @@ type town struct {
 	stall chan struct{} // loading waits until it is closed
 	ended sync.WaitGroup
 
-	protocol uint16 // of who is started or dials next; 0: the newest
-	newer    bool   // who is started next is of a newer version, which writes another format
+	protocol uint16   // of who is started or dials next; 0: the newest
+	newer    bool     // who is started next is of a newer version, which writes another format
+	programs Programs // of who is started next
 }
 
 func newTown(t *testing.T) *town {
@@ -85,7 +86,7 @@ func (w *town) start(addr string, e journal.Election) (p *Process, stop func()) 
 	if w.newer {
 		version, backend = "2.0.0", nextFormat{backend}
 	}
-	p, err := New(Options{Store: w.st, Backend: backend, Election: e, Version: version, Address: addr, Scheduler: sched.Options{Lease: 5 * time.Second}, Server: wire.ServerOptions{Protocol: w.protocol}})
+	p, err := New(Options{Store: w.st, Backend: backend, Election: e, Programs: w.programs, Version: version, Address: addr, Scheduler: sched.Options{Lease: 5 * time.Second}, Server: wire.ServerOptions{Protocol: w.protocol}})
 	if err != nil {
 		w.t.Fatal(err)
 	}

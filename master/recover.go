@@ -164,7 +164,9 @@ func (m *Master) beginLog(ctx context.Context, loaded journal.Log, other error) 
 	}
 	switch {
 	case err == nil:
-		err = l.readHead()
+		if err = l.readHead(); err == nil && l.kind == records.Chain {
+			err = m.carries(l.spec)
+		}
 	case l.far != nil && errors.Is(err, errBulk):
 		l.broken, err = err, nil
 	case ctx.Err() != nil:

@@ -2,8 +2,10 @@ package master
 
 import (
 	"errors"
+	"fmt"
 	"time"
 
+	"github.com/millrace/millrace/jobs/plan"
 	"github.com/millrace/millrace/master/records"
 )
 
@@ -33,6 +35,17 @@ var errAside = errors.New("standing aside: a job needs a master of another versi
 
 // errPlannedElsewhere is a job whose tasks would not be those of which its log tells.
 var errPlannedElsewhere = errors.New("it was planned by another version of millrace: start masters of that one until it has ended, or cancel it")
+
+// carries says whether this master can ask a chain's code which stage comes next.
+func (m *Master) carries(chain plan.Spec) error {
+	if m.o.Programs == nil {
+		return fmt.Errorf("%w: this master carries no chains", errPlannedElsewhere)
+	}
+	if _, err := m.o.Programs.Advance(chain, nil); err != nil { // as when it was submitted
+		return fmt.Errorf("%w: %w", errPlannedElsewhere, err)
+	}
+	return nil
+}
 
 // isOther says whether a log cannot be replayed for what another version has written in it.
 func isOther(err error) bool {

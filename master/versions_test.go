@@ -14,6 +14,7 @@ import (
 	"github.com/millrace/millrace/master/sched"
 	"github.com/millrace/millrace/master/wire"
 	"github.com/millrace/millrace/storage/manifest"
+	"github.com/millrace/millrace/worker/program"
 )
 
 // nextFormat is a journal as a newer version of millrace writes it: an older one does not understand that, and it understands both.
@@ -244,6 +245,62 @@ func TestPlannedElsewhere(t *testing.T) {
 			stop()
 			w.ended.Wait()
 			l.c.Close()
+		})
+	}
+}
+
+// A chain waits for a master that carries the code which says what stage comes next, and goes on there; no other fails it. Until then
+// its workers keep what they have done.
+func TestChainOfAnotherVersion(t *testing.T) {
+	other, err := program.NewRegistry("another version", chains.Jobs()...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, programs := range map[string]Programs{"of another version": other, "without chains": nil} {
+		synctest.Test(t, func(t *testing.T) {
+			w := newTown(t)
+			w.programs = chains
+			_, stop := w.start("a:1", nil)
+			addrs := []string{"a:1", "b:1", "c:1"}
+			l := &leader{world: w.world, c: w.dial(wire.RoleClient, time.Minute, addrs...)}
+			l.mustSubmit(jobA, chainSpec())
+			h := w.hire("w", 4, addrs...)
+			h.l = l
+			h.stage(3)
+			h.waitFor(jobA, 1)
+			h.work(wire.Map, 1)
+			stop()
+			w.ended.Wait()
+
+			w.programs = programs
+			_, stop = w.start("b:1", nil)
+			time.Sleep(standAside + time.Second)
+			had := len(h.tasks)
+			if err := h.poll(); err != nil || len(h.tasks) != had {
+				t.Errorf("%s: it is given %v, %v", name, h.tasks[had:], err)
+			}
+			if st := l.status(jobA, wire.Running); len(st.Warnings) != 1 || !strings.Contains(st.Warnings[0], "another version") {
+				t.Errorf("%s: %+v", name, st)
+			}
+			stop()
+			w.ended.Wait()
+
+			w.programs = chains
+			_, stop = w.start("c:1", nil)
+			time.Sleep(time.Second)
+			h.work(wire.Reduce, 1)
+			if st := h.waitFor(jobA, 2); len(st.Warnings) > 0 || st.Stages[0].Rows != 10 {
+				t.Errorf("%s: it goes on as %+v", name, st)
+			}
+			h.stage(1)
+			if st := l.status(jobA, wire.Done); st.NumStages != 3 || st.Retries != 0 {
+				t.Errorf("%s: it ends as %+v", name, st)
+			}
+			w.want("out/", manifest.Name, "part-00000.arrow")
+			stop()
+			w.ended.Wait()
+			l.c.Close()
+			h.c.Close()
 		})
 	}
 }

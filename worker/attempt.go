@@ -194,11 +194,16 @@ func (js *jobState) load(ctx context.Context, w *Worker, id wire.TaskID) (loaded
 	}
 	code, err := w.o.Programs.Load(reply.Spec)
 	if err != nil {
-		return loaded{}, err
+		return loaded{}, codeError{err}
 	}
 	js.known = loaded{reply: reply, code: code}
 	return js.known, nil
 }
+
+// codeError is a job's code that this worker does not have: in the midst of an upgrade another worker may.
+type codeError struct{ error }
+
+func (e codeError) Unwrap() error { return e.error }
 
 // failure says whose fault an error is, of an attempt on a worker whose temporary files lie in dir. Its text is fit for a report.
 func failure(ctx context.Context, a *attempt, dir string, err error) *wire.Failure {
@@ -224,6 +229,8 @@ func failure(ctx context.Context, a *attempt, dir string, err error) *wire.Failu
 		errors.Is(err, jobs.ErrHeld), errors.Is(err, jobs.ErrSideInput):
 		// The same bytes will be as long the next time, and as damaged.
 		f.Kind = wire.FailJob
+	case errors.As(err, new(codeError)):
+		f.Kind = wire.FailWorker
 	case inDir(dir, err):
 		f.Kind = wire.FailWorker
 		f.Text = err.Error() + ": " + mend(err)

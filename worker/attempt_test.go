@@ -52,6 +52,7 @@ func TestFailure(t *testing.T) {
 		{"a master that stands by", t.Context(), fmt.Errorf("ask: %w", wire.NotLeader("")), wire.FailReturned, "ask"},
 		{"a kill", ended, fetch, wire.FailReturned, "given up"},
 		{"a run out of reach", t.Context(), fmt.Errorf("reduce: %w", away), wire.FailReach, "no answer"},
+		{"its code", t.Context(), codeError{errors.New("another version")}, wire.FailWorker, "another version"},
 		{"its disk", t.Context(), fmt.Errorf("spill: %w", onDisk("/tmp/mine/spill-1")), wire.FailWorker, "no space left on device: make room there"},
 		{"its folder", t.Context(), &fs.PathError{Path: "/tmp/mine", Err: fs.ErrPermission}, wire.FailWorker, "may write there"},
 		{"its lost folder", t.Context(), &fs.PathError{Path: "/tmp/mine/x", Err: syscall.ENOENT}, wire.FailWorker, "start the worker again"},
@@ -96,7 +97,7 @@ func TestTaskFailures(t *testing.T) {
 	}{
 		{name: "an input that is gone", task: mapTask("count", 0), fault: storagetest.Fault{Op: storagetest.OpRead, Err: denied, Times: -1}, want: "not yours"},
 		{name: "code that panics", task: mapTask("broken", 0), want: "what now"},
-		{name: "an unknown job", task: mapTask("nobody", 0), want: "nobody"},
+		{name: "a job of another program, which other workers may carry", task: mapTask("nobody", 0), want: "nobody", kind: wire.FailWorker},
 		{name: "an unknown phase", task: wire.Task{Attempt: wire.AttemptID{Task: wire.TaskID{Job: "count", Phase: 2 + 1}}}, want: "millrace"},
 		{name: "an output that may not be written", task: reduceTask("count", 0), fault: storagetest.Fault{Op: storagetest.OpCreate, Err: denied, Times: -1}, want: "write part"},
 		{name: "a bucket for runs that may not be written", task: mapTask("count-bucket", 0), fault: storagetest.Fault{Op: storagetest.OpCreate, Err: denied, Times: -1}, want: "write run"},
