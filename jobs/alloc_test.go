@@ -101,7 +101,7 @@ func TestCombineAllocatesNothing(t *testing.T) {
 		}
 		out, task := make([]byte, 0, len(batch)), &Task{}
 		return testing.AllocsPerRun(5, func() {
-			if _, err := prog.Combine(task, batch, out); err != nil {
+			if _, err := prog.Combine(t.Context(), task, batch, out); err != nil {
 				t.Fatal(err)
 			}
 		})

@@ -292,10 +292,10 @@ func (c *column) addVar(s string) int64 {
 	return int64(len(s)) + 4
 }
 
-// limit refuses a row before it could overflow an offset. A batch is flushed at batchRowBytes, so a column holds less than
+// limit refuses a row before it could overflow an offset. A batch is flushed at BatchRowBytes, so a column holds less than
 // that before the row.
 func (c *column) limit(n int) {
-	if n > maxRowBytes || len(c.data)+n > maxRowBytes+batchRowBytes {
+	if n > maxRowBytes || len(c.data)+n > maxRowBytes+BatchRowBytes {
 		c.fail(fmt.Errorf("column %s: the row is larger than %v: split it into several rows", c.plan.path, Size(maxRowBytes)))
 	}
 }

@@ -67,7 +67,7 @@ func TestRowLimit(t *testing.T) {
 // What earlier rows of the batch left counts too, so that no offset of a column overflows.
 func TestOffsetLimit(t *testing.T) {
 	t.Parallel()
-	room := make([]byte, maxRowBytes+batchRowBytes) // never touched, so it costs no memory
+	room := make([]byte, maxRowBytes+BatchRowBytes) // never touched, so it costs no memory
 	for have, want := range map[int]string{0: "", len(room) - 5: "", len(room) - 4: "column s: the row is larger than 1GiB: split it into several rows"} {
 		got := failure(func(f *failed) {
 			c := newColumn(&columnPlan{path: "s"}, f.fail)

@@ -23,25 +23,7 @@ import (
 // small file for every task. If P or *P has a method Validate() error, Bind calls it. Of the options, Doc applies here; the others
 // go to MapReduce.
 func Define[P any](name string, build func(t *Task, p P) (Code, error), opts ...Option) *Job {
-	s := collect(opts)
-	j := &Job{name: name, doc: s.doc}
-	var err error
-	j.params, err = newParamSet(reflect.TypeFor[P]())
-	j.err = errors.Join(nameError(name))
-	switch {
-	case j.err != nil:
-	case s.err != nil:
-		j.err = s.err
-	case err != nil:
-		j.err = err
-	case build == nil:
-		j.err = errors.New("the build function is nil")
-	}
-	for option := range s.given {
-		if option != "Doc" && j.err == nil {
-			j.err = fmt.Errorf("option %s is given to Define: give it to MapReduce, in the build function", option)
-		}
-	}
+	j := define(name, reflect.TypeFor[P](), build == nil, opts)
 	if j.err != nil {
 		return j
 	}
@@ -53,6 +35,30 @@ func Define[P any](name string, build func(t *Task, p P) (Code, error), opts ...
 		}
 		values.openIn(t, v)
 		return build(t, p)
+	}
+	return j
+}
+
+// define is a job with the parameters of a struct, and without code. Of the options it takes Doc.
+func define(name string, params reflect.Type, isNil bool, opts []Option) *Job {
+	s := collect(opts)
+	j := &Job{name: name, doc: s.doc}
+	var err error
+	j.params, err = newParamSet(params)
+	j.err = nameError(name)
+	switch {
+	case j.err != nil:
+	case s.err != nil:
+		j.err = s.err
+	case err != nil:
+		j.err = err
+	case isNil:
+		j.err = errors.New("the build function is nil")
+	}
+	for option := range s.given {
+		if option != "Doc" && j.err == nil {
+			j.err = fmt.Errorf("option %s is given to Define: give it to MapReduce, in the build function", option)
+		}
 	}
 	return j
 }

@@ -176,7 +176,7 @@ func TestBuildPerAttempt(t *testing.T) {
 		if err := prog.Map(context.Background(), task, &blocks{{Data: []byte("x\ny\n")}}, &pairs{}); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := prog.Combine(task, nil, nil); err != nil {
+		if _, err := prog.Combine(t.Context(), task, nil, nil); err != nil {
 			t.Fatal(err)
 		}
 		if n := task.Counters()["lines"]; n != 2 {

@@ -14,9 +14,10 @@ type HotKey struct {
 	Pairs int64
 }
 
-// hotKeys finds the keys with the most pairs. Sorted pairs come key by key, so that no sketch is needed: a group that is no
-// larger than the smallest of those kept costs one comparison. Of keys with as many pairs the first ones are kept.
-type hotKeys struct {
+// HotKeys finds the keys with the most pairs. Sorted pairs come key by key, so that no sketch is needed: a group that is no
+// larger than the smallest of those kept costs one comparison. Of keys with as many pairs the first ones are kept. The zero value
+// has none yet.
+type HotKeys struct {
 	least int64 // only a group with more pairs is to be added
 	top   []hotKey
 }
@@ -30,7 +31,11 @@ type hotKey struct {
 // hotKeyBytes is how much of an encoded key is kept until it is printed.
 const hotKeyBytes = 1 << 10
 
-func (h *hotKeys) add(key []byte, pairs int64) {
+// Add adds the encoded key of a group that has ended and how many pairs the group had.
+func (h *HotKeys) Add(key []byte, pairs int64) {
+	if pairs <= h.least {
+		return
+	}
 	key = key[:min(len(key), hotKeyBytes)]
 	at := 0
 	if len(h.top) < MaxHot {
@@ -56,8 +61,8 @@ func (h *hotKeys) add(key []byte, pairs int64) {
 	}
 }
 
-// list returns the keys, those with the most pairs first.
-func (h *hotKeys) list(print func([]byte) string) []HotKey {
+// List returns the keys, those with the most pairs first.
+func (h *HotKeys) List(print func([]byte) string) []HotKey {
 	slices.SortFunc(h.top, func(a, b hotKey) int { return cmp.Or(cmp.Compare(b.pairs, a.pairs), cmp.Compare(a.order, b.order)) })
 	var out []HotKey
 	for _, k := range h.top {

@@ -67,9 +67,9 @@ func TestHotKeys(t *testing.T) {
 // A long key is kept and printed in part.
 func TestHotKeyIsCut(t *testing.T) {
 	t.Parallel()
-	var h hotKeys
-	h.add([]byte(strings.Repeat("x", 1<<20)), 3)
-	got := h.list(func(b []byte) string { return string(b) })
+	var h HotKeys
+	h.Add([]byte(strings.Repeat("x", 1<<20)), 3)
+	got := h.List(func(b []byte) string { return string(b) })
 	if len(h.top[0].key) != hotKeyBytes || len(got) != 1 || len(got[0].Key) > hotPrinted+3 || !strings.HasSuffix(got[0].Key, "x...") {
 		t.Errorf("%d bytes are kept, and %v printed", len(h.top[0].key), got)
 	}

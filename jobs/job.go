@@ -17,6 +17,8 @@ type Job struct {
 	// build makes the code of one attempt. It is nil when err is set.
 	build func(t *Task, values paramValues) (Code, error)
 	err   error // the mistake in the job's definition, for Bind
+	// program makes the code of a job that is not written in Go: see DefineProgram. Such a job has no build.
+	program func(values paramValues) (Program, error)
 
 	// Of a chain, which has no code of its own: see DefineChain.
 	stages []*Job
@@ -99,6 +101,9 @@ func (j *Job) Params() []Param {
 // Bind checks params and the job's definition and returns the job ready to run. A parameter that is missing takes its
 // default. Each error is one line that names the job, the parameter or type, and what to do.
 func (j *Job) Bind(params map[string]string) (Program, error) {
+	if j.program != nil {
+		return j.bindProgram(params)
+	}
 	b, err := j.bind(params)
 	if err != nil {
 		return nil, fmt.Errorf("job %s: %w", cmp.Or(j.name, `""`), err)
@@ -183,7 +188,7 @@ func (b *bound) Map(ctx context.Context, t *Task, in BlockSource, out PairSink) 
 	return p.mapBlocks(ctx, t, in, out)
 }
 
-func (b *bound) Combine(t *Task, in, out []byte) ([]byte, error) {
+func (b *bound) Combine(_ context.Context, t *Task, in, out []byte) ([]byte, error) {
 	p, err := b.attempt(t)
 	if err != nil {
 		return out, fmt.Errorf("job %s: %w", b.job.name, err)

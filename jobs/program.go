@@ -19,22 +19,25 @@ type Program interface {
 	// Combine appends to out the pairs of in with the values of each key combined to one, and returns out.
 	// in is a batch of sorted pairs; the result is sorted too. It is called only if Info.Combines. It keeps neither in nor
 	// out: both are used again.
-	Combine(t *Task, in, out []byte) ([]byte, error)
+	Combine(ctx context.Context, t *Task, in, out []byte) ([]byte, error)
 	// Reduce runs the reduce function over every group of the sorted pairs that in yields and puts the rows into out.
 	Reduce(ctx context.Context, t *Task, in PairSource, out RowSink) error
 }
 
 // Info is what the engine knows of a program.
 type Info struct {
-	Inputs     []Input  // what the job reads, each with a map function of its own; one at least
-	Combines   bool     // Combine may be called, any number of times, on any subset of a key's values
-	Partitions bool     // the program fills Pairs.Partitions; otherwise the engine partitions by the key's bytes
-	Ordered    bool     // the job orders the values of a key: behind the key, a pair's has what its value is ordered by
-	TotalOrder bool     // partition p holds only keys below those of partition p+1; the engine samples the boundaries
-	MapOnly    bool     // there is no reduce function: Map puts the job's rows into Task.Sinks.Rows, and no pairs
-	Reducers   int      // the number of partitions unless the submitter states one; 0: by the size of the input
-	Schema     Schema   // of the rows
-	Outputs    []Output // where rows of other kinds go, by name
+	Inputs     []Input // what the job reads, each with a map function of its own; one at least
+	Combines   bool    // Combine may be called, any number of times, on any subset of a key's values
+	Partitions bool    // the program fills Pairs.Partitions; otherwise the engine partitions by the key's bytes
+	Ordered    bool    // the job orders the values of a key: behind the key, a pair's has what its value is ordered by
+	TotalOrder bool    // partition p holds only keys below those of partition p+1; the engine samples the boundaries
+	MapOnly    bool    // there is no reduce function: Map puts the job's rows into Task.Sinks.Rows, and no pairs
+	// CombineBatch is how large a batch a call of Combine should get if there is memory for it, bytes, of a program whose calls cost
+	// much: 0: 256 KiB, which stay in a core's second-level cache.
+	CombineBatch int
+	Reducers     int      // the number of partitions unless the submitter states one; 0: by the size of the input
+	Schema       Schema   // of the rows
+	Outputs      []Output // where rows of other kinds go, by name
 	// SideInputs are the small files that the parameters name: the engine gives their content as Task.Side.
 	SideInputs []SideFile
 }

@@ -54,8 +54,8 @@ func (r *reducer[K, V, Out]) run(t *Task, decode func([]byte) (K, error), reduce
 	if err := r.advance(); err != nil {
 		return err
 	}
-	var hot hotKeys
-	defer func() { t.Records, t.Hot = r.pairs, hot.list(r.keys.print) }()
+	var hot HotKeys
+	defer func() { t.Records, t.Hot = r.pairs, hot.List(r.keys.print) }()
 	for !r.ended {
 		r.key, r.same = r.at, true
 		first := r.pairs
@@ -79,7 +79,7 @@ func (r *reducer[K, V, Out]) run(t *Task, decode func([]byte) (K, error), reduce
 			first-- // there is no pair of another group
 		}
 		if n := r.pairs - first; n > hot.least {
-			hot.add(r.key, n)
+			hot.Add(r.key, n)
 		}
 	}
 	return nil

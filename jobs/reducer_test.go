@@ -226,7 +226,7 @@ func TestCombine(t *testing.T) {
 				want = jobs.AppendPair(want, []byte(key), binary.AppendVarint(nil, sum))
 			}
 		}
-		got, err := prog.Combine(&jobs.Task{}, in, []byte("before"))
+		got, err := prog.Combine(t.Context(), &jobs.Task{}, in, []byte("before"))
 		if err != nil || !bytes.Equal(got, append([]byte("before"), want...)) {
 			t.Fatalf("%x combines to %x, %v, want %x", in, got, err, want)
 		}
@@ -237,19 +237,19 @@ func TestCombine(t *testing.T) {
 func TestCombineErrors(t *testing.T) {
 	t.Parallel()
 	prog := bind(t, jobs.New("job", countMap, countReduce, jobs.Combine(func(a, b int64) int64 { explode(); return 0 })))
-	_, err := prog.Combine(&jobs.Task{}, sorted("k:x k:x").list[0], nil)
+	_, err := prog.Combine(t.Context(), &jobs.Task{}, sorted("k:x k:x").list[0], nil)
 	if re, ok := errors.AsType[*jobs.RecordError](err); !ok || re.Key != `"k"` || !strings.Contains(re.Stack, "explode") {
 		t.Errorf("got %v", err)
 	}
-	if _, err := prog.Combine(&jobs.Task{}, []byte{0, 0}, nil); !errors.Is(err, jobs.ErrPairs) {
+	if _, err := prog.Combine(t.Context(), &jobs.Task{}, []byte{0, 0}, nil); !errors.Is(err, jobs.ErrPairs) {
 		t.Errorf("got %v", err)
 	}
 	long := bytes.Repeat([]byte{0xff}, 20)
-	if _, err := prog.Combine(&jobs.Task{}, jobs.AppendSame(jobs.AppendPair(nil, []byte("k"), long), long), nil); err == nil || !strings.Contains(err.Error(), `combine key "k"`) {
+	if _, err := prog.Combine(t.Context(), &jobs.Task{}, jobs.AppendSame(jobs.AppendPair(nil, []byte("k"), long), long), nil); err == nil || !strings.Contains(err.Error(), `combine key "k"`) {
 		t.Errorf("got %v", err)
 	}
 	plain := bind(t, jobs.New("job", countMap, countReduce))
-	if _, err := plain.Combine(&jobs.Task{}, nil, nil); err == nil {
+	if _, err := plain.Combine(t.Context(), &jobs.Task{}, nil, nil); err == nil {
 		t.Error("a job without a combiner combines")
 	}
 }

@@ -7,10 +7,11 @@ import (
 )
 
 // A batch of rows ends at a number of rows or bytes counted from the rows alone: so the same rows make the same batches,
-// whatever the memory or worker.
+// whatever the memory or worker. Whoever makes columns without this package, for a RowSink, ends them so too: a row counts for the
+// width of its numbers, for 1 byte a bool, and for 4 and its bytes a text.
 const (
-	batchRows     = 64 << 10
-	batchRowBytes = 8 << 20
+	BatchRows     = 64 << 10
+	BatchRowBytes = 8 << 20
 	maxRowBytes   = 1 << 30 // a batch and the largest row stay far below the 2 GiB that an offset can reach
 )
 
@@ -71,7 +72,7 @@ func (w *rowWriter[Out]) emit(row Out) {
 }
 
 // full says whether a batch is to be handed over.
-func (w *rowWriter[Out]) full() bool { return w.rows >= batchRows || w.bytes >= batchRowBytes }
+func (w *rowWriter[Out]) full() bool { return w.rows >= BatchRows || w.bytes >= BatchRowBytes }
 
 // filled is called when a batch is full. On trial it waits for the record's end.
 func (w *rowWriter[Out]) filled() {

@@ -127,6 +127,9 @@ type sharedValue struct {
 // NewSideData holds the content of the side inputs of Info, in that order. It must not be changed afterwards.
 func NewSideData(files ...[]byte) *SideData { return &SideData{files: files} }
 
+// File is the content of the i-th of Info.SideInputs. It must not be changed.
+func (d *SideData) File(i int) []byte { return d.files[i] }
+
 // slot is where the parsed form lies that the n-th call of Shared declares.
 func (d *SideData) slot(n int) *sharedValue {
 	d.mu.Lock()

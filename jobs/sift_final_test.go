@@ -31,7 +31,7 @@ func TestSiftCountsOfLateCombiner(t *testing.T) {
 		}
 		in := jobs.AppendSame(jobs.AppendPair(nil, []byte("a"), []byte{2}), []byte{2})
 		for range 2 {
-			if _, err := prog.Combine(task, in, nil); err != nil {
+			if _, err := prog.Combine(t.Context(), task, in, nil); err != nil {
 				t.Fatal(err)
 			}
 		}

@@ -217,7 +217,7 @@ type combiningSink struct {
 }
 
 func (s combiningSink) Put(b jobs.Pairs) (jobs.Pairs, error) {
-	_, err := s.prog.Combine(s.task, b.Data, nil)
+	_, err := s.prog.Combine(context.Background(), s.task, b.Data, nil)
 	return jobs.Pairs{}, err
 }
 

@@ -7,6 +7,12 @@ type Task struct {
 	Reducers int   // number of partitions
 	Memory   int64 // bytes that the program's own tables may use; 0: 16 MiB; below 0: no tables, every pair crosses as it was emitted
 
+	// Index is the task's number among those of its phase, from 0.
+	Index int
+	// Scratch makes the folder that belongs to this attempt alone, for what its code writes, and returns its path; from then on it
+	// returns the same. The engine removes it when the attempt ends. nil: the engine has none to give.
+	Scratch func() (string, error)
+
 	// Unordered leaves the order of values (OrderBy) out of the keys that Map emits. The engine chooses the boundaries of a
 	// total order by such keys, and an oracle orders the values itself.
 	Unordered bool

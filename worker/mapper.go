@@ -47,8 +47,9 @@ func (w *Worker) runMap(ctx context.Context, a *attempt, job loaded) (out *wire.
 			out, err = nil, parts.abort(err)
 		}
 	}()
-	task := &jobs.Task{Reducers: job.reply.Spec.Reducers, Memory: w.tableMemory(), Side: job.side}
-	index := a.task.Attempt.Task.Index
+	index, own := a.task.Attempt.Task.Index, w.scratch()
+	defer own.remove()
+	task := &jobs.Task{Reducers: job.reply.Spec.Reducers, Memory: w.tableMemory(), Side: job.side, Index: index, Scratch: own.folder}
 	if info.MapOnly {
 		rows := parts.add(manifest.PartName(index), info.Schema, true)
 		if err := rows.begin(); err != nil {
@@ -95,9 +96,10 @@ func (w *Worker) mapToRun(ctx context.Context, a *attempt, job loaded, task *job
 		opts.By, opts.Bounds = shuffle.ByBounds, job.reply.Bounds
 	}
 	if info.Combines {
+		opts.CombineBatch = info.CombineBatch
 		opts.Combine = func(in, out []byte) ([]byte, error) {
 			defer a.laps.To(a.laps.To(laps.Combine))
-			return job.code.Combine(task, in, out)
+			return job.code.Combine(ctx, task, in, out)
 		}
 	}
 	pairs, err := shuffle.NewWriter(opts)

@@ -132,7 +132,9 @@ func (w *Worker) reduceToPart(ctx context.Context, a *attempt, job loaded, pairs
 	if err := rows.begin(); err != nil {
 		return nil, err
 	}
-	task := &jobs.Task{Reducers: job.reply.Spec.Reducers, Side: job.side}
+	own := w.scratch()
+	defer own.remove()
+	task := &jobs.Task{Reducers: job.reply.Spec.Reducers, Side: job.side, Index: a.task.Attempt.Task.Index, Scratch: own.folder}
 	task.Sinks.Sides = parts.sides(job.code.Info(), func(output string) string { return manifest.SideName(output, a.task.Attempt.Task.Index) })
 	in := &countedPairs{Reader: pairs, attempt: a}
 	a.laps.To(laps.Reduce)

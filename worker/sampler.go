@@ -28,7 +28,9 @@ func (w *Worker) runSample(ctx context.Context, a *attempt, job loaded) (*wire.O
 	blocks := w.openSplit(ctx, a, job)
 	defer blocks.Close()
 	keys := new(keySink)
-	task := &jobs.Task{Reducers: job.reply.Spec.Reducers, Memory: w.tableMemory(), Unordered: true, Side: job.side}
+	own := w.scratch()
+	defer own.remove()
+	task := &jobs.Task{Reducers: job.reply.Spec.Reducers, Memory: w.tableMemory(), Unordered: true, Side: job.side, Scratch: own.folder}
 	for range job.code.Info().Outputs {
 		task.Sinks.Sides = append(task.Sinks.Sides, noRows{})
 	}

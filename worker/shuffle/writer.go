@@ -34,6 +34,9 @@ type WriterOptions struct {
 	Bounds     [][]byte     // ascending, fewer than Partitions; for ByBounds
 	// Combine is jobs.Program.Combine of the attempt. It may keep neither in nor out. Default: pairs are not combined.
 	Combine func(in, out []byte) ([]byte, error)
+	// CombineBatch is how large a batch of Combine may become where the budget allows it, bytes. Default: maxBatch, which is also
+	// the least.
+	CombineBatch int
 	// Memory is the budget in bytes, at least MinMemory: for batches, entries and the buffers of merging. Beyond it, the
 	// writer spills. Default: 64 MiB.
 	Memory  int64
@@ -116,7 +119,7 @@ func NewWriter(o WriterOptions) (*Writer, error) {
 		maxPair:      min(o.Memory/maxPairShare, runfile.MaxBlock),
 		batchBytes:   int(min(max(o.Memory/batchShare, minBatch), maxBatch)),
 		spillBlock:   int(min(max(o.Memory/spillShare, minSpillBlock), runfile.BlockSize)),
-		combineBytes: int(min(o.Memory/combineShare, maxBatch)),
+		combineBytes: int(min(o.Memory/combineShare, int64(max(maxBatch, o.CombineBatch)))),
 	}
 	if o.By == ByBounds {
 		w.bounds = newBounds(o.Bounds)
