@@ -29,6 +29,7 @@ import (
 	"github.com/millrace/millrace/storage/output"
 	"github.com/millrace/millrace/worker"
 	"github.com/millrace/millrace/worker/program"
+	streaming "github.com/millrace/millrace/worker/program/command"
 )
 
 // The exit codes of every command. A mistake that the words of a command line show by themselves is a wrong usage; what
@@ -203,9 +204,15 @@ func Arguments(n int, what string) cobra.PositionalArgs {
 	}
 }
 
-// JobArguments checks the arguments of run, submit and plan: a job of reg, and inputs.
-func JobArguments(reg *program.Registry) cobra.PositionalArgs {
+// JobArguments checks the arguments of run, submit and plan: a job of reg, and inputs. o is what their flags go into.
+func JobArguments(reg *program.Registry, o *Options) cobra.PositionalArgs {
 	return func(c *cobra.Command, args []string) error {
+		if err := fromEnvironment(c.Flags(), os.LookupEnv); err != nil { // cobra checks the arguments first, and --mapper may be set there
+			return Usage(err)
+		}
+		if done, err := o.commands.checkArguments(c, reg, o.Params, args); done || err != nil {
+			return Usage(err)
+		}
 		if len(args) == 0 {
 			return Usage(fmt.Errorf("%s: no job: write %s; '%s jobs' lists them", c.CommandPath(), c.UseLine(), c.Root().Name()))
 		}
@@ -247,7 +254,11 @@ func CompleteJob(reg *program.Registry) cobra.CompletionFunc {
 			return nil, cobra.ShellCompDirectiveDefault
 		}
 		var names []cobra.Completion
+		reads := c.Flags().Lookup("exclude") != nil
 		for _, j := range reg.Jobs() {
+			if reads && j.Name() == streaming.Name { // its flags stand in the place of JOB
+				continue
+			}
 			doc, _, _ := strings.Cut(j.Doc(), "\n")
 			names = append(names, cobra.CompletionWithDesc(j.Name(), doc))
 		}
@@ -315,6 +326,7 @@ func JobFlags(c *cobra.Command, reg *program.Registry, o *Options) {
 	fs.BoolVar(&o.Overwrite, "overwrite", false, "replace a finished output")
 	fs.BoolVar(&o.KeepStages, "keep-stages", false, "of a chain: leave what its stages wrote, below _stages in the output")
 	fs.BoolVar(&o.Resume, "resume", false, "of a chain: go on from the stages that one that failed left in the output")
+	o.commands.define(c)
 	c.ValidArgsFunction = CompleteJob(reg)
 	for name, f := range map[string]cobra.CompletionFunc{
 		"param":       completeParam(reg),
@@ -397,19 +409,20 @@ func runCommand(name string, reg *program.Registry) *cobra.Command {
 		Example: examples(name,
 			"run wordcount books/ -o words",
 			"run grep -p pattern='panic:' 'logs/**/*.log' -o s3://results/panics",
+			"run --mapper 'python3 map.py' --reducer 'python3 reduce.py' --file map.py --file reduce.py books/ -o words",
+			"run --mapper \"cut -f 3\" --reducer 'uniq -c' --columns line:string 'visits/*.tsv' -o pages",
 			"run sort -p format=records s3://data/records.dat -o sorted --memory 1GiB --reducers 8"),
-		Args: JobArguments(reg),
+		Args: JobArguments(reg, &o),
 		RunE: func(c *cobra.Command, args []string) error {
-			o.Inputs = args[1:]
-			j, err := findJob(reg, args[0])
+			job, err := o.TakeArguments(args)
 			if err != nil {
 				return err
 			}
 			o.Store = backends.New(backends.Options{})
-			if err := o.ReadLists(c.Context(), reg, args[0], os.Stdin); err != nil {
+			if err := o.ReadLists(c.Context(), reg, job, os.Stdin); err != nil {
 				return err
 			}
-			if _, err := o.Spec(reg, args[0]); err != nil {
+			if _, err := o.Spec(reg, job); err != nil {
 				return Usage(err)
 			}
 			if o.Memory == 0 {
@@ -425,9 +438,9 @@ func runCommand(name string, reg *program.Registry) *cobra.Command {
 			if explain {
 				o.Explain = func(x *Explanation) { report.explained = x }
 			}
-			status, err := run(c.Context(), j, o)
+			status, err := run(c.Context(), reg, job, o)
 			end()
-			return errors.Join(err, report.Summary(context.WithoutCancel(c.Context()), o.Store, status))
+			return errors.Join(o.Explained(err), report.Summary(context.WithoutCancel(c.Context()), o.Store, status))
 		},
 	}
 	fs := c.Flags()
@@ -468,17 +481,20 @@ func planCommand(name string, reg *program.Registry) *cobra.Command {
 		Use:     "plan JOB INPUT...",
 		Short:   "Show the splits, partitions and requests that a run would make; run nothing",
 		Example: examples(name, "plan wordcount 's3://logs/2026/*'", "plan wordcount books/ --split-size 1MiB --json"),
-		Args:    JobArguments(reg),
+		Args:    JobArguments(reg, &o),
 		RunE: func(c *cobra.Command, args []string) error {
-			o.Inputs = args[1:]
+			job, err := o.TakeArguments(args)
+			if err != nil {
+				return err
+			}
 			o.Store = backends.New(backends.Options{})
-			if err := o.ReadLists(c.Context(), reg, args[0], os.Stdin); err != nil {
+			if err := o.ReadLists(c.Context(), reg, job, os.Stdin); err != nil {
 				return err
 			}
 			if o.Output == "" { // none is written, but its requests are estimated: where the inputs are
 				o.Output = planOutput(o.Inputs)
 			}
-			spec, err := o.Spec(reg, args[0])
+			spec, err := o.Spec(reg, job)
 			if err != nil {
 				return Usage(err)
 			}

@@ -34,6 +34,7 @@ import (
 	"github.com/millrace/millrace/storage/manifest"
 	"github.com/millrace/millrace/worker"
 	"github.com/millrace/millrace/worker/program"
+	streaming "github.com/millrace/millrace/worker/program/command"
 )
 
 // Version is the version of millrace. Workers and masters of one cluster should be of the same one.
@@ -66,6 +67,8 @@ type Options struct {
 	// SkipBadRecords is how many bad records are set aside before the job fails: a number of them, or a percentage of all, "0.1%";
 	// default: none. They lie below rejected in the output.
 	SkipBadRecords string
+
+	commands commandFlags // of a command line that names no job
 
 	Workers int    // in this process; default 1
 	Slots   int    // tasks at a time, of each worker; default: the CPUs, shared out
@@ -102,19 +105,19 @@ const progressEvery = 200 * time.Millisecond
 // limit (GOMEMLIMIT) as it is; the command run that Main makes sets it.
 func Run(ctx context.Context, job *jobs.Job, o Options) (*JobStatus, error) {
 	defer runtime.KeepAlive(worker.GCRoom(cmp.Or(o.Memory, worker.DefaultMemory())))
-	return run(ctx, job, o)
-}
-
-// run is Run for a caller that has set the runtime up.
-func run(ctx context.Context, job *jobs.Job, o Options) (*JobStatus, error) {
 	reg, err := program.NewRegistry(Version, job)
 	if err != nil {
 		return nil, err
 	}
-	if err := o.ReadLists(ctx, reg, job.Name(), os.Stdin); err != nil {
+	return run(ctx, reg, job.Name(), o)
+}
+
+// run is Run for a caller that has set the runtime up.
+func run(ctx context.Context, reg *program.Registry, job string, o Options) (*JobStatus, error) {
+	if err := o.ReadLists(ctx, reg, job, os.Stdin); err != nil {
 		return nil, err
 	}
-	spec, err := o.Spec(reg, job.Name())
+	spec, err := o.Spec(reg, job)
 	if err != nil {
 		return nil, err
 	}
@@ -192,7 +195,7 @@ func (o *Options) splitSize() int64 {
 func embed(ctx context.Context, reg *program.Registry, o Options, body func(context.Context, *wire.Client) error) error {
 	o.fill()
 	mem := memha.New()
-	m, err := master.New(master.Options{Store: o.Store, Backend: mem, Election: mem, Programs: reg, Volatile: true, Log: o.Log})
+	m, err := master.New(master.Options{Store: o.Store, Backend: mem, Election: mem, Programs: reg, Allow: plan.AllowAll(), Volatile: true, Log: o.Log})
 	if err != nil {
 		return err
 	}
@@ -215,7 +218,7 @@ func embed(ctx context.Context, reg *program.Registry, o Options, body func(cont
 		}
 		defer c.Close()
 		w, err := worker.New(worker.Options{
-			Master: c, Programs: reg, Store: o.Store, Slots: o.Slots, Memory: o.Memory / int64(o.Workers), TempDir: o.TempDir, Log: o.Log,
+			Master: c, Programs: reg, Allow: plan.AllowAll(), Store: o.Store, Slots: o.Slots, Memory: o.Memory / int64(o.Workers), TempDir: o.TempDir, Log: o.Log,
 		})
 		if err != nil {
 			return errors.Join(err, endEngine(stop, g))
@@ -293,6 +296,9 @@ func (o *Options) Spec(reg *program.Registry, job string) (plan.Spec, error) {
 	}
 	if spec.SkipBad, err = plan.ParseTolerance(o.SkipBadRecords); err != nil {
 		return plan.Spec{}, fmt.Errorf("skip bad records %q: %w", o.SkipBadRecords, err)
+	}
+	if spec.SkipBad.Any() && job == streaming.Name {
+		return plan.Spec{}, errNoSkipping
 	}
 	spec.Chain, spec.KeepStages, spec.Resume = j.IsChain(), o.KeepStages, o.Resume
 	if !spec.Chain && (o.KeepStages || o.Resume) {

@@ -158,7 +158,7 @@ func (r *replayed) run(ctx context.Context, reg *program.Registry, o Options, na
 	o.fill()
 	defer runtime.KeepAlive(worker.LimitMemory(o.Memory))
 	begun := time.Now()
-	engine := worker.Options{Programs: reg, Store: o.Store, Slots: o.Slots, Memory: o.Memory, TempDir: o.TempDir}
+	engine := worker.Options{Programs: reg, Allow: plan.AllowAll(), Store: o.Store, Slots: o.Slots, Memory: o.Memory, TempDir: o.TempDir}
 	out, err := worker.Replay(ctx, engine, p, task, strings.TrimRight(folder.String(), "/"))
 	if err != nil {
 		if made != "" { // nothing lies there

@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/millrace/millrace/jobs/plan"
 	"github.com/millrace/millrace/master/journal"
 	"github.com/millrace/millrace/master/sched"
 	"github.com/millrace/millrace/master/wire"
@@ -26,6 +27,7 @@ type Options struct {
 	Address   string           // where workers and clients find this master; default: that of the listener
 	Programs  Programs         // the code of chains; nil: this master takes none
 	Version   string           // of millrace, for people: each job's record tells which one began it
+	Allow     plan.Allow       // which jobs it takes; default: those that are built in
 	Volatile  bool             // Backend ends with this process: what only a successor needs is not written, and a lost term is an error
 	Last      bool             // no other leads, also after Run's wanted end: what unfinished jobs left in their outputs is removed then
 	Limits    Limits
@@ -86,6 +88,9 @@ func New(o Options) (*Process, error) {
 	}
 	if o.Backend == nil || o.Election == nil {
 		return nil, errors.New("master: Options.Backend or Options.Election is missing")
+	}
+	if err := o.Allow.Validate(); err != nil {
+		return nil, fmt.Errorf("master: allow: %w", err)
 	}
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)

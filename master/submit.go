@@ -20,6 +20,9 @@ func (m *Master) Submit(ctx context.Context, args *wire.SubmitArgs) (*wire.Submi
 	if len(args.Job) < 8 || chainOf(args.Job) != "" {
 		return nil, refuse(wire.ErrBadSpec, "submit", fmt.Sprintf("job id %q is too short, or has a dot in it: use 32 hexadecimal digits", args.Job))
 	}
+	if err := m.o.Allow.Check(args.Spec, "this master"); err != nil {
+		return nil, refuse(wire.ErrBadSpec, "submit "+args.Spec.Job, err.Error())
+	}
 	args.User = cut(args.User, maxUser)
 	known, done, err := m.beginSubmit(ctx, args.Job, args.User)
 	if known || err != nil {

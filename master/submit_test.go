@@ -49,13 +49,14 @@ func TestSubmitRefuses(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := newWorld(t).lead(true)
 		for want, change := range map[string]func(*plan.Spec){
-			"no such input":       func(s *plan.Spec) { s.Inputs = []string{"mem://b/none"} },
-			"unknown scheme":      func(s *plan.Spec) { s.Inputs = []string{"ftp://b/none"} },
-			"shuffle \"x\"":       func(s *plan.Spec) { s.Shuffle = "x" },
-			"split size":          func(s *plan.Spec) { s.SplitSize = -1 },
-			"mem://b/in":          func(s *plan.Spec) { s.Output = "mem://b/in" },
-			"output":              func(s *plan.Spec) { s.Output = "" },
-			"10000 are possible;": func(s *plan.Spec) { s.Reducers = 1 << 20 },
+			"no such input":                       func(s *plan.Spec) { s.Inputs = []string{"mem://b/none"} },
+			"unknown scheme":                      func(s *plan.Spec) { s.Inputs = []string{"ftp://b/none"} },
+			"shuffle \"x\"":                       func(s *plan.Spec) { s.Shuffle = "x" },
+			"split size":                          func(s *plan.Spec) { s.SplitSize = -1 },
+			"mem://b/in":                          func(s *plan.Spec) { s.Output = "mem://b/in" },
+			"output":                              func(s *plan.Spec) { s.Output = "" },
+			"10000 are possible;":                 func(s *plan.Spec) { s.Reducers = 1 << 20 },
+			"--allow builtin,command admits them": func(s *plan.Spec) { s.Job = plan.Command },
 		} {
 			s := spec()
 			change(&s)
@@ -181,5 +182,22 @@ func TestNew(t *testing.T) {
 		if _, err := New(o); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("got %v, want %s in it", err, want)
 		}
+	}
+}
+
+// A master that allows some commands takes jobs of those, and no others.
+func TestSubmitCommands(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newWorld(t).leadAs(Options{Volatile: true, Allow: plan.Allow{Commands: []string{"python3 *.py"}}})
+		s := spec()
+		s.Job, s.Params = plan.Command, map[string]string{"mapper": "python3 map.py", "reducer": "sh"}
+		wantError(t, "submit", l.submit(jobA, s), wire.ErrBadSpec, "submit command: this master does not run the reducer", `"sh"`, "--allow-command")
+		s.Params["reducer"] = "python3 reduce.py"
+		l.mustSubmit(jobA, s)
+		l.cancel(jobA)
+		l.end()
+	})
+	if _, err := New(Options{Store: newWorld(t).st, Backend: memha.New(), Election: memha.New(), Allow: plan.Allow{Kinds: []string{"wasm"}}}); err == nil || !strings.Contains(err.Error(), `master: allow: "wasm" is no kind of code`) {
+		t.Errorf("got %v", err)
 	}
 }

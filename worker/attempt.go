@@ -192,6 +192,9 @@ func (js *jobState) load(ctx context.Context, w *Worker, id wire.TaskID) (loaded
 	if err != nil {
 		return loaded{}, err
 	}
+	if err := w.o.Allow.Check(reply.Spec, "this worker"); err != nil {
+		return loaded{}, codeError{err}
+	}
 	code, err := w.o.Programs.Load(reply.Spec)
 	if err != nil {
 		return loaded{}, codeError{err}
@@ -200,7 +203,7 @@ func (js *jobState) load(ctx context.Context, w *Worker, id wire.TaskID) (loaded
 	return js.known, nil
 }
 
-// codeError is a job's code that this worker does not have: in the midst of an upgrade another worker may.
+// codeError is a job's code that this worker does not have, or may not run: in the midst of an upgrade another worker may.
 type codeError struct{ error }
 
 func (e codeError) Unwrap() error { return e.error }

@@ -98,6 +98,7 @@ func TestTaskFailures(t *testing.T) {
 		{name: "an input that is gone", task: mapTask("count", 0), fault: storagetest.Fault{Op: storagetest.OpRead, Err: denied, Times: -1}, want: "not yours"},
 		{name: "code that panics", task: mapTask("broken", 0), want: "what now"},
 		{name: "a job of another program, which other workers may carry", task: mapTask("nobody", 0), want: "nobody", kind: wire.FailWorker},
+		{name: "a job that it may not run", task: mapTask("command", 0), want: "this worker does not run jobs of commands (--mapper): it is started with --allow builtin", kind: wire.FailWorker},
 		{name: "an unknown phase", task: wire.Task{Attempt: wire.AttemptID{Task: wire.TaskID{Job: "count", Phase: 2 + 1}}}, want: "millrace"},
 		{name: "an output that may not be written", task: reduceTask("count", 0), fault: storagetest.Fault{Op: storagetest.OpCreate, Err: denied, Times: -1}, want: "write part"},
 		{name: "a bucket for runs that may not be written", task: mapTask("count-bucket", 0), fault: storagetest.Fault{Op: storagetest.OpCreate, Err: denied, Times: -1}, want: "write run"},

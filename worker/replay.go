@@ -39,6 +39,9 @@ func Replay(ctx context.Context, o Options, p *plan.Plan, task wire.TaskID, fold
 	defer func() { err = errors.Join(err, w.runs.Close()) }()
 	r.w = w
 	err = guard(func() (err error) {
+		if err := o.Allow.Check(p.Spec, "this replay"); err != nil {
+			return err
+		}
 		if r.job.code, err = o.Programs.Load(p.Spec); err != nil {
 			return err
 		}

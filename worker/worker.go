@@ -41,6 +41,7 @@ type Programs interface {
 type Options struct {
 	Master   Master         // required
 	Programs Programs       // required
+	Allow    plan.Allow     // which jobs it runs; default: those that are built in
 	Store    *storage.Store // where inputs and outputs lie; required
 	Slots    int            // tasks at a time; default: the CPUs that the process may use
 	Memory   int64          // bytes for all slots together; default: DefaultMemory(); at least MinSlotMemory a slot
@@ -95,6 +96,9 @@ func New(o Options) (*Worker, error) {
 		return nil, errors.New("worker: Options.Store is missing")
 	case o.Slots < 0:
 		return nil, fmt.Errorf("worker: %d slots: give 1 or more", o.Slots)
+	}
+	if err := o.Allow.Validate(); err != nil {
+		return nil, fmt.Errorf("worker: allow: %w", err)
 	}
 	if o.Slots == 0 {
 		o.Slots = runtime.GOMAXPROCS(0)

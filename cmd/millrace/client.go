@@ -34,7 +34,7 @@ func submitCommand(reg *program.Registry) *cobra.Command {
 			"Ctrl-C while waiting cancels the job.",
 		Example: "  millrace submit wordcount 's3://logs/2026/*' -o s3://out/words --master 10.0.0.1:7800\n" +
 			"  millrace submit sort -p format=records s3://data/in.dat -o s3://out/sorted --detach",
-		Args: millrace.JobArguments(reg),
+		Args: millrace.JobArguments(reg, &o),
 		RunE: func(c *cobra.Command, args []string) error {
 			job := wire.JobID(id)
 			switch {
@@ -43,11 +43,14 @@ func submitCommand(reg *program.Registry) *cobra.Command {
 			case !jobID.MatchString(id):
 				return millrace.Usage(fmt.Errorf("--id %s: an id has 32 hexadecimal digits; leave it out for a new one", id))
 			}
-			o.Inputs = args[1:]
-			if err := o.ReadLists(c.Context(), reg, args[0], os.Stdin); err != nil {
+			name, err := o.TakeArguments(args)
+			if err != nil {
 				return err
 			}
-			spec, err := o.Spec(reg, args[0])
+			if err := o.ReadLists(c.Context(), reg, name, os.Stdin); err != nil {
+				return err
+			}
+			spec, err := o.Spec(reg, name)
 			if err != nil {
 				return millrace.Usage(err)
 			}
@@ -63,7 +66,7 @@ func submitCommand(reg *program.Registry) *cobra.Command {
 				fmt.Println(job)
 				return nil
 			}
-			return follow(c.Context(), cl, job, true, &report)
+			return o.Explained(follow(c.Context(), cl, job, true, &report))
 		},
 	}
 	fs := c.Flags()

@@ -17,6 +17,7 @@ import (
 
 	"github.com/millrace/millrace"
 	"github.com/millrace/millrace/cmd/internal/procs"
+	"github.com/millrace/millrace/jobs/plan"
 	"github.com/millrace/millrace/worker"
 )
 
@@ -83,6 +84,9 @@ const (
 	clusterDrain = time.Second
 	clusterLease = 5 * time.Second // on one machine, no network makes a worker silent
 )
+
+// clusterAllow is what a local cluster runs: also the commands of those who reach its loopback address, who are on this machine.
+const clusterAllow = plan.Builtin + "," + plan.Command
 
 // run starts the processes and keeps them up until ctx ends. All their files but the logs lie in one folder, which goes
 // with them.
@@ -180,7 +184,7 @@ func (l *local) keepWorker(ctx context.Context, n int) error {
 	name := fmt.Sprintf("worker-%d", n)
 	for ctx.Err() == nil {
 		p, err := l.start(name, "worker", "--with-parent", "--master", strings.Join(l.addrs, ","), "--slots", fmt.Sprint(l.slots), "--temp-dir", l.dir,
-			"--memory", fmt.Sprint(l.memory/int64(l.workers)), "--drain", clusterDrain.String())
+			"--memory", fmt.Sprint(l.memory/int64(l.workers)), "--drain", clusterDrain.String(), "--allow", clusterAllow)
 		if err != nil {
 			return err
 		}

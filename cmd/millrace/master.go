@@ -16,6 +16,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/millrace/millrace"
+	"github.com/millrace/millrace/jobs/plan"
 	"github.com/millrace/millrace/master"
 	"github.com/millrace/millrace/master/etcdha"
 	"github.com/millrace/millrace/master/etcdha/member"
@@ -31,6 +32,7 @@ type masterFlags struct {
 	serverFlags
 	lease   time.Duration
 	limits  master.Limits
+	allow   plan.Allow
 	dataDir string
 	last    bool
 	quota   int64
@@ -89,6 +91,7 @@ docs/operations.md is about running masters, replacing them, and what their mess
 	fs.Uint64Var(&f.term, "bump-term", 0, "begin above term N, the highest that workers have heard of: after an older copy of what must survive was put in place")
 	leaseFlag(fs, &f.lease, 15*time.Second)
 	limitFlags(fs, &f.limits)
+	allowFlags(fs, &f.allow, "that are submitted")
 	fs.BoolVar(&f.last, "last", false, "when told to end, remove what unfinished jobs left in their outputs: nobody goes on with them")
 	_ = fs.MarkHidden("last") // for command cluster, whose data directory goes with it; fails only for an unknown name
 	return c
@@ -107,6 +110,9 @@ func (f *masterFlags) run(c *cobra.Command, reg *program.Registry) error {
 	}
 	if f.term > etcdha.MaxBump {
 		return millrace.Usage(fmt.Errorf("--bump-term %d: give the number that a message named, %d at most", f.term, uint64(etcdha.MaxBump)))
+	}
+	if err := checkAllow(f.allow); err != nil {
+		return err
 	}
 	o, err := f.state()
 	if err == nil {
@@ -202,7 +208,7 @@ func (f *masterFlags) state() (o state.Options, err error) {
 func (f *masterFlags) serve(ctx context.Context, reg *program.Registry, l net.Listener, st *state.State, so wire.ServerOptions, log *slog.Logger) error {
 	so.Cluster, so.Masters = st.Cluster(), st.Others()
 	m, err := master.New(master.Options{
-		Store: backends.New(backends.Options{}), Backend: st, Election: st, Programs: reg, Version: millrace.Version, Last: f.last, Log: log,
+		Store: backends.New(backends.Options{}), Backend: st, Election: st, Programs: reg, Allow: f.allow, Version: millrace.Version, Last: f.last, Log: log,
 		Scheduler: sched.Options{Lease: f.lease}, Limits: f.limits,
 		Server: so, Address: f.advertise,
 	})

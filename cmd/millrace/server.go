@@ -16,6 +16,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/millrace/millrace"
+	"github.com/millrace/millrace/jobs/plan"
 	"github.com/millrace/millrace/master/wire"
 	"github.com/millrace/millrace/storage/backends"
 	"github.com/millrace/millrace/worker"
@@ -97,6 +98,7 @@ type workerFlags struct {
 	memory  int64
 	tempDir string
 	drain   time.Duration
+	allow   plan.Allow
 }
 
 func workerCommand(reg *program.Registry) *cobra.Command {
@@ -117,6 +119,7 @@ func workerCommand(reg *program.Registry) *cobra.Command {
 	millrace.SizeFlag(fs, &f.memory, "memory", "memory for buffers (default: half of what there is)")
 	fs.StringVar(&f.tempDir, "temp-dir", "", "folder for runs and spills (default: the system's)")
 	fs.DurationVar(&f.drain, "drain", 30*time.Second, "how long tasks may go on after the first signal")
+	allowFlags(fs, &f.allow, "whose tasks it runs")
 	f.define(fs, "127.0.0.1:0", "address where runs are served to other workers; port 0 chooses a free one")
 	return c
 }
@@ -140,6 +143,9 @@ func runWorker(ctx context.Context, reg *program.Registry, f *workerFlags) error
 	if err := loopback(f.listen); err != nil {
 		return err
 	}
+	if err := checkAllow(f.allow); err != nil {
+		return err
+	}
 	if f.memory == 0 {
 		f.memory = worker.DefaultMemory()
 	}
@@ -155,7 +161,7 @@ func runWorker(ctx context.Context, reg *program.Registry, f *workerFlags) error
 	}
 	defer c.Close()
 	w, err := worker.New(worker.Options{
-		Master: c, Programs: reg, Store: backends.New(backends.Options{}), Slots: f.slots, Memory: f.memory, TempDir: f.tempDir,
+		Master: c, Programs: reg, Allow: f.allow, Store: backends.New(backends.Options{}), Slots: f.slots, Memory: f.memory, TempDir: f.tempDir,
 		Listen: f.listen, Drain: f.drain, Log: log,
 	})
 	if err != nil {
@@ -210,4 +216,17 @@ func dial(ctx context.Context, masters []string, role wire.Role, retry time.Dura
 		return nil, fmt.Errorf("%w: is it running? 'millrace cluster' starts one here", err)
 	}
 	return c, err
+}
+
+// allowFlags defines which jobs a process lets run; which says which these are.
+func allowFlags(fs *pflag.FlagSet, a *plan.Allow, which string) {
+	fs.StringSliceVar(&a.Kinds, "allow", nil, "code of the jobs "+which+": builtin, what this binary carries, and command, whatever a submitter writes (default: builtin)")
+	fs.StringArrayVar(&a.Commands, "allow-command", nil, "of commands, only those that match `PATTERN`, as in 'python3 *': a '*' stands for any text of one command; may be repeated")
+}
+
+func checkAllow(a plan.Allow) error {
+	if err := a.Validate(); err != nil {
+		return millrace.Usage(fmt.Errorf("--allow: %w", err))
+	}
+	return nil
 }

@@ -1,5 +1,5 @@
-// Package program is how a job's code is brought to a worker. Behind jobs.Program all ways look the same to the engine;
-// the one that exists is in process: jobs that are compiled into the binary.
+// Package program is how a job's code is brought to a worker. Behind jobs.Program all ways look the same to the engine. There are
+// two: in process, jobs that are compiled into the binary; and commands of the submitter's (package command).
 package program
 
 import (
@@ -9,9 +9,10 @@ import (
 
 	"github.com/millrace/millrace/jobs"
 	"github.com/millrace/millrace/jobs/plan"
+	"github.com/millrace/millrace/worker/program/command"
 )
 
-// Registry is the jobs that a binary carries.
+// Registry is the jobs that a binary carries. One of them, command.Name, is every binary's.
 type Registry struct {
 	jobs    []*jobs.Job
 	version string
@@ -20,9 +21,15 @@ type Registry struct {
 // NewRegistry makes a registry of the jobs of a binary of that version. Two jobs of one name are an error.
 func NewRegistry(version string, list ...*jobs.Job) (*Registry, error) {
 	r := &Registry{jobs: slices.Clone(list), version: version}
+	if !slices.Contains(list, command.Job()) { // it is among the jobs of another registry
+		r.jobs = append(r.jobs, command.Job())
+	}
 	slices.SortFunc(r.jobs, func(a, b *jobs.Job) int { return strings.Compare(a.Name(), b.Name()) })
 	for i := 1; i < len(r.jobs); i++ {
 		if r.jobs[i].Name() == r.jobs[i-1].Name() {
+			if r.jobs[i].Name() == command.Name {
+				return nil, fmt.Errorf("a job is named %q, as the one that runs commands: give it another name", command.Name)
+			}
 			return nil, fmt.Errorf("two jobs are named %q: give each a name of its own", r.jobs[i].Name())
 		}
 	}
@@ -87,8 +94,13 @@ func (r *Registry) Stage(chain plan.Spec, s *jobs.StageSpec) (plan.Spec, error) 
 }
 
 // Digest identifies the code of a job of this binary. A worker runs only tasks whose digest is its own, so that two
-// versions of a job are never mixed.
-func (r *Registry) Digest(job string) string { return "builtin " + job + " " + r.version }
+// versions of a job are never mixed. Of commands it is what they are promised: their code is none of the binary's.
+func (r *Registry) Digest(job string) string {
+	if job == command.Name {
+		return command.Contract
+	}
+	return "builtin " + job + " " + r.version
+}
 
 // Load returns the code of a spec's job, bound to its parameters.
 func (r *Registry) Load(spec plan.Spec) (jobs.Program, error) {

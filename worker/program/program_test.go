@@ -22,7 +22,7 @@ func job(name string) *jobs.Job {
 	})
 }
 
-// A registry gives its jobs by name, whatever order they came in, and does not share its list.
+// A registry gives its jobs by name, whatever order they came in, with the one that runs commands, and does not share its list.
 func TestJobs(t *testing.T) {
 	r, err := program.NewRegistry("1", job("b"), job("c"), job("a"))
 	if err != nil {
@@ -35,7 +35,7 @@ func TestJobs(t *testing.T) {
 		return names
 	}
 	r.Jobs()[0] = nil
-	if got := names(); !slices.Equal(got, []string{"a", "b", "c"}) {
+	if got := names(); !slices.Equal(got, []string{"a", "b", "c", "command"}) {
 		t.Errorf("got %q", got)
 	}
 	if j, err := r.Job("b"); err != nil || j.Name() != "b" {
@@ -43,6 +43,9 @@ func TestJobs(t *testing.T) {
 	}
 	if _, err := r.Job("d"); err == nil || !strings.Contains(err.Error(), "a, b, c") {
 		t.Errorf("an unknown job: %v", err)
+	}
+	if _, err := program.NewRegistry("1", job("a"), job("command")); err == nil || !strings.Contains(err.Error(), `a job is named "command"`) {
+		t.Errorf("a job that is named as the one of commands: %v", err)
 	}
 	if _, err := program.NewRegistry("1", job("a"), job("b"), job("a")); err == nil || !strings.Contains(err.Error(), `"a"`) {
 		t.Errorf("two jobs of one name: %v", err)
@@ -111,5 +114,33 @@ func TestChain(t *testing.T) {
 	}
 	if _, err := r.Advance(plan.Spec{Job: "a", Program: r.Digest("a")}, nil); err == nil || !strings.Contains(err.Error(), "it is no chain") {
 		t.Errorf("got %v", err)
+	}
+}
+
+// The job of commands is the same in binaries of all versions and all programs, since its code is none of theirs: a spec of one is run by
+// another, unless what commands are promised differs.
+func TestCommand(t *testing.T) {
+	one, err := program.NewRegistry("1", job("a"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	other, err := program.NewRegistry("2")
+	if err != nil {
+		t.Fatal(err)
+	}
+	spec := plan.Spec{Job: plan.Command, Program: one.Digest(plan.Command), Params: map[string]string{"mapper": "cat", "columns": "line:string"}}
+	code, err := other.Load(spec)
+	if err != nil || !code.Info().MapOnly || code.Info().Schema.Fields[0].Name != "line" {
+		t.Errorf("got %v, %v", code, err)
+	}
+	spec.Program = "command 0"
+	if _, err := other.Load(spec); err == nil || !strings.Contains(err.Error(), "command 0, this one runs command 1") {
+		t.Errorf("another contract: %v", err)
+	}
+	if again, err := program.NewRegistry("3", one.Jobs()...); err != nil || len(again.Jobs()) != 2 {
+		t.Errorf("a registry of another's jobs: %v", err)
+	}
+	if j, err := one.Job(plan.Command); err != nil || j.Doc() == "" || len(j.Params()) != 5 {
+		t.Errorf("got %v, %v", j, err)
 	}
 }

@@ -60,11 +60,12 @@ const edges = `
 	worker                   < jobs jobs/plan master/wire storage storage/arrowfile storage/columns storage/encoding storage/input storage/manifest worker/laps worker/shuffle
 	worker/shuffle           < jobs storage storage/runfile worker/laps
 	worker/laps              < none
-	worker/program           < jobs jobs/plan
+	worker/program           < jobs jobs/plan worker/program/command
+	worker/program/command   < jobs
 	worker/program/...       < jobs worker/program
 
 	# The front door and the commands.
-	millrace                 < jobs jobs/plan master master/console master/memha master/sched master/wire storage storage/backends storage/manifest storage/output worker worker/program
+	millrace                 < jobs jobs/plan master master/console master/memha master/sched master/wire storage storage/backends storage/manifest storage/output worker worker/program worker/program/command
 	cmd/internal/layering    < none
 	cmd/internal/demo        < jobs cmd/internal/procs storage/storagetest/servers
 	cmd/...                  < millrace jobs jobs/... master master/... storage storage/... worker worker/... cmd/internal/...
@@ -80,6 +81,7 @@ const testEdges = `
 	master/sched             < master/journal
 	master/records           < storage/manifest
 	worker/...               < storage/backends storage/localstore
+	worker/program/command   < jobs/...
 	master/console           < storage storage/manifest
 	master                   < jobs/... storage/backends storage/localstore worker worker/program
 	worker                   < jobs/... master master/journal master/sched storage/backends storage/localstore worker/program
@@ -114,7 +116,7 @@ const doors = `
 	github.com/go-json-experiment    < jobs/jsonlines
 	github.com/google/uuid           < millrace cmd/...
 	golang.org/x/term                < millrace master/console cmd/...
-	golang.org/x/sys                 < master/etcdha storage/localstore worker worker/shuffle cmd/...
+	golang.org/x/sys                 < master/etcdha storage/localstore worker worker/program/command worker/shuffle cmd/...
 	golang.org/x/tools               < cmd/internal/layering
 	github.com/vishvananda           < cmd/internal/netns
 	golang.org/x/sync                < any
