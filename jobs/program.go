@@ -34,7 +34,7 @@ type Info struct {
 	MapOnly    bool    // there is no reduce function: Map puts the job's rows into Task.Sinks.Rows, and no pairs
 	// CombineBatch is how large a batch a call of Combine should get if there is memory for it, bytes, of a program whose calls cost
 	// much: 0: 256 KiB, which stay in a core's second-level cache.
-	CombineBatch int
+	CombineBatch int      `json:",omitempty"`
 	Reducers     int      // the number of partitions unless the submitter states one; 0: by the size of the input
 	Schema       Schema   // of the rows
 	Outputs      []Output // where rows of other kinds go, by name

@@ -36,7 +36,7 @@ func listInputs(ctx context.Context, st *storage.Store, spec plan.Spec) (*plan.P
 			p.InBytes += o.Size
 		}
 	}
-	if spec.SideInputs, err = pinSideInputs(ctx, st, spec.Info.SideInputs); err != nil {
+	if spec.SideInputs, err = pinSideInputs(ctx, st, spec.Job, spec.Info.SideInputs); err != nil {
 		return nil, err
 	}
 	out, err := storage.ParseURL(spec.Output)

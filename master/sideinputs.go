@@ -13,16 +13,22 @@ import (
 )
 
 // pinSideInputs looks the side inputs of a job up: each must be one file, of no more than its bytes. What tasks read later is what
-// was found here.
-func pinSideInputs(ctx context.Context, st *storage.Store, files []jobs.SideFile) ([]plan.SideInput, error) {
+// was found here. Those of commands are the files that lie beside them.
+func pinSideInputs(ctx context.Context, st *storage.Store, job string, files []jobs.SideFile) ([]plan.SideInput, error) {
 	var pinned []plan.SideInput
 	for _, f := range files {
 		o, err := st.Stat(ctx, f.URL)
 		if errors.Is(err, storage.ErrNotFound) || errors.Is(err, storage.ErrBadURL) {
 			err = fmt.Errorf("%w: name one file or object that is there", err)
 		}
+		if err != nil && job == plan.Command {
+			return nil, fmt.Errorf("--file %s: %w, and that workers see under this name, too: on a cluster of several machines an object in the bucket, s3://...", f.Name, err)
+		}
 		if err != nil {
 			return nil, fmt.Errorf("parameter %s: side input: %w", f.Name, err)
+		}
+		if o.Size > f.Max && job == plan.Command {
+			return nil, fmt.Errorf("--file %s: %s has %v, more than the %v that it may have, since each worker holds all of it", f.Name, o.URL, jobs.Size(o.Size), jobs.Size(f.Max))
 		}
 		if o.Size > f.Max {
 			return nil, fmt.Errorf("parameter %s: side input %s: %v are more than the %v that it may have, since each worker holds all of it: "+

@@ -20,7 +20,7 @@ func TestPinSideInputs(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	pinned, err := pinSideInputs(t.Context(), st, []jobs.SideFile{{Name: "a", URL: "mem://b/four", Max: 4}, {Name: "b", URL: "mem://b/none", Max: 4}})
+	pinned, err := pinSideInputs(t.Context(), st, "job", []jobs.SideFile{{Name: "a", URL: "mem://b/four", Max: 4}, {Name: "b", URL: "mem://b/none", Max: 4}})
 	if err != nil || len(pinned) != 2 || pinned[0].Size != 4 || pinned[0].ETag == "" || pinned[1].Size != 0 || pinned[1].Name != "b" {
 		t.Errorf("got %+v, %v", pinned, err)
 	}
@@ -33,7 +33,15 @@ func TestPinSideInputs(t *testing.T) {
 		"mem://b/dir/": "it names a folder, not an object: name one file or object that is there",
 		"":             "parameter p: side input: stat: bad URL: the name is empty",
 	} {
-		if _, err := pinSideInputs(t.Context(), st, []jobs.SideFile{{Name: "p", URL: url, Max: 3}}); err == nil || !strings.Contains(err.Error(), want) {
+		if _, err := pinSideInputs(t.Context(), st, "job", []jobs.SideFile{{Name: "p", URL: url, Max: 3}}); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%q: got %v, want %s", url, err, want)
+		}
+	}
+	for url, want := range map[string]string{
+		"mem://b/four": "--file map.py: mem://b/four has 4B, more than the 3B that it may have",
+		"mem://b/gone": "--file map.py: stat mem://b/gone: not found: name one file or object that is there, and that workers see under this name, too",
+	} {
+		if _, err := pinSideInputs(t.Context(), st, plan.Command, []jobs.SideFile{{Name: "map.py", URL: url, Max: 3}}); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q: got %v, want %s", url, err, want)
 		}
 	}

@@ -27,7 +27,7 @@ type badRow struct {
 // the thing and the remedy, and nothing on stdout.
 func TestBadInput(t *testing.T) {
 	t.Parallel()
-	for _, rows := range [][]badRow{badInputs, badOutputs, badWords, badJobs, badMachines} {
+	for _, rows := range [][]badRow{badInputs, badOutputs, badWords, badJobs, badMachines, badCommands} {
 		for _, row := range rows {
 			t.Run(row.name, func(t *testing.T) {
 				t.Parallel()

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/millrace/millrace/jobs"
+	"github.com/millrace/millrace/jobs/plan"
 	"github.com/millrace/millrace/master/wire"
 )
 
@@ -30,7 +31,11 @@ func Job(out io.Writer, j *jobs.Job) error {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s\n\n%s\n", Line(j.Name()), Lines(j.Doc()))
 	if params := j.Params(); len(params) > 0 {
-		b.WriteString("\nParameters (-p NAME=VALUE):\n")
+		how := "-p NAME=VALUE"
+		if j.Name() == plan.Command {
+			how = "each by its flag, files by --file"
+		}
+		fmt.Fprintf(&b, "\nParameters (%s):\n", how)
 		for _, p := range params {
 			value := "default " + p.Default
 			switch {
