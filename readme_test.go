@@ -52,6 +52,24 @@ func TestBadRecordsPage(t *testing.T) {
 	t.Run("commands", func(t *testing.T) { t.Parallel(); r.runCalls(t) })
 }
 
+// Proves that the page about commands is true.
+func TestCommandsPage(t *testing.T) {
+	t.Parallel()
+	if _, err := exec.LookPath("python3"); err != nil {
+		t.Skip("LEFT OUT: python3 is not installed")
+	}
+	r := openPage(t, "docs/commands.md")
+	r.exact, r.least = true, 7
+	for name, script := range r.scripts {
+		if err := os.WriteFile(strings.Replace(name, "/tmp", r.home, 1), []byte(script), 0o666); err != nil {
+			t.Fatal(err)
+		}
+	}
+	t.Run("names", func(t *testing.T) { t.Parallel(); r.checkNames(t) })
+	t.Run("links", func(t *testing.T) { t.Parallel(); r.checkLinks(t) })
+	t.Run("commands", func(t *testing.T) { t.Parallel(); r.runCalls(t) })
+}
+
 // page is a text for users taken apart.
 type page struct {
 	path     string
@@ -61,6 +79,7 @@ type page struct {
 	home     string            // holds the binary, and what /tmp is in the text
 	calls    []call            // in the order of the text
 	programs []string          // blocks of Go
+	scripts  map[string]string // blocks of Python, by the name of the file in their first line
 	help     map[string]string // by subcommand; "" is the binary's own
 }
 
@@ -77,7 +96,7 @@ func openPage(t *testing.T, path string) *page {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := &page{path: path, text: string(b), least: 8, home: t.TempDir()}
+	r := &page{path: path, text: string(b), least: 8, home: t.TempDir(), scripts: map[string]string{}}
 	r.parse()
 	if out, err := exec.Command("go", "build", "-o", r.home, "./cmd/millrace").CombinedOutput(); err != nil {
 		t.Fatalf("build millrace: %v\n%s", err, out)
@@ -89,7 +108,7 @@ func openPage(t *testing.T, path string) *page {
 // parse finds the blocks. In a console block a line that begins with "$ " is a command, and so is one of millrace's that make
 // shows before it runs it; the rest is output. In an sh block every line is a command.
 func (r *page) parse() {
-	block := ""
+	block, script := "", ""
 	for line := range strings.Lines(r.text) {
 		line = strings.TrimSuffix(line, "\n")
 		kind, fence := strings.CutPrefix(line, "```")
@@ -99,6 +118,11 @@ func (r *page) parse() {
 			if block = kind; kind == "go" {
 				r.programs = append(r.programs, "")
 			}
+		case block == "python":
+			if name, ok := strings.CutPrefix(line, "# /"); ok {
+				script = "/" + name
+			}
+			r.scripts[script] += line + "\n"
 		case block == "go":
 			r.programs[len(r.programs)-1] += line + "\n"
 		case block == "sh" && line == "": // between commands

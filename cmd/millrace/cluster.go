@@ -27,6 +27,7 @@ type clusterFlags struct {
 	memory                  int64
 	lease                   time.Duration
 	listen, logDir, dataDir string
+	allow                   plan.Allow
 }
 
 func clusterCommand() *cobra.Command {
@@ -53,6 +54,7 @@ cluster on the same --data-dir, at the same --listen; without one 'millrace gc' 
 	fs.StringVar(&f.listen, "listen", f.listen, "the address of the master, or of the first of several; port 0 chooses free ones")
 	leaseFlag(fs, &f.lease, clusterLease)
 	fs.StringVar(&f.dataDir, "data-dir", "", "folder for what is known of the jobs, master-N in it for each of several masters; kept (default: a temporary one, removed at the end)")
+	allowFlags(fs, &f.allow, "that are submitted", "builtin,command: it is yours")
 	fs.StringVar(&f.logDir, "log-dir", "", "folder for the logs; kept (default: a temporary one, removed at the end)")
 	return c
 }
@@ -65,6 +67,9 @@ func (f *clusterFlags) check() error {
 		return millrace.Usage(err)
 	}
 	if err := checkLease(f.lease); err != nil {
+		return err
+	}
+	if err := checkAllow(f.allow); err != nil {
 		return err
 	}
 	if f.slots == 0 {
@@ -85,8 +90,21 @@ const (
 	clusterLease = 5 * time.Second // on one machine, no network makes a worker silent
 )
 
-// clusterAllow is what a local cluster runs: also the commands of those who reach its loopback address, who are on this machine.
-const clusterAllow = plan.Builtin + "," + plan.Command
+// allowArgs are the flags of a local cluster's processes for what it runs. That is by default also the commands of those who reach its
+// loopback address, who are on this machine.
+func (f *clusterFlags) allowArgs() (args []string) {
+	kinds := f.allow.Kinds
+	if len(kinds) == 0 && len(f.allow.Commands) == 0 {
+		kinds = plan.AllowAll().Kinds
+	}
+	if len(kinds) > 0 {
+		args = append(args, "--allow", strings.Join(kinds, ","))
+	}
+	for _, c := range f.allow.Commands {
+		args = append(args, "--allow-command", c)
+	}
+	return args
+}
 
 // run starts the processes and keeps them up until ctx ends. All their files but the logs lie in one folder, which goes
 // with them.
@@ -183,8 +201,9 @@ func pause(ctx context.Context, d time.Duration) {
 func (l *local) keepWorker(ctx context.Context, n int) error {
 	name := fmt.Sprintf("worker-%d", n)
 	for ctx.Err() == nil {
-		p, err := l.start(name, "worker", "--with-parent", "--master", strings.Join(l.addrs, ","), "--slots", fmt.Sprint(l.slots), "--temp-dir", l.dir,
-			"--memory", fmt.Sprint(l.memory/int64(l.workers)), "--drain", clusterDrain.String(), "--allow", clusterAllow)
+		args := []string{"worker", "--with-parent", "--master", strings.Join(l.addrs, ","), "--slots", fmt.Sprint(l.slots), "--temp-dir", l.dir,
+			"--memory", fmt.Sprint(l.memory / int64(l.workers)), "--drain", clusterDrain.String()}
+		p, err := l.start(name, append(args, l.allowArgs()...)...)
 		if err != nil {
 			return err
 		}

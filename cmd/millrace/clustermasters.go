@@ -159,7 +159,8 @@ func (l *local) masterDir(i int) string {
 
 // startMaster starts the i-th master, or another in the place of one that died: on the same folder, and at its address.
 func (l *local) startMaster(ctx context.Context, i int) (m *procs.Process, addr string, err error) {
-	args := []string{"master", "--with-parent", "--listen", l.addrs[i], "--lease", l.lease.String(), "--data-dir", l.masterDir(i), "--allow", clusterAllow}
+	args := []string{"master", "--with-parent", "--listen", l.addrs[i], "--lease", l.lease.String(), "--data-dir", l.masterDir(i)}
+	args = append(args, l.allowArgs()...)
 	switch {
 	case l.masters > 1: // never with --last: a leader that is told to end before the others would clean up under its successor
 		args = append(args, "--masters", strings.Join(l.addrs, ","))

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/millrace/millrace/jobs/plan"
 )
 
 // scripts copies scripts in the style of the tutorials of Hadoop Streaming into a folder; without Python the test is left out.
@@ -83,6 +85,22 @@ func TestClusterAllows(t *testing.T) {
 	}
 }
 
+// A cluster of one's own runs commands unless it is told otherwise, and its processes are told the same.
+func TestClusterAllowArgs(t *testing.T) {
+	t.Parallel()
+	for want, a := range map[string]plan.Allow{
+		"--allow builtin,command":                    {},
+		"--allow builtin":                            {Kinds: []string{"builtin"}},
+		"--allow-command cat --allow-command sort *": {Commands: []string{"cat", "sort *"}},
+		"--allow command --allow-command cat":        {Kinds: []string{"command"}, Commands: []string{"cat"}},
+	} {
+		f := clusterFlags{allow: a}
+		if got := strings.Join(f.allowArgs(), " "); got != want {
+			t.Errorf("%+v: got %s, want %s", a, got, want)
+		}
+	}
+}
+
 // commandLine is a bad command line of commands.
 func commandLine(args ...string) []string { return append([]string{"run"}, args...) }
 
@@ -108,5 +126,6 @@ var badCommands = []badRow{
 	{name: "a line that is no row", args: commandLine("--mapper", "cat", "in", "-o", "out", "--columns", "n:int64", "-q"), code: 1, after: absent("out"),
 		want: []string{`wrote the line "one two": column n: "one two" is not a whole number`, "--columns n:float64 or n:string"}},
 	{name: "code of no kind", args: []string{"master", "--allow", "builtin,wsam"}, code: 2, want: []string{`--allow: "wsam" is no kind of code`, "builtin, command"}},
+	{name: "a cluster's code of no kind", args: []string{"cluster", "--allow", "commands"}, code: 2, want: []string{`--allow: "commands" is no kind of code`}},
 	{name: "a worker's code of no kind", args: []string{"worker", "--master", "h:1", "--allow-command", " "}, code: 2, want: []string{"--allow", "matches nothing"}},
 }

@@ -91,7 +91,7 @@ docs/operations.md is about running masters, replacing them, and what their mess
 	fs.Uint64Var(&f.term, "bump-term", 0, "begin above term N, the highest that workers have heard of: after an older copy of what must survive was put in place")
 	leaseFlag(fs, &f.lease, 15*time.Second)
 	limitFlags(fs, &f.limits)
-	allowFlags(fs, &f.allow, "that are submitted")
+	allowFlags(fs, &f.allow, "that are submitted", "builtin")
 	fs.BoolVar(&f.last, "last", false, "when told to end, remove what unfinished jobs left in their outputs: nobody goes on with them")
 	_ = fs.MarkHidden("last") // for command cluster, whose data directory goes with it; fails only for an unknown name
 	return c

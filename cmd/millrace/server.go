@@ -119,7 +119,7 @@ func workerCommand(reg *program.Registry) *cobra.Command {
 	millrace.SizeFlag(fs, &f.memory, "memory", "memory for buffers (default: half of what there is)")
 	fs.StringVar(&f.tempDir, "temp-dir", "", "folder for runs and spills (default: the system's)")
 	fs.DurationVar(&f.drain, "drain", 30*time.Second, "how long tasks may go on after the first signal")
-	allowFlags(fs, &f.allow, "whose tasks it runs")
+	allowFlags(fs, &f.allow, "whose tasks it runs", "builtin")
 	f.define(fs, "127.0.0.1:0", "address where runs are served to other workers; port 0 chooses a free one")
 	return c
 }
@@ -218,9 +218,9 @@ func dial(ctx context.Context, masters []string, role wire.Role, retry time.Dura
 	return c, err
 }
 
-// allowFlags defines which jobs a process lets run; which says which these are.
-func allowFlags(fs *pflag.FlagSet, a *plan.Allow, which string) {
-	fs.StringSliceVar(&a.Kinds, "allow", nil, "code of the jobs "+which+": builtin, what this binary carries, and command, whatever a submitter writes (default: builtin)")
+// allowFlags defines which jobs a process lets run; which says which these are, def what it does without the flags.
+func allowFlags(fs *pflag.FlagSet, a *plan.Allow, which, def string) {
+	fs.StringSliceVar(&a.Kinds, "allow", nil, "code of the jobs "+which+": builtin, what this binary carries, and command, whatever a submitter writes (default "+def+")")
 	fs.StringArrayVar(&a.Commands, "allow-command", nil, "of commands, only those that match `PATTERN`, as in 'python3 *': a '*' stands for any text of one command; may be repeated")
 }
 
