@@ -117,3 +117,16 @@ func TestFiles(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
+
+// Folders that may not be written to are removed with the others. (Of root's they always may.)
+func TestReadOnlyFolders(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	task := taskIn(dir)
+	task.Sinks.Rows = &rowSink{}
+	p := program(t, Params{Mapper: "mkdir -p a/b; touch a/b/c; chmod 500 a/b a; chmod 000 a/b"})
+	if err := p.Map(t.Context(), task, block("mem://1", "a\n"), nil); err != nil {
+		t.Fatal(err)
+	}
+	empty(t, dir)
+}

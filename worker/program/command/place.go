@@ -3,6 +3,7 @@ package command
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -50,7 +51,7 @@ func (p *Program) open(t *jobs.Task) (*place, error) {
 // close removes what is this call's own.
 func (p *place) close() {
 	if p.own {
-		_ = os.RemoveAll(p.root) // the system's folder for temporary files is emptied by others
+		removeAll(p.root)
 	}
 }
 
@@ -106,4 +107,19 @@ func (p *place) folder() (string, error) {
 		}
 		return dir, nil
 	}
+}
+
+// removeAll deletes a folder, also where a command has left folders that may not be written to, as caches of modules are. What cannot
+// be deleted, since a process that got away writes there, goes with the worker's own folder.
+func removeAll(dir string) {
+	if os.RemoveAll(dir) == nil {
+		return
+	}
+	_ = filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		if err == nil && d.IsDir() { // it is read after this
+			_ = os.Chmod(path, 0o700)
+		}
+		return nil
+	})
+	_ = os.RemoveAll(dir)
 }

@@ -35,7 +35,7 @@ func (r *run) do(ctx context.Context, next func() ([]byte, error), take func([]b
 	if err != nil {
 		return fmt.Errorf("make a folder for the %s: %w", r.command, err)
 	}
-	defer os.RemoveAll(dir) // or with the attempt
+	defer removeAll(dir)
 	p, err := start(r.command.line, dir, r.env, r.limits.line)
 	if err != nil {
 		return fmt.Errorf("start the %s: %w", r.command, err)
