@@ -7,7 +7,6 @@ import (
 	"io"
 	"os"
 	"os/exec"
-	"runtime"
 	"sync"
 	"time"
 )
@@ -43,6 +42,7 @@ type process struct {
 	maxLine int // bytes
 
 	stdin, stdout, stderr *os.File // this end of the pipes
+	life                  *os.File // of the one that guard watches: nothing is written
 	group                 sync.WaitGroup
 }
 
@@ -57,10 +57,21 @@ type output struct {
 // errLine is a line that is too long. The text is completed by who knows the command.
 var errLine = errors.New("line too long")
 
+// guard is the first process of a command's group. It runs the command line and ends as that does, and watches over it meanwhile: the
+// pipe 3 ends when this process does, however it ends, and then the whole group goes. What the shell itself says of a command that was
+// killed is not for the command's standard error.
+const guard = `exec 4>&2 2>/dev/null
+(read x <&3; kill -9 -$$) </dev/null >/dev/null 4>&- &
+/bin/sh -c "$1" 2>&4 3<&- 4>&-
+code=$?
+kill -9 $!
+wait $!
+exit $code`
+
 // start starts a command line in a folder. A line of its output may have maxLine bytes, chunk or more.
 func start(line, dir string, env []string, maxLine int) (_ *process, err error) {
 	p := &process{
-		cmd: exec.Command("/bin/sh", "-c", line),
+		cmd: exec.Command("/bin/sh", "-c", guard, "sh", line),
 		in:  make(chan []byte), broken: make(chan struct{}), out: make(chan output), exited: make(chan struct{}),
 		reap: make(chan struct{}), reaped: make(chan struct{}), quit: make(chan struct{}),
 		spare: make(chan []byte, 2), maxLine: maxLine,
@@ -100,8 +111,9 @@ func (p *process) pipes() (theirs []*os.File, err error) {
 	inRead, inWrite := pipe()
 	outRead, outWrite := pipe()
 	errRead, errWrite := pipe()
-	p.stdin, p.stdout, p.stderr = inWrite, outRead, errRead
-	for _, f := range []*os.File{inRead, outWrite, errWrite} {
+	lifeRead, lifeWrite := pipe()
+	p.stdin, p.stdout, p.stderr, p.life = inWrite, outRead, errRead, lifeWrite
+	for _, f := range []*os.File{inRead, outWrite, errWrite, lifeRead} {
 		if f != nil {
 			theirs = append(theirs, f)
 		}
@@ -110,13 +122,14 @@ func (p *process) pipes() (theirs []*os.File, err error) {
 		return theirs, err
 	}
 	p.cmd.Stdin, p.cmd.Stdout, p.cmd.Stderr = inRead, outWrite, errWrite
+	p.cmd.ExtraFiles = []*os.File{lifeRead} // 3
 	widen(p.stdin)
 	widen(p.stdout)
 	return theirs, nil
 }
 
 func (p *process) closePipes() {
-	for _, f := range []*os.File{p.stdin, p.stdout, p.stderr} {
+	for _, f := range []*os.File{p.stdin, p.stdout, p.stderr, p.life} {
 		if f != nil {
 			_ = f.Close()
 		}
@@ -124,10 +137,8 @@ func (p *process) closePipes() {
 }
 
 // await starts the command's first process and waits for its end, then for finish to have it reaped: until then its number, which
-// is its group's, is nobody else's. All of it is done by one thread, whose end would be the process's as well (groupOfItsOwn).
+// is its group's, is nobody else's.
 func (p *process) await(begun chan<- error) {
-	runtime.LockOSThread()
-	defer runtime.UnlockOSThread()
 	err := p.cmd.Start()
 	begun <- err
 	if err != nil {
@@ -231,6 +242,6 @@ func (p *process) finish() *os.ProcessState {
 	_ = p.stdout.Close()
 	_ = p.stderr.SetReadDeadline(time.Now().Add(stderrGrace)) // a pipe has deadlines
 	p.group.Wait()
-	_ = p.stderr.Close()
+	p.closePipes()
 	return p.cmd.ProcessState
 }

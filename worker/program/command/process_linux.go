@@ -19,11 +19,8 @@ func widen(f *os.File) {
 	}
 }
 
-// groupOfItsOwn starts a process as the first of its group. It is killed when the thread that started it ends, so also when this
-// process is.
-func groupOfItsOwn() *syscall.SysProcAttr {
-	return &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
-}
+// groupOfItsOwn starts a process as the first of its group.
+func groupOfItsOwn() *syscall.SysProcAttr { return &syscall.SysProcAttr{Setpgid: true} }
 
 // awaitExit returns when the first process has ended, and leaves it to be reaped.
 func awaitExit(c *exec.Cmd) {

@@ -41,8 +41,9 @@ func TestFailures(t *testing.T) {
 		},
 		"no such command":                    {"nosuchcommand", []string{"ended with exit code 127 (the shell finds no such command: is it installed where the task runs, or is a file missing in --file?)", "nosuchcommand"}, ""},
 		"not executable":                     {"/dev/null", []string{"ended with exit code 126 (the shell cannot execute it)"}, ""},
-		"killed":                             {"kill -9 $$", []string{"the mapper `kill -9 $$` was killed by signal 9: out of memory?"}, ""},
-		"killed otherwise":                   {"kill -15 $$", []string{"was killed by signal 15, terminated"}, ""},
+		"killed":                             {"kill -9 $$", []string{"the mapper `kill -9 $$` ended with exit code 137 (killed by signal 9: out of memory?)"}, ""},
+		"killed otherwise":                   {"kill -15 $$", []string{"ended with exit code 143 (killed by signal 15, terminated)"}, ""},
+		"with all it started":                {"kill -9 0", []string{"the mapper `kill -9 0` was killed by signal 9: out of memory?"}, ""},
 		"a child that is":                    {"sh -c 'kill -9 $$'; exit $?", []string{"ended with exit code 137 (killed by signal 9: out of memory?)"}, ""},
 		"status":                             {"echo reporter:status:at line 7 >&2; exit 1", []string{"ended with exit code 1 (its last status: at line 7)"}, ""},
 		"the failure, not what it broke off": {"printf 'half a line'; exit 1", []string{"ended with exit code 1"}, ""},
@@ -217,6 +218,25 @@ func TestCancel(t *testing.T) {
 			w.gone()
 			empty(t, dir)
 		})
+	}
+}
+
+// A worker that is killed takes its commands with it: they see the end of a pipe that only the worker has.
+func TestEndsWithTheWorker(t *testing.T) {
+	t.Parallel()
+	w := newWatch(t)
+	p, err := start(strings.ReplaceAll(w.script("sleep 1000 >/dev/null & sleep 1000"), "@", begun), t.TempDir(), nil, maxLine)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.await(1)
+	if err := p.life.Close(); err != nil { // as the system does when a process is gone
+		t.Fatal(err)
+	}
+	w.gone()
+	close(p.in)
+	if state := p.finish(); state.Success() {
+		t.Errorf("it ended with %v", state)
 	}
 }
 
