@@ -53,9 +53,9 @@ const (
 	endedLogSize   = 64 << 10    // to this
 	maxPollWait    = time.Minute // of any long poll
 	commitLimit    = 16          // parts looked up or completed at the same time
-	// A replicated journal carries ten writes a second without effort: these are fewer, with the bursts. What a small job writes one
-	// after the other begins at once.
-	writeInterval = 120 * time.Millisecond
+	// A replicated journal carries ten writes a second without effort: these are fewer, with the bursts and two renewals of the term.
+	// What a small job writes one after the other begins at once.
+	writeInterval = 140 * time.Millisecond
 	writeBurst    = 20
 
 	sweepTimeout = 30 * time.Second       // for the next step in removing what an ended job left, and for all of it while the master stops

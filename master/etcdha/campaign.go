@@ -132,18 +132,17 @@ func (n *candidacy) prepare(ctx context.Context) (*reign, error) {
 	if err != nil {
 		return nil, err
 	}
-	least := r.span()
+	least, length := r.span(), n.s.wanted()
 	r.least = least
-	if leaseFor(took, n.s.o.TTL) <= least {
-		return r, nil
+	if leaseFor(took, n.s.o.TTL) > least {
+		// It may have been this answer only that was slow, as while etcd elects a leader.
+		begun := n.s.o.now()
+		if _, err := n.look(ctx); err != nil {
+			return nil, errors.Join(err, r.release())
+		}
+		length = max(length, leaseFor(min(took, n.s.o.now()-begun), n.s.o.TTL))
 	}
-	// It may have been this answer only that was slow, as while etcd elects a leader.
-	begun := n.s.o.now()
-	if _, err := n.look(ctx); err != nil {
-		return nil, errors.Join(err, r.release())
-	}
-	length := leaseFor(min(took, n.s.o.now()-begun), n.s.o.TTL)
-	if length <= r.span() {
+	if length <= least {
 		return r, nil
 	}
 	if err := r.release(); err != nil { // nothing is bound to it: it only takes some memory until it has run out

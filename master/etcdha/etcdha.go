@@ -82,9 +82,10 @@ type Store struct {
 	o       Options
 	cluster [16]byte
 
-	mu    sync.Mutex
-	reign *reign // the last that began here; nil before the first
-	heard string // address of the leader
+	mu     sync.Mutex
+	reign  *reign // the last that began here; nil before the first
+	heard  string // address of the leader
+	losses losses
 }
 
 var (

@@ -43,15 +43,16 @@ type reign struct {
 	released   chan struct{} // closed when release has returned, with unreleased set
 	unreleased error
 
-	mu    sync.Mutex
-	until time.Duration // by Options.now: the reign lasts until then
-	over  bool
-	cause error     // why it is over, or what hindered the last renewal
-	stage error     // what a renewal that does not come back has waited for
-	slow  error     // the same of one that has taken longer than the time between two; nil once one has succeeded
-	value termValue // of the term key, when this master writes
-	lost  bool      // a write under value may happen later
-	pace  pace
+	mu     sync.Mutex
+	until  time.Duration // by Options.now: the reign lasts until then
+	over   bool
+	lapsed bool      // it was not renewed in time
+	cause  error     // why it is over, or what hindered the last renewal
+	stage  error     // what a renewal that does not come back has waited for
+	slow   error     // the same of one that has taken longer than the time between two; nil once one has succeeded
+	value  termValue // of the term key, when this master writes
+	lost   bool      // a write under value may happen later
+	pace   pace
 }
 
 // errOver is the error of a renewal that found the reign to be over.
@@ -85,9 +86,23 @@ func (r *reign) Lasts() bool {
 		if why == nil {
 			why = errors.New("this process stood still")
 		}
+		r.lapse(now)
 		r.end(fmt.Errorf("not renewed for %v: %w", r.validity(), why))
 	}
 	return !over && !late
+}
+
+// lapse notes that the reign was not renewed in time, once.
+func (r *reign) lapse(now time.Duration) {
+	r.mu.Lock()
+	first := !r.lapsed
+	r.lapsed = true
+	r.mu.Unlock()
+	if first {
+		r.s.mu.Lock()
+		defer r.s.mu.Unlock()
+		r.s.losses.note(now, r.span(), longestLease*r.s.o.TTL)
+	}
 }
 
 // Confirm implements journal.Reign.
