@@ -54,7 +54,7 @@ cluster on the same --data-dir, at the same --listen; without one 'millrace gc' 
 	fs.StringVar(&f.listen, "listen", f.listen, "the address of the master, or of the first of several; port 0 chooses free ones")
 	leaseFlag(fs, &f.lease, clusterLease)
 	fs.StringVar(&f.dataDir, "data-dir", "", "folder for what is known of the jobs, master-N in it for each of several masters; kept (default: a temporary one, removed at the end)")
-	allowFlags(fs, &f.allow, "that are submitted", "builtin,command: it is yours")
+	allowFlags(fs, &f.allow, "that are submitted", "builtin")
 	fs.StringVar(&f.logDir, "log-dir", "", "folder for the logs; kept (default: a temporary one, removed at the end)")
 	return c
 }
@@ -90,13 +90,10 @@ const (
 	clusterLease = 5 * time.Second // on one machine, no network makes a worker silent
 )
 
-// allowArgs are the flags of a local cluster's processes for what it runs. That is by default also the commands of those who reach its
-// loopback address, who are on this machine.
+// allowArgs are the flags of a local cluster's processes for what it runs. Commands must be named here, too: whoever uses this machine
+// reaches the cluster.
 func (f *clusterFlags) allowArgs() (args []string) {
 	kinds := f.allow.Kinds
-	if len(kinds) == 0 && len(f.allow.Commands) == 0 {
-		kinds = plan.AllowAll().Kinds
-	}
 	if len(kinds) > 0 {
 		args = append(args, "--allow", strings.Join(kinds, ","))
 	}

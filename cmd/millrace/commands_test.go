@@ -85,12 +85,13 @@ func TestClusterAllows(t *testing.T) {
 	}
 }
 
-// A cluster of one's own runs commands unless it is told otherwise, and its processes are told the same.
+// A cluster's processes are told what it may run, and nothing if it was told nothing.
 func TestClusterAllowArgs(t *testing.T) {
 	t.Parallel()
 	for want, a := range map[string]plan.Allow{
-		"--allow builtin,command":                    {},
-		"--allow builtin":                            {Kinds: []string{"builtin"}},
+		"":                        {},
+		"--allow builtin,command": {Kinds: []string{"builtin", "command"}},
+		"--allow builtin":         {Kinds: []string{"builtin"}},
 		"--allow-command cat --allow-command sort *": {Commands: []string{"cat", "sort *"}},
 		"--allow command --allow-command cat":        {Kinds: []string{"command"}, Commands: []string{"cat"}},
 	} {
