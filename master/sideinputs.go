@@ -22,7 +22,7 @@ func pinSideInputs(ctx context.Context, st *storage.Store, job string, files []j
 			err = fmt.Errorf("%w: name one file or object that is there", err)
 		}
 		if err != nil && job == plan.Command {
-			return nil, fmt.Errorf("--file %s: %w, and that workers see under this name, too: on a cluster of several machines an object in the bucket, s3://...", f.Name, err)
+			return nil, fmt.Errorf("--file %s: %w, and that workers see under this name, too: on a cluster of several machines an s3:// object", f.Name, err)
 		}
 		if err != nil {
 			return nil, fmt.Errorf("parameter %s: side input: %w", f.Name, err)
