@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"math/rand/v2"
 	"net"
 	"path/filepath"
@@ -90,6 +91,72 @@ func TestRefused(t *testing.T) {
 			t.Errorf("%s: %v, want an error with %q", c.name, err, c.want)
 		}
 		d.Close()
+	}
+}
+
+// told is a log handler that closes a channel at the first line with a text.
+type told struct {
+	slog.Handler
+	text string
+	once *sync.Once
+	seen chan struct{}
+}
+
+func (h told) Enabled(context.Context, slog.Level) bool { return true }
+
+func (h told) Handle(_ context.Context, r slog.Record) error {
+	if strings.Contains(r.Message, h.text) {
+		h.once.Do(func() { close(h.seen) })
+	}
+	return nil
+}
+
+func (h told) WithAttrs([]slog.Attr) slog.Handler { return h }
+
+func (h told) WithGroup(string) slog.Handler { return h }
+
+// A member that joins waits while those that it asks do not know of it yet; one that is told to end does not wait.
+func TestJoinsThoseBehind(t *testing.T) {
+	t.Parallel()
+	root, peers := t.TempDir(), freePeers(t, 2)
+	running := startAll(t, root, peers[:1], fast(t))
+	for _, added := range []bool{false, true} {
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		h := told{Handler: slog.DiscardHandler, text: "waiting until the other masters know", once: new(sync.Once), seen: make(chan struct{})}
+		o := fast(t)
+		o.Name, o.Peers, o.Token, o.Join, o.Log = peers[1].Name, peers, "test", true, slog.New(h)
+		d := openDir(t, filepath.Join(root, "joins"))
+		type result struct {
+			m   *Member
+			err error
+		}
+		started := make(chan result, 1)
+		go func() {
+			m, err := Start(ctx, d, o)
+			started <- result{m, err}
+		}()
+		select {
+		case <-h.seen:
+		case r := <-started:
+			t.Fatalf("it does not wait: %v", r.err)
+		}
+		if !added {
+			cancel()
+			if r := <-started; r.err == nil || !strings.Contains(r.err.Error(), "member count is unequal") {
+				t.Errorf("cancelled: %v", r.err)
+			}
+			d.Close()
+			continue
+		}
+		if _, err := running[0].Client().MemberAddAsLearner(t.Context(), []string{"http://" + peers[1].Address}); err != nil {
+			t.Fatal(err)
+		}
+		r := <-started
+		if r.err != nil {
+			t.Fatal(r.err)
+		}
+		stop(t, r.m)
 	}
 }
 

@@ -135,12 +135,8 @@ func Start(ctx context.Context, dir *Dir, o Options) (*Member, error) {
 		return nil, fmt.Errorf("start etcd: %w", err)
 	}
 	m := &Member{o: o, dir: dir, sink: newSink(o.Log), lookEvery: lookEvery}
-	c, err := m.config()
-	if err != nil {
-		return nil, fmt.Errorf("start etcd: %w", err)
-	}
-	if m.etcd, err = embed.StartEtcd(c); err != nil {
-		return nil, fmt.Errorf("start etcd in %s: %w", dir.path, err)
+	if err := m.launch(ctx); err != nil {
+		return nil, err
 	}
 	err = m.fits()
 	if err == nil {
@@ -156,6 +152,39 @@ func Start(ctx context.Context, dir *Dir, o Options) (*Member, error) {
 	}
 	m.endAlarms(ctx, map[alarm]int{}) // what comes before Run may have to write
 	return m, nil
+}
+
+// knownWithin is how long one that joins waits until the others know of it, each of which hears of it by itself; launchAgain is the pause
+// between two tries.
+const (
+	knownWithin = 15 * time.Second
+	launchAgain = 100 * time.Millisecond
+)
+
+// launch starts etcd. One that joins asks one of the others, whichever answers first, who the members are, and that one may be behind the
+// majority that has taken this one in.
+func (m *Member) launch(ctx context.Context) error {
+	for begun, said := time.Now(), false; ; {
+		c, err := m.config()
+		if err != nil {
+			return fmt.Errorf("start etcd: %w", err)
+		}
+		if m.etcd, err = embed.StartEtcd(c); err == nil {
+			return nil
+		}
+		behind := m.o.Join && strings.Contains(err.Error(), "error validating peerURLs") // etcd has no other word for it
+		if !behind || ctx.Err() != nil || time.Since(begun) > knownWithin {
+			return fmt.Errorf("start etcd in %s: %w", m.dir.path, err)
+		}
+		if !said {
+			said = true
+			m.o.Log.Info("waiting until the other masters know of this one", "cause", err)
+		}
+		select {
+		case <-time.After(launchAgain):
+		case <-ctx.Done():
+		}
+	}
 }
 
 // moved tells the others where this member is now, if it was elsewhere before: so one that was alone gets company.
