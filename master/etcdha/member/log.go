@@ -15,20 +15,22 @@ import (
 	"go.uber.org/zap/zapcore"
 )
 
-// ordinary are what etcd warns of where all is as it is meant to be, with what else an entry must say to be left out.
+// ordinary are what etcd warns of where all is as it is meant to be: how the message ends, and what else an entry must say to be left
+// out.
 var ordinary = []struct{ message, cause string }{
 	{"Running http and grpc server on single port. This is not recommended for production.", ""}, // there is no client listener at all
 	{"simple token is not cryptographically signed", ""},                                         // there are no users
 	// Of a new database whose first records are not on disk yet; etcd tries again some seconds later.
 	{"Failed to detect schema version", "missing term information"},
 	{"failed to update storage version", "missing term information"},
+	{" since there are still pending configuration changes to apply", ""},                 // a new member may not be elected yet; it tries again
 	{"rejecting promote learner: learner is not ready", ""},                               // it is asked for until it is
 	{"setting up serving from embedded etcd failed.", "use of closed network connection"}, // the end of a member
 }
 
 func isOrdinary(message string, fields map[string]any) bool {
 	for _, o := range ordinary {
-		if cause, _ := fields["error"].(string); message == o.message && strings.Contains(cause, o.cause) {
+		if cause, _ := fields["error"].(string); strings.HasSuffix(message, o.message) && strings.Contains(cause, o.cause) {
 			return true
 		}
 	}

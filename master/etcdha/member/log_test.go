@@ -41,6 +41,9 @@ func TestLog(t *testing.T) {
 			}
 		}, "level=WARN msg=\"etcd: " + removedMessage + "\"\n"},
 		{"ordinary", func(l *zap.Logger) { l.Warn(ordinary[0].message) }, ""},
+		{"ordinary, of a term", func(l *zap.Logger) {
+			l.Warn("7572bdc0022ae527 cannot campaign at term 1 since there are still pending configuration changes to apply")
+		}, ""},
 		{"ordinary cause", func(l *zap.Logger) {
 			l.Error("failed to update storage version", zap.Error(errors.New("cannot: missing term information")))
 		}, ""},
