@@ -127,7 +127,7 @@ func Reducers(reducer string) int {
 	return 1
 }
 
-// maxLine bounds a command line, bytes: what Linux allows one argument.
+// maxCommand bounds a command line, bytes: what Linux allows one argument.
 const maxCommand = 128<<10 - 1
 
 func (c command) check() error {
